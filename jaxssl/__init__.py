@@ -1,0 +1,1 @@
+"""Pretraining of image encoders without labels on cardiac MR and ultrasound."""
