@@ -1,0 +1,50 @@
+"""One image and what is known of it: what data sets yield, stores keep and evaluation compares with."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from jaxssl.geometry import Plane
+
+CLASSES = ("background", "RV", "MYO", "LV")  # meaning of the mask codes 0..3
+MOMENTS = ("", "ED", "ES")  # meaning of the moment codes 0..2
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """One image in its original in-plane grid.
+
+    `image` is [y, x, channel], uint8 or uint16; `mask`, where there is one, is [y, x] uint8 with the codes of `CLASSES`.
+    `slice` counts from base (0) to apex; `phase` is the frame index of `phases` over the cycle. A label that is missing
+    from `labels` is unknown, not negative.
+    """
+
+    image: np.ndarray
+    subject: str
+    study: str
+    view: str
+    slice: int
+    slices: int
+    phase: int
+    phases: int
+    moment: str
+    plane: Plane
+    thickness: float
+    mask: np.ndarray | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self):
+        if self.image.ndim != 3 or self.image.dtype not in (np.uint8, np.uint16):
+            raise ValueError(f"image must be [y, x, channel] of uint8 or uint16, got {self.image.shape} {self.image.dtype}")
+        if self.mask is not None and (self.mask.shape != self.image.shape[:2] or self.mask.dtype != np.uint8):
+            raise ValueError(f"mask must be uint8 {self.image.shape[:2]}, got {self.mask.shape} {self.mask.dtype}")
+        if self.moment not in MOMENTS:
+            raise ValueError(f"moment must be one of {MOMENTS}, got {self.moment!r}")
+        if not (0 <= self.slice < self.slices and 0 <= self.phase < self.phases):
+            raise ValueError(f"slice {self.slice} of {self.slices}, phase {self.phase} of {self.phases}: out of range")
+
+    @property
+    def position(self) -> float:
+        """Place in the stack, 0 at the base to 1 at the apex; nan for a stack of one."""
+        return self.slice / (self.slices - 1) if self.slices > 1 else float("nan")
