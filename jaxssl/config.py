@@ -1,0 +1,134 @@
+"""Frozen dataclasses as configuration: override by dotted name, check, write to JSON and read back. Knows no recipe.
+
+A field whose value is a dataclass is written with the name of its class, because a recipe's method and model may be any
+of many. Only classes of this package are read back, so that a file names data and never code to import.
+"""
+
+import dataclasses
+import difflib
+import importlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from jaxssl.errors import UserError
+
+T = TypeVar("T")
+KIND = "kind"
+PACKAGE = "jaxssl"
+
+
+def flat(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """All values by dotted name, in the order of declaration."""
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            yield from flat(value, f"{prefix}{field.name}.")
+        else:
+            yield f"{prefix}{field.name}", value
+
+
+def override(config: T, changes: Mapping[str, Any]) -> T:
+    """A copy with values replaced by dotted name; an unknown name is refused with the nearest known one."""
+    for name, value in changes.items():
+        config = _replace(config, name.split("."), value, name, [known for known, _ in flat(config)])
+    return config
+
+
+def _replace(config: Any, path: list[str], value: Any, name: str, known: list[str]) -> Any:
+    head, *rest = path
+    if not dataclasses.is_dataclass(config) or head not in {f.name for f in dataclasses.fields(config)}:
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
+        raise UserError(f"There is no option {name!r}; the nearest is {near[0]!r}.")
+    old = getattr(config, head)
+    new = _replace(old, rest, value, name, known) if rest else _like(old, value, name)
+    return dataclasses.replace(config, **{head: new})
+
+
+def _like(old: Any, value: Any, name: str) -> Any:
+    """The value, if it is of the kind that stands there now; an int serves for a float and a list for a tuple."""
+    if isinstance(old, float) and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(old, tuple) and isinstance(value, list):
+        return tuple(value)
+    if old is None or value is None or isinstance(value, type(old)) and isinstance(value, bool) == isinstance(old, bool):
+        return value
+    raise UserError(f"{name} takes a {type(old).__name__}, not {value!r}.")
+
+
+def check(config: Any) -> None:
+    """Run every `check` method in the tree, parts before the whole."""
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            check(value)
+    if hasattr(config, "check"):
+        config.check()
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """Nested plain values, each dataclass with its class name under "kind"."""
+    values = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+    plain = {name: to_dict(v) if dataclasses.is_dataclass(v) else v for name, v in values.items()}
+    return {KIND: f"{type(config).__module__}:{type(config).__qualname__}", **plain}
+
+
+def from_dict(plain: Mapping[str, Any], where: str) -> Any:
+    """The inverse of `to_dict`; `where` names the source in errors."""
+    cls = _class_named(plain.get(KIND), where)
+    known = {field.name for field in dataclasses.fields(cls)}
+    values = {name: value for name, value in plain.items() if name != KIND}
+    if unknown := sorted(set(values) - known):
+        raise UserError(f"{where} holds options that this version does not know: {', '.join(unknown)}.")
+    return cls(**{name: _from_plain(value, where) for name, value in values.items()})
+
+
+def _from_plain(value: Any, where: str) -> Any:
+    if isinstance(value, Mapping):
+        return from_dict(value, where)
+    return tuple(_from_plain(v, where) for v in value) if isinstance(value, list) else value
+
+
+def _class_named(kind: Any, where: str) -> type:
+    module, _, name = str(kind).partition(":")
+    if module.split(".")[0] != PACKAGE or not name.isidentifier():
+        raise UserError(f"{where} names {kind!r}, which is no configuration class of {PACKAGE}.")
+    try:
+        cls = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise UserError(f"{where} names {kind!r}, which this version of {PACKAGE} does not have.") from error
+    if not (isinstance(cls, type) and dataclasses.is_dataclass(cls)):
+        raise UserError(f"{where} names {kind!r}, which is no configuration class.")
+    return cls
+
+
+def save(config: Any, path: Path) -> None:
+    """Write as JSON, beside and renamed."""
+    write_json(to_dict(config), path)
+
+
+def load(path: Path) -> Any:
+    """Read what `save` wrote."""
+    return from_dict(read_json(path), str(path))
+
+
+def write_json(value: Any, path: Path) -> None:
+    """Write beside and rename, so that a reader sees the old file or the new one."""
+    beside = path.with_name(f"{path.name}.part")
+    beside.write_text(json.dumps(value, indent=1) + "\n")
+    os.replace(beside, path)
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON object or say what is wrong with the file."""
+    try:
+        value = json.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise UserError(f"{path} is missing.") from error
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read as JSON ({error}).") from error
+    if not isinstance(value, dict):
+        raise UserError(f"{path} should hold a JSON object.")
+    return value

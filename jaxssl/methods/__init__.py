@@ -1,0 +1,1 @@
+"""One short file a method; `base` is the contract that all of them keep."""

@@ -1,0 +1,111 @@
+"""What methods share: networks held by part, running statistics by part, and views of a batch.
+
+Params and `carry["statistics"]` are dicts by part ("encoder", "decoder", "head"); a part's variables are its params and
+its running statistics together, which is what is handed from run to run.
+"""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from jaxssl.augment.views import Augment, augment, standardise
+from jaxssl.methods.base import Batch, Progress, Tree
+from jaxssl.models.features import Features
+from jaxssl.models.norm import Norm, running
+from jaxssl.numerics import island
+
+
+def start(module: nn.Module, key: jax.Array, *inputs) -> tuple[Tree, Tree]:
+    """Fresh params and running statistics of one part."""
+    variables = module.init(key, *inputs, train=False)
+    return variables.get("params", {}), variables.get("statistics", {})
+
+
+def train(module: nn.Module, params: Tree, statistics: Tree, *inputs):
+    """Output and normalisation moments of one part, normalised by the batch's own groups."""
+    output, changed = module.apply(
+        {"params": params, "statistics": statistics}, *inputs, train=True, mutable=["moments"]
+    )
+    return output, changed.get("moments", {})
+
+
+def evaluate(module: nn.Module, params: Tree, statistics: Tree, *inputs):
+    """Output of one part, normalised by its running statistics."""
+    return module.apply({"params": params, "statistics": statistics}, *inputs, train=False)
+
+
+@dataclass(frozen=True)
+class PixelNetwork:
+    """Encoder, decoder and head in a row: images in, a tuple of maps out, finest first."""
+
+    encoder: nn.Module
+    decoder: nn.Module
+    head: nn.Module
+
+    def start(self, key: jax.Array, images: jax.Array) -> tuple[Tree, Tree]:
+        """Params by part and a carry that holds their running statistics."""
+        params, statistics, flow = {}, {}, images
+        for i, (part, module) in enumerate(self._in_order()):
+            params[part], statistics[part] = start(module, jax.random.fold_in(key, i), flow)
+            flow = evaluate(module, params[part], statistics[part], flow)
+        return params, {"statistics": statistics}
+
+    def train(
+        self, params: Tree, statistics: Tree, images: jax.Array, frozen: Collection[str] = ()
+    ) -> tuple[tuple[jax.Array, ...], Tree]:
+        """Maps and the moments by part; frozen parts are normalised by their running statistics and give no moments."""
+        moments, flow = {}, images
+        for part, module in self._in_order():
+            if part in frozen:
+                flow = evaluate(module, params[part], statistics[part], flow)
+            else:
+                flow, moments[part] = train(module, params[part], statistics[part], flow)
+        return flow, moments
+
+    def predict(self, variables: dict[str, Tree], images: jax.Array) -> tuple[jax.Array, ...]:
+        """Maps from the variables of each part, as `of_dicts` gives them."""
+        flow: jax.Array | Features | tuple[jax.Array, ...] = images
+        for part, module in self._in_order():
+            flow = evaluate(module, variables[part]["params"], variables[part]["statistics"], flow)
+        return flow
+
+    def _in_order(self) -> tuple[tuple[str, nn.Module], ...]:
+        return ("encoder", self.encoder), ("decoder", self.decoder), ("head", self.head)
+
+
+def of_dicts(params: Tree, carry: Tree) -> dict[str, Tree]:
+    """`Method.parts` where params and statistics are dicts by part."""
+    return {part: {"params": params[part], "statistics": carry["statistics"].get(part, {})} for part in params}
+
+
+def update(norm: Norm) -> Callable[[Tree, Tree, Tree, Tree, Progress], Tree]:
+    """`Method.update` where running statistics are all that lives on; parts without moments keep theirs."""
+
+    def update_statistics(params, carry, statistics, moments, progress):
+        del params, statistics, progress
+        moved = {part: running(carry["statistics"][part], moments[part], norm.momentum) for part in moments}
+        return {**carry, "statistics": {**carry["statistics"], **moved}}
+
+    return update_statistics
+
+
+def standardised(batch: Batch) -> jax.Array:
+    """The images of a batch in units of their subject's standard deviation about its mean."""
+    return jax.vmap(standardise)(batch["image"], batch["mean"], batch["std"])
+
+
+def view(keys: jax.Array, index: int, batch: Batch, options: Augment) -> tuple[jax.Array, jax.Array | None]:
+    """The `index`-th augmented view of every sample and, where the batch has masks, its mask."""
+    keys = jax.vmap(lambda key: jax.random.fold_in(key, index))(keys)
+    images = standardised(batch)
+    return jax.vmap(lambda *sample: augment(*sample, options))(keys, images, batch.get("mask"), batch["spacing"])
+
+
+def spread(embeddings: jax.Array) -> jax.Array:
+    """Standard deviation of unit embeddings over the batch, 1 when they fill the sphere, 0 when they have collapsed."""
+    rows = island(embeddings)
+    rows = rows / jnp.maximum(jnp.linalg.norm(rows, axis=-1, keepdims=True), 1e-12)
+    return jnp.sqrt(rows.var(axis=0).sum())

@@ -1,0 +1,84 @@
+"""Supervised segmentation: what fine-tuning is, run by the same step as any pretraining."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import jax
+import jax.numpy as jnp
+
+from jaxssl.augment.views import Augment
+from jaxssl.errors import UserError
+from jaxssl.methods import parts
+from jaxssl.methods.base import Batch, Method, Seen, Spec, Tree, for_display
+from jaxssl.models.heads import PixelHeads
+from jaxssl.objectives import deep_supervision, segmentation_loss
+
+
+@dataclass(frozen=True)
+class Options:
+    """How views are made, at how many scales the decoder is supervised, and what stays as it came."""
+
+    scales: int = 1
+    """Decoder levels with a loss of their own; study B uses 6."""
+    freeze_encoder: bool = False
+    """Train decoder and head only; the encoder keeps its weights and its running statistics."""
+    augment: Augment = field(default_factory=Augment)
+
+    def check(self) -> None:
+        if self.scales < 1:
+            raise UserError(f"method.scales must be at least 1, not {self.scales}.")
+
+
+def build(options: Options, model, spec: Spec) -> Method:
+    """The method on one backbone with a decoder."""
+    network = _network(options, model, spec)
+
+    def views(keys, batch, progress):
+        del progress
+        image, mask = parts.view(keys, 0, batch, options.augment)
+        return {"image": image, "mask": mask}
+
+    def init(key, views):
+        return network.start(key, views["image"])
+
+    def forward(params, carry, views, keys, progress):
+        del keys, progress
+        logits, moments = network.train(
+            params, carry["statistics"], views["image"], frozen=("encoder",) if options.freeze_encoder else ()
+        )
+        return Seen(logits, views["mask"], moments)
+
+    def objective(params, carry, seen, batch, progress):
+        del params, carry, batch, progress
+        return deep_supervision(segmentation_loss, seen.outputs, seen.fixed), {}
+
+    def trainable(params, progress):
+        del progress
+        return {
+            part: jax.tree.map(lambda _, on=not (options.freeze_encoder and part == "encoder"): on, leaves)
+            for part, leaves in params.items()
+        }
+
+    def pictures(views, seen):
+        del seen
+        return {"views/image": for_display(views["image"])}
+
+    return Method(views, init, forward, objective, parts.update(model.norm), parts.of_dicts, trainable, pictures)
+
+
+def predictor(options: Options, model, spec: Spec) -> Callable[[dict[str, Tree], Batch], jax.Array]:
+    """Class probabilities [batch, y, x, class] of the finest scale from `Method.parts` and a batch."""
+    network = _network(options, model, spec)
+
+    def predict(variables, batch):
+        return jax.nn.softmax(network.predict(variables, parts.standardised(batch))[0].astype(jnp.float32))
+
+    return predict
+
+
+def _network(options: Options, model, spec: Spec) -> parts.PixelNetwork:
+    return parts.PixelNetwork(
+        encoder=model.encoder(dtype=spec.dtype, rows=model.norm.group),
+        decoder=model.decoder(dtype=spec.dtype, rows=model.norm.group),
+        head=PixelHeads(spec.classes, scales=options.scales, dtype=spec.dtype),
+    )

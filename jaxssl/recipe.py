@@ -1,0 +1,103 @@
+"""A recipe joins the rooms' options: model, method, data, optimiser, training. It lives in `configs/NAME.py`.
+
+A recipe file has `get_config(variant: str) -> Recipe`. It is Python and is run as such; what a run keeps and reads back
+is plain JSON.
+"""
+
+import importlib.util
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from jaxssl import config
+from jaxssl.data.source import Data
+from jaxssl.errors import UserError
+from jaxssl.train.loop import Train
+from jaxssl.train.optim import Optim
+
+Model = TypeVar("Model")
+MethodOptions = TypeVar("MethodOptions")
+
+FOLDERS = (Path(__file__).parent / "configs", Path(__file__).parents[1] / "configs")
+"""Where recipes lie: inside an installed wheel, or beside the package in a checkout."""
+
+
+@dataclass(frozen=True)
+class Init:
+    """What a run starts from."""
+
+    run: str | None = None
+    """A finished run whose parts are taken over; none starts from scratch."""
+    parts: tuple[str, ...] = ("encoder", "decoder")
+    """Which of them, where that run has them."""
+
+
+@dataclass(frozen=True)
+class Recipe(Generic[Model, MethodOptions]):
+    """Everything that decides a run's result."""
+
+    name: str
+    model: Model
+    method: MethodOptions
+    data: Data = field(default_factory=Data)
+    optim: Optim = field(default_factory=Optim)
+    train: Train = field(default_factory=Train)
+    init: Init = field(default_factory=Init)
+
+    def check(self) -> None:
+        self.model.check(self.data.layout.size)  # type: ignore[attr-defined]
+        group, part = self.model.norm.group, self.train.batch // self.train.micro_batches  # type: ignore[attr-defined]
+        if part % group:
+            raise UserError(
+                f"model.norm.group {group} does not divide the {part} samples of a micro-batch "
+                "(train.batch / train.micro_batches); choose a group that does."
+            )
+
+
+def load_recipe(reference: str, overrides: Mapping[str, Any] | None = None) -> Recipe:
+    """The recipe that `NAME`, `NAME:variant` or `path/to/file.py:variant` means, with values replaced by dotted name."""
+    where, _, variant = reference.partition(":")
+    get_config = _function_in(_file_of(where))
+    try:
+        recipe = get_config(variant) if variant else get_config()
+    except ValueError as error:
+        raise UserError(f"Recipe {where} has no variant {variant!r}: {error}.") from error
+    if not isinstance(recipe, Recipe):
+        raise UserError(f"Recipe {where}: get_config should return a jaxssl.recipe.Recipe, not {type(recipe).__name__}.")
+    return config.override(recipe, overrides or {})
+
+
+def names() -> list[str]:
+    """The recipes that come with jaxssl."""
+    return sorted({path.stem for folder in FOLDERS for path in folder.glob("*.py") if path.stem != "__init__"})
+
+
+def _file_of(where: str) -> Path:
+    if where.endswith(".py"):
+        path = Path(where)
+        if path.is_file():
+            return path
+        raise UserError(f"There is no recipe file {where}; the recipes that come with jaxssl are {', '.join(names())}.")
+    for folder in FOLDERS:
+        if (path := folder / f"{where}.py").is_file():
+            return path
+    raise UserError(f"There is no recipe {where!r}; there are {', '.join(names())}, or name a file that ends in .py.")
+
+
+def _function_in(path: Path):
+    spec = importlib.util.spec_from_file_location(f"jaxssl_recipe_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise UserError(f"{path} cannot be read as a Python file.")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except UserError:
+        raise
+    except Exception as error:  # whatever a recipe does wrong is the user's to see in one sentence
+        raise UserError(f"Recipe {path} cannot be read: {type(error).__name__}: {error}.") from error
+    get_config = getattr(module, "get_config", None)
+    if not inspect.isfunction(get_config):
+        raise UserError(f"Recipe {path} has no function get_config(variant).")
+    return get_config

@@ -1,0 +1,155 @@
+"""One training step for every method: exact under micro-batches, on any number of devices, with bad steps left out."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import Mesh
+
+from jaxssl.methods.base import Batch, Method, Progress, Seen, Tree, metadata
+from jaxssl.train.keys import sample_keys
+from jaxssl.train.mesh import by_sample, replicated
+from jaxssl.train.state import State
+
+Step = Callable[[State, Batch], tuple[State, dict[str, jax.Array]]]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What a step knows of the run that it belongs to."""
+
+    seed: int
+    steps: int
+    steps_per_epoch: float
+    micro_batches: int = 1
+
+    def progress(self, step: jax.Array) -> Progress:
+        return Progress(step, self.steps, step / self.steps_per_epoch)
+
+
+def make_step(
+    method: Method, optimiser: optax.GradientTransformation, rate: optax.Schedule, schedule: Schedule, mesh: Mesh
+) -> Step:
+    """The jitted step: (state, batch) -> (state, scalars for the log); the state it is given is donated."""
+
+    def step(state: State, batch: Batch) -> tuple[State, dict[str, jax.Array]]:
+        progress = schedule.progress(state.step)
+        loss, statistics, moments, gradient = loss_and_gradient(
+            method, state.params, state.carry, batch, progress, schedule, mesh
+        )
+        trainable = method.trainable(state.params, progress)
+        gradient = jax.tree.map(lambda t, g: jnp.where(t, g, 0), trainable, gradient)
+        norm = optax.tree.norm(gradient)
+        proposed = _advance(method, optimiser, state, gradient, statistics, moments, trainable, progress)
+        finite = jnp.isfinite(loss) & jnp.isfinite(norm)
+        log = {
+            "loss": loss,
+            "gradient_norm": norm,
+            "learning_rate": rate(state.step),
+            **statistics.get("monitor", {}),
+        }
+        state = _keep_if(finite, proposed, state)
+        return state, {**log, "skipped": state.skipped, "skipped_in_a_row": state.skipped_in_a_row}
+
+    return jax.jit(step, donate_argnums=0, out_shardings=replicated(mesh))
+
+
+def loss_and_gradient(
+    method: Method, params: Tree, carry: Tree, batch: Batch, progress: Progress, schedule: Schedule, mesh: Mesh
+) -> tuple[jax.Array, Tree, Tree, Tree]:
+    """Loss, statistics and moments of the whole batch, and the gradient with respect to the parameters.
+
+    With k micro-batches the outputs of all are made first, the objective is differentiated with respect to them and to
+    the parameters, and each micro-batch then pulls its share back through `forward`: the same numbers as in one piece.
+    """
+
+    def see(params: Tree, part: Batch) -> Seen:
+        view_keys, forward_keys = (
+            sample_keys(schedule.seed, name, progress.step, part["place"]) for name in ("views", "forward")
+        )
+        return method.forward(params, carry, method.views(view_keys, part, progress), forward_keys, progress)
+
+    def objective(params: Tree, outputs: Tree, fixed: Tree) -> tuple[jax.Array, Tree]:
+        return method.objective(params, carry, Seen(outputs, fixed, None), metadata(batch), progress)
+
+    if schedule.micro_batches == 1:
+        return _in_one_piece(see, objective, params, batch)
+    return _in_micro_batches(see, objective, params, batch, schedule.micro_batches, mesh)
+
+
+def _in_one_piece(see: Callable, objective: Callable, params: Tree, batch: Batch) -> tuple[Any, Tree, Tree, Tree]:
+    def whole(params: Tree) -> tuple[jax.Array, tuple[Tree, Tree]]:
+        seen = see(params, batch)
+        loss, statistics = objective(params, seen.outputs, jax.lax.stop_gradient(seen.fixed))
+        return loss, (statistics, seen.moments)
+
+    (loss, (statistics, moments)), gradient = jax.value_and_grad(whole, has_aux=True)(params)
+    return loss, statistics, moments, gradient
+
+
+def _in_micro_batches(
+    see: Callable, objective: Callable, params: Tree, batch: Batch, count: int, mesh: Mesh
+) -> tuple[Any, Tree, Tree, Tree]:
+    split = by_sample(mesh, axis=1)
+    parts = jax.tree.map(
+        lambda x: jax.lax.with_sharding_constraint(x.reshape(count, -1, *x.shape[1:]), split), dict(batch)
+    )
+    seen = jax.lax.map(lambda part: see(params, part), parts)
+    outputs, fixed = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), (seen.outputs, seen.fixed))
+    moments = jax.tree.map(lambda x: x.sum(0), seen.moments)
+
+    (loss, statistics), (direct, cotangents) = jax.value_and_grad(objective, argnums=(0, 1), has_aux=True)(
+        params, outputs, fixed
+    )
+
+    def pull(total: Tree, part_and_cotangent: tuple[Batch, Tree]) -> tuple[Tree, None]:
+        part, cotangent = part_and_cotangent
+        _, through = jax.vjp(lambda p: see(p, part).outputs, params)
+        return jax.tree.map(jnp.add, total, through(cotangent)[0]), None
+
+    cotangents = jax.tree.map(lambda x: x.reshape(count, -1, *x.shape[1:]), cotangents)
+    gradient, _ = jax.lax.scan(pull, direct, (parts, cotangents))
+    return loss, statistics, moments, gradient
+
+
+def _advance(
+    method: Method,
+    optimiser: optax.GradientTransformation,
+    state: State,
+    gradient: Tree,
+    statistics: Tree,
+    moments: Tree,
+    trainable: Tree,
+    progress: Progress,
+) -> State:
+    """The state after a good step; leaves that are not trained keep their values and their moments."""
+    updates, new_moments = optimiser.update(gradient, state.moments, state.params)
+    updates = jax.tree.map(lambda t, u: jnp.where(t, u, 0), trainable, updates)
+    moves = optax.tree.map_params(
+        optimiser, lambda _, t: t, new_moments, trainable, transform_non_params=lambda _: True
+    )
+    params = optax.apply_updates(state.params, updates)
+    return State(
+        step=state.step + 1,
+        params=params,
+        carry=method.update(params, state.carry, statistics, moments, progress),
+        moments=jax.tree.map(jnp.where, moves, new_moments, state.moments),
+        skipped=state.skipped,
+        skipped_in_a_row=jnp.zeros_like(state.skipped_in_a_row),
+    )
+
+
+def _keep_if(finite: jax.Array, proposed: State, state: State) -> State:
+    """The proposed state, or the old one to the bit with only step and counts advanced."""
+    left_out = State(
+        step=state.step + 1,
+        params=state.params,
+        carry=state.carry,
+        moments=state.moments,
+        skipped=state.skipped + 1,
+        skipped_in_a_row=state.skipped_in_a_row + 1,
+    )
+    return jax.tree.map(lambda new, old: jnp.where(finite, new, old), proposed, left_out)
