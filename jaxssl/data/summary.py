@@ -1,0 +1,112 @@
+"""What a store holds, in numbers small enough to read: gathered while writing, kept beside the records."""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from jaxssl.data.record import Record
+from jaxssl.errors import UserError
+
+
+@dataclass(frozen=True)
+class StoreInfo:
+    """Counts over a store. `views`, `moments`, `sizes` and `spacings` count records, `labels` count subjects."""
+
+    name: str
+    description: str
+    licence: str
+    citation: str
+    synthetic: bool
+    dtype: str
+    channels: int
+    records: int
+    subjects: int
+    studies: int
+    masked: int
+    views: Mapping[str, int]
+    moments: Mapping[str, int]
+    phases: Mapping[str, int]
+    sizes: Mapping[str, int]
+    spacings: Mapping[str, int]
+    labels: Mapping[str, Mapping[str, int]]
+
+
+@dataclass
+class Tally:
+    """Counts records as they pass and refuses those that would make the store ambiguous."""
+
+    dtype: np.dtype
+    channels: int
+    counts: dict[str, Counter] = field(default_factory=lambda: defaultdict(Counter))
+    subject_of: dict[str, str] = field(default_factory=dict)
+    seen: set = field(default_factory=set)
+    labelled: dict[str, dict[str, set]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(set)))
+
+    @classmethod
+    def like(cls, record: Record) -> "Tally":
+        """Begin a tally for images of the depth and channels of `record`."""
+        return cls(record.image.dtype, record.image.shape[2])
+
+    def add(self, record: Record) -> None:
+        """Count one record."""
+        self._check(record)
+        height, width, _ = record.image.shape
+        dy, dx = np.asarray(record.plane.spacing, np.float64)
+        for column, value in {
+            "views": record.view,
+            "moments": record.moment or "none",
+            "phases": str(record.phases),
+            "sizes": f"{height}x{width}",
+            "spacings": f"{dy:.3f}x{dx:.3f}",
+            "masked": record.mask is not None,
+        }.items():
+            self.counts[column][value] += 1
+        for name, value in record.labels.items():
+            self.labelled[name][value].add(record.subject)
+
+    def _check(self, record: Record) -> None:
+        if (record.image.dtype, record.image.shape[2]) != (self.dtype, self.channels):
+            raise UserError(
+                f"Study {record.study!r} has {record.image.shape[2]} channel(s) of {record.image.dtype} where the store "
+                f"began with {self.channels} of {self.dtype}: write them to two stores or convert one."
+            )
+        if self.subject_of.setdefault(record.study, record.subject) != record.subject:
+            raise UserError(
+                f"Study {record.study!r} is given to subjects {self.subject_of[record.study]!r} and {record.subject!r}: "
+                "give each study one subject, or splits by subject would leak."
+            )
+        place = (record.study, record.view, record.slice, record.phase)
+        if place in self.seen:
+            raise UserError(
+                f"Study {record.study!r} has view {record.view!r} slice {record.slice} phase {record.phase} twice: "
+                "drop one of them or call them two studies."
+            )
+        self.seen.add(place)
+
+    def info(self, name: str, description: str, licence: str, citation: str, synthetic: bool) -> StoreInfo:
+        """Close the tally."""
+
+        def ordered(column: str) -> dict[str, int]:
+            return dict(sorted(self.counts[column].items()))
+
+        return StoreInfo(
+            name=name,
+            description=description,
+            licence=licence,
+            citation=citation,
+            synthetic=synthetic,
+            dtype=self.dtype.name,
+            channels=self.channels,
+            records=len(self.seen),
+            subjects=len(set(self.subject_of.values())),
+            studies=len(self.subject_of),
+            masked=self.counts["masked"][True],
+            views=ordered("views"),
+            moments=ordered("moments"),
+            phases=ordered("phases"),
+            sizes=ordered("sizes"),
+            spacings=ordered("spacings"),
+            labels={k: {c: len(s) for c, s in sorted(v.items())} for k, v in sorted(self.labelled.items())},
+        )
