@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxssl.augment.views import Augment, augment, standardise
+from jaxssl.errors import UserError
 from jaxssl.methods.base import Batch, Progress, Tree
 from jaxssl.models.features import Features
 from jaxssl.models.norm import Norm, running
@@ -109,3 +110,30 @@ def spread(embeddings: jax.Array) -> jax.Array:
     rows = island(embeddings)
     rows = rows / jnp.maximum(jnp.linalg.norm(rows, axis=-1, keepdims=True), 1e-12)
     return jnp.sqrt(rows.var(axis=0).sum())
+
+
+def adopt(params: Tree, carry: Tree, variables: dict[str, Tree]) -> tuple[Tree, Tree]:
+    """Put the variables of some parts in the place of fresh ones; a part that differs in any shape is refused by name."""
+    for part, given in variables.items():
+        fresh = {"params": params[part], "statistics": carry["statistics"].get(part, {})}
+        if different := _differences(fresh, given):
+            raise UserError(
+                f"Part {part!r} does not fit this model: {different[0]}; "
+                "start from a run with the same model, or leave the part out of init.parts."
+            )
+        params = {**params, part: given["params"]}
+        carry = {**carry, "statistics": {**carry["statistics"], part: given["statistics"]}}
+    return params, carry
+
+
+def _differences(fresh: Tree, given: Tree) -> list[str]:
+    shapes = [
+        {jax.tree_util.keystr(path): jnp.shape(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+        for tree in (fresh, given)
+    ]
+    names = sorted(shapes[0].keys() | shapes[1].keys())
+    return [
+        f"{name} is {shapes[1].get(name, 'absent')} there and {shapes[0].get(name, 'absent')} here"
+        for name in names
+        if shapes[0].get(name) != shapes[1].get(name)
+    ]

@@ -1,0 +1,7 @@
+"""`python -m jaxssl` is `jaxssl`."""
+
+import sys
+
+from jaxssl.cli import main
+
+sys.exit(main())

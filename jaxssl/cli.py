@@ -1,0 +1,141 @@
+"""The command line: hands words and flags to `jaxssl.run`, and turns the user's errors into one sentence."""
+
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+import tyro
+
+from jaxssl.errors import UserError
+
+R = TypeVar("R")
+STYLE = (tyro.conf.FlagConversionOff,)
+
+GREETING = """jaxssl pretrains image encoders without labels on cardiac MR and ultrasound, and says whether it helped.
+
+  jaxssl data phantom --out stores/phantom                          make a synthetic cine data set
+  jaxssl pretrain mim:small --workdir runs/mim                      pretrain on it, without labels
+  jaxssl finetune segment:small --init.run runs/mim --workdir runs/from-mim
+                                                                    segment from few labels, and evaluate
+  jaxssl probe runs/mim                                             kNN and linear probe of the frozen encoder
+  jaxssl report runs/*                                              one page that compares runs
+
+Also: embed, data info, doctor. Every verb explains itself with --help.
+"""
+
+
+@dataclass(frozen=True)
+class Training(Generic[R]):
+    """A run: same workdir and same command continue it."""
+
+    recipe: Annotated[R, tyro.conf.arg(name="")]
+    workdir: Path = Path("runs/unnamed")
+    """Folder of the run: recipe, checkpoints, metrics, results."""
+    device: Literal["auto", "cpu", "gpu", "tpu"] = "auto"
+    """Hardware to run on; auto takes the fastest there is."""
+    print_config: bool = False
+    """Print the resolved recipe as JSON and stop."""
+
+
+def pretrain(words: Sequence[str]) -> None:
+    """jaxssl pretrain RECIPE --workdir DIR [--optim.lr 1e-3 ...]: pretrain an encoder without labels."""
+    _train("pretrain", words)
+
+
+def finetune(words: Sequence[str]) -> None:
+    """jaxssl finetune RECIPE --workdir DIR --init.run RUN: train with labels from a run (or scratch) and evaluate."""
+    _train("finetune", words)
+
+
+def _train(verb: str, words: Sequence[str]) -> None:
+    from jaxssl.recipe import load_recipe, names
+
+    if not words or words[0].startswith("-"):
+        print(f"usage: jaxssl {verb} RECIPE --workdir DIR [options]\n")
+        print(f"RECIPE is NAME, NAME:variant or path/to/file.py:variant. Names: {', '.join(names())}.")
+        print(f"jaxssl {verb} RECIPE --help lists that recipe's options.")
+        if not words or words[0] not in ("-h", "--help"):
+            raise UserError(f"jaxssl {verb} needs a recipe as its first word, for example: jaxssl {verb} mim:small.")
+        return
+    default = load_recipe(words[0])
+    kind: Any = Training[type(default)[type(default.model), type(default.method)]]  # type: ignore[misc]
+    asked = tyro.cli(kind, default=Training(default), args=words[1:], prog=f"jaxssl {verb} {words[0]}", config=STYLE)
+    if asked.print_config:
+        import json
+
+        from jaxssl import config
+
+        config.check(asked.recipe)
+        print(json.dumps(config.to_dict(asked.recipe), indent=1))
+        return
+    from jaxssl import run
+
+    run.use_device(asked.device)
+    getattr(run, verb)(asked.recipe, asked.workdir)
+
+
+def probe(words: Sequence[str]) -> None:
+    """jaxssl probe RUN [--target group]: kNN and linear probe of a run's frozen encoder."""
+    from jaxssl import run
+
+    tyro.cli(run.probe, args=words, prog="jaxssl probe", config=STYLE)
+
+
+def embed(words: Sequence[str]) -> None:
+    """jaxssl embed RUN [--out FILE.npz]: embeddings of a run's data set by its encoder."""
+    from jaxssl import run
+
+    tyro.cli(run.embed, args=words, prog="jaxssl embed", config=STYLE)
+
+
+def report(words: Sequence[str]) -> None:
+    """jaxssl report RUN [RUN ...] [--out FILE.html]: one self-contained page about one or many runs."""
+    from jaxssl import run
+
+    tyro.cli(run.report, args=words, prog="jaxssl report", config=STYLE)
+
+
+def data(words: Sequence[str]) -> None:
+    """jaxssl data phantom --out STORE | jaxssl data info STORE: make a synthetic data set; describe a store."""
+    from jaxssl import run
+
+    tyro.extras.subcommand_cli_from_dict(
+        {"phantom": run.data_phantom, "info": run.data_info}, args=words, prog="jaxssl data", config=STYLE
+    )
+
+
+def doctor(words: Sequence[str]) -> int:
+    """jaxssl doctor: devices, versions, memory, and what to install."""
+    from jaxssl.doctor import doctor as examine
+
+    return tyro.cli(examine, args=words, prog="jaxssl doctor", config=STYLE)
+
+
+VERBS: dict[str, Callable[[Sequence[str]], int | None]] = {
+    verb.__name__: verb for verb in (pretrain, finetune, probe, embed, report, data, doctor)
+}
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run one verb; the exit code is 0, 2 for what the user can mend, 130 when stopped by hand."""
+    words = list(sys.argv[1:] if words is None else words)
+    debug = "--debug" in words
+    words = [word for word in words if word != "--debug"]
+    if not words or words[0] in ("-h", "--help"):
+        print(GREETING, end="")
+        return 0
+    try:
+        if words[0] not in VERBS:
+            raise UserError(f"There is no verb {words[0]!r}; there are {', '.join(VERBS)}.")
+        return VERBS[words[0]](words[1:]) or 0
+    except UserError as error:
+        if debug:
+            traceback.print_exc()
+        print(f"jaxssl: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nStopped. The same command continues from the last checkpoint.", file=sys.stderr)
+        return 130

@@ -1,0 +1,122 @@
+"""A run's folder: which recipe it belongs to, what became of it, and which subjects it has seen."""
+
+import datetime
+import os
+import platform
+import subprocess
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxssl import config
+from jaxssl.errors import UserError
+from jaxssl.recipe import Recipe
+from jaxssl.version import __version__
+
+
+@dataclass(frozen=True)
+class Workdir:
+    """Paths and small files of one run."""
+
+    path: Path
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    def claim(self, recipe: Recipe) -> None:
+        """Make the folder this recipe's, or see that it already is; another recipe's folder is refused."""
+        saved = self.path / "recipe.json"
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            if not saved.exists():
+                config.save(recipe, saved)
+        except OSError as error:
+            raise UserError(f"Workdir {self.path} cannot be written ({error.strerror}); choose another.") from error
+        before, now = dict(_flat(config.read_json(saved))), dict(_flat(config.to_dict(recipe)))
+        if different := sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name)):
+            name = different[0]
+            raise UserError(
+                f"Workdir {self.path} belongs to another recipe: {name} was {before.get(name)!r} and is now "
+                f"{now.get(name)!r}{_and_more(different)}; choose another workdir, or the old values to continue."
+            )
+
+    def describe(self, **values: Any) -> None:
+        """Add to run.json."""
+        path = self.path / "run.json"
+        known = config.read_json(path) if path.exists() else {}
+        config.write_json({**known, **values}, path)
+
+    def description(self) -> dict[str, Any]:
+        return config.read_json(self.path / "run.json")
+
+    def write_arrays(self, name: str, arrays: dict[str, np.ndarray]) -> Path:
+        """Write an .npz file, beside and renamed."""
+        path, beside = self.path / name, self.path / f"part-{name}"
+        np.savez_compressed(beside, **arrays)
+        os.replace(beside, path)
+        return path
+
+
+def existing(path: str | Path) -> Workdir:
+    """The workdir of a run that has begun."""
+    workdir = Workdir(Path(path))
+    if not (workdir.path / "recipe.json").is_file():
+        raise UserError(f"{path} is no run folder (it has no recipe.json); name a --workdir of an earlier run.")
+    return workdir
+
+
+def refuse_leak(seen: Collection[str], test: Sequence[str], run: str) -> None:
+    """No test subject may have been seen in pretraining."""
+    if leaked := sorted(set(seen) & set(test)):
+        raise UserError(
+            f"{len(leaked)} test subjects were already seen by {run} ({', '.join(leaked[:3])}{_and_more(leaked, 3)}); "
+            "use the same data.split_seed for both, or other data."
+        )
+
+
+def provenance() -> dict[str, Any]:
+    """Which code, versions and hardware a run is made with."""
+    devices = jax.devices()
+    return {
+        "commit": commit(),
+        "jaxssl": __version__,
+        "jax": jax.__version__,
+        "python": platform.python_version(),
+        "device": devices[0].device_kind if devices[0].platform != "cpu" else f"cpu ({os.cpu_count()} cores)",
+        "devices": len(devices),
+    }
+
+
+def commit() -> str:
+    """The commit of the source checkout, marked when files differ from it; the version where there is no checkout."""
+    root = Path(__file__).parents[1]
+    if not (root / ".git").exists():
+        return f"release {__version__}"
+    asked = subprocess.run(  # noqa: S603 - fixed arguments, no shell
+        ["git", "-C", str(root), "describe", "--always", "--dirty"],  # noqa: S607 - the user's own git
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return asked.stdout.strip() or f"release {__version__}"
+
+
+def now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def _and_more(items: Sequence[Any], shown: int = 1) -> str:
+    return f", and {len(items) - shown} more" if len(items) > shown else ""
+
+
+def _flat(plain: dict[str, Any], prefix: str = ""):
+    for name, value in plain.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", tuple(value) if isinstance(value, list) else value
