@@ -1,0 +1,86 @@
+"""Weighted nearest-neighbour classification of frozen features, as DINO's evaluation defines it."""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Integer
+
+from jaxssl.errors import UserError
+from jaxssl.evaluate.metrics import accuracy
+from jaxssl.numerics import island
+
+# Similarities (or votes) held at once: 64 MiB of float32, however many samples are compared.
+NUMBERS = 1 << 24
+
+
+class Neighbours(NamedTuple):
+    """What the neighbours say: the share of test samples they class rightly, and each sample's class."""
+
+    top1: float
+    predictions: Integer[np.ndarray, "test"]
+
+
+def knn_accuracy(
+    train: Float[np.ndarray, "train dim"],
+    train_labels: Integer[np.ndarray, "train"],
+    test: Float[np.ndarray, "test dim"],
+    test_labels: Integer[np.ndarray, "test"],
+    *,
+    k: int,
+    temperature: float,
+) -> Neighbours:
+    """Class each test sample by the vote of its `k` nearest training samples.
+
+    Neighbour i with cosine similarity s_i votes exp(s_i / temperature) for its own label (labels are 0, 1, ...).
+    Ties are settled by place, so that a run repeats: of equally near samples the first in `train` is taken, of
+    classes with equal votes the lowest.
+    """
+    if k > len(train):
+        raise UserError(f"kNN cannot take k={k} neighbours of {len(train)} training samples: lower k or add subjects.")
+    if min(np.min(train_labels), np.min(test_labels)) < 0:
+        raise ValueError("kNN got samples without a label (-1): leave them out")
+    classes = int(np.max(train_labels)) + 1
+    predictions = np.asarray(
+        _vote(
+            jnp.asarray(train),
+            jnp.asarray(train_labels),
+            jnp.asarray(test),
+            temperature,
+            k=k,
+            classes=classes,
+            block=max(1, NUMBERS // max(len(train), k * classes)),
+        )
+    )
+    return Neighbours(accuracy(predictions, test_labels), predictions)
+
+
+@partial(jax.jit, static_argnames=("k", "classes", "block"))
+def _vote(
+    train: Float[Array, "train dim"],
+    train_labels: Integer[Array, "train"],
+    test: Float[Array, "test dim"],
+    temperature: float,
+    *,
+    k: int,
+    classes: int,
+    block: int,
+) -> Integer[Array, "test"]:
+    train, test = _unit(train), _unit(test)
+
+    def winner(query: Float[Array, "dim"]) -> Integer[Array, ""]:
+        similarities, nearest = jax.lax.top_k(jnp.dot(train, query, precision="highest"), k)
+        # Measured from the nearest, so that no temperature overflows; the common factor changes no vote.
+        weights = jnp.exp((similarities - similarities[0]) / temperature)
+        # A product with one-hot labels and not a scatter, which adds in no fixed order on a GPU.
+        votes = jax.nn.one_hot(train_labels[nearest], classes, dtype=weights.dtype, axis=0)
+        return jnp.argmax(jnp.dot(votes, weights, precision="highest"))
+
+    return jax.lax.map(winner, test, batch_size=block)
+
+
+def _unit(x: Float[Array, "n dim"]) -> Float[Array, "n dim"]:
+    x = island(x)
+    return x / jnp.maximum(jnp.linalg.norm(x, axis=-1, keepdims=True), jnp.finfo(x.dtype).tiny)

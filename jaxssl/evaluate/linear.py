@@ -1,0 +1,107 @@
+"""Linear probe: multinomial logistic regression on frozen features, its penalty chosen on other subjects."""
+
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+from jaxtyping import Float, Integer
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+
+from jaxssl.errors import UserError
+from jaxssl.evaluate.metrics import accuracy, balanced_accuracy
+
+# Strongest first: of penalties that do equally well on the validation subjects the strongest is kept.
+L2_GRID = (10.0, 1.0, 0.1, 0.01, 0.001, 0.0001)
+ITERATIONS = 2000
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Frozen features of one split, with the class (0, 1, ...) and the subject of each."""
+
+    features: Float[np.ndarray, "n dim"]
+    labels: Integer[np.ndarray, "n"]
+    subjects: np.ndarray
+
+    def __post_init__(self) -> None:
+        if not len(self.features) == len(self.labels) == len(self.subjects):
+            raise ValueError(f"{len(self.features)} features, {len(self.labels)} labels, {len(self.subjects)} subjects")
+        if np.min(self.labels, initial=0) < 0:
+            raise ValueError("samples without a label (-1) cannot be probed: leave them out")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One penalty that was tried: how it did on the validation subjects, and whether its fit had converged."""
+
+    l2: float
+    validation_accuracy: float
+    converged: bool
+
+
+@dataclass(frozen=True)
+class LinearProbe:
+    """Test result of the penalty that validation chose, and what it was chosen from."""
+
+    l2: float
+    accuracy: float
+    balanced_accuracy: float
+    n: int
+    chance: float
+    converged: bool
+    tried: tuple[Candidate, ...]
+
+
+def linear_probe(
+    train: Samples, validation: Samples, test: Samples, *, grid: tuple[float, ...] = L2_GRID
+) -> LinearProbe:
+    """Fit on `train`, choose the penalty on `validation`, open `test` once.
+
+    Minimises mean cross-entropy + l2 / 2 ||W||^2 (the intercept is free) over features standardised by the training
+    samples, so that `l2` means the same whatever the number of samples. The three splits must share no subject.
+    `chance` is the test accuracy of always answering with the most frequent training class; `converged` is false
+    when the chosen fit was cut off, and its numbers are then those of an unfinished fit.
+    """
+    _check_splits(train=train, validation=validation, test=test)
+    if len(np.unique(train.labels)) < 2:
+        raise UserError("A linear probe needs two classes among the training subjects: choose another target.")
+    # float64, because lbfgs stalls on the rounding of float32 before it has converged.
+    scaler = StandardScaler().fit(train.features.astype(np.float64))
+    inputs, validation_inputs, test_inputs = (
+        np.asarray(scaler.transform(split.features.astype(np.float64))) for split in (train, validation, test)
+    )
+    fits = [_fit(inputs, train.labels, l2) for l2 in grid]
+    tried = tuple(
+        Candidate(l2, accuracy(np.asarray(fit.predict(validation_inputs)), validation.labels), _converged(fit))
+        for l2, fit in zip(grid, fits, strict=True)
+    )
+    chosen = int(np.argmax([candidate.validation_accuracy for candidate in tried]))
+    predictions = np.asarray(fits[chosen].predict(test_inputs))
+    return LinearProbe(
+        l2=grid[chosen],
+        accuracy=accuracy(predictions, test.labels),
+        balanced_accuracy=balanced_accuracy(predictions, test.labels),
+        n=len(test.labels),
+        chance=float(np.mean(test.labels == np.argmax(np.bincount(train.labels)))),
+        converged=tried[chosen].converged,
+        tried=tried,
+    )
+
+
+def _fit(inputs: Float[np.ndarray, "n dim"], labels: Integer[np.ndarray, "n"], l2: float) -> LogisticRegression:
+    # scikit-learn minimises C * sum(cross-entropy) + 1/2 ||W||^2.
+    return LogisticRegression(C=1 / (l2 * len(labels)), solver="lbfgs", max_iter=ITERATIONS).fit(inputs, labels)
+
+
+def _converged(fit: LogisticRegression) -> bool:
+    return bool(np.max(fit.n_iter_) < ITERATIONS)
+
+
+def _check_splits(**splits: Samples) -> None:
+    for name, split in splits.items():
+        if not len(split.labels):
+            raise UserError(f"A linear probe has no labelled {name} samples: give the {name} split more subjects.")
+    for (name, one), (other_name, other) in combinations(splits.items(), 2):
+        if shared := sorted(set(one.subjects.tolist()) & set(other.subjects.tolist())):
+            raise UserError(f"Subject {shared[0]} is both in {name} and in {other_name}: split by subject.")
