@@ -1,0 +1,45 @@
+"""Cross-entropy with Dice, at one scale and at several."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from jaxssl.numerics import island
+
+SMOOTH = 1e-5
+
+
+def segmentation_loss(logits: Float[Array, "batch y x classes"], labels: Int[Array, "batch y x"]) -> Float[Array, ""]:
+    """Half cross-entropy (mean over pixels, all classes) and half Dice loss (all classes but 0, the background).
+
+        Dice_bc = (2 sum_yx p t + 1e-5) / (sum_yx p + sum_yx t + 1e-5),  loss = mean over b and c of 1 - Dice_bc
+
+    with softmax probabilities p and one-hot labels t. Dice is taken per image, as in study B's public code: every
+    image stands alone, so the loss of a batch is the mean of its images' losses; where a class is absent from an image
+    and hardly predicted its Dice is 1.
+    """
+    log_probabilities = jax.nn.log_softmax(island(logits))
+    truth = jax.nn.one_hot(labels, logits.shape[-1], dtype=log_probabilities.dtype)
+    cross_entropy = -jnp.sum(truth * log_probabilities, axis=-1).mean()
+    predicted, truth = jnp.exp(log_probabilities)[..., 1:], truth[..., 1:]
+    overlap, total = jnp.sum(predicted * truth, axis=(1, 2)), jnp.sum(predicted + truth, axis=(1, 2))
+    dice = (2 * overlap + SMOOTH) / (total + SMOOTH)
+    return 0.5 * cross_entropy + 0.5 * (1 - dice).mean()
+
+
+def downsample_labels(labels: Int[Array, "batch y x"], shape: tuple[int, int]) -> Int[Array, "batch v u"]:
+    """Take for each coarse pixel the label at its centre (the lower right of the middle ones)."""
+    rows, columns = (
+        (2 * jnp.arange(new) + 1) * old // (2 * new) for new, old in zip(shape, labels.shape[1:], strict=True)
+    )
+    return labels[:, rows[:, None], columns[None, :]]
+
+
+def deep_supervision(losses: Sequence[Float[Array, ""]]) -> Float[Array, ""]:
+    """Weigh the losses of several scales, finest first, by 2^-i divided by the sum of these weights."""
+    weights = 0.5 ** jnp.arange(len(losses))
+    return jnp.dot(weights / weights.sum(), jnp.stack(losses))
