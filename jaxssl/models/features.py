@@ -1,0 +1,49 @@
+"""What a backbone gives, and what its options class must offer: a new backbone is one file that fulfils `Backbone`."""
+
+from typing import Any, NamedTuple, Protocol
+
+import jax
+from flax import linen as nn
+from jaxtyping import Array, Float
+
+from jaxssl.models.norm import Norm
+from jaxssl.numerics import island
+
+
+class Features(NamedTuple):
+    """maps: [B, h, w, c] from fine to coarse, in the compute type; embedding: [B, d], in at least float32."""
+
+    maps: tuple[jax.Array, ...]
+    embedding: jax.Array
+
+
+def pooled(features: Float[Array, "batch height width channel"]) -> Float[Array, "batch channel"]:
+    """Average over the image, summed in at least float32."""
+    return island(features).mean(axis=(1, 2))
+
+
+class Backbone(Protocol):
+    """A frozen dataclass of options whose fields describe the network; its class methods are the named variants.
+
+    The modules are called as `encoder(images [B, H, W, C], train) -> Features` and
+    `decoder(features, train) -> tuple of maps [B, h, w, outputs], finest first`, where the finest has the image's size.
+    `rows` is how many consecutive rows of the leading axis share normalisation statistics. Parameters are at least
+    float32; `dtype` is the type computed in.
+    """
+
+    @property
+    def norm(self) -> Norm:
+        """How the network normalises."""
+        ...
+
+    def encoder(self, dtype: Any, rows: int) -> nn.Module:
+        """The module from images to features."""
+        ...
+
+    def decoder(self, outputs: int, dtype: Any, rows: int) -> nn.Module:
+        """The module from features back to maps of `outputs` channels."""
+        ...
+
+    def check(self, size: tuple[int, int]) -> None:
+        """Refuse, with a UserError, an image size [y, x] that this network cannot take."""
+        ...
