@@ -15,7 +15,7 @@ MOMENTS = ("", "ED", "ES")  # meaning of the moment codes 0..2
 class Record:
     """One image in its original in-plane grid.
 
-    `image` is [y, x, channel], uint8 or uint16; `mask`, where there is one, is [y, x] uint8 with the codes of `CLASSES`.
+    `image` is [y, x, channel], uint8 or uint16; `mask`, if there is one, is [y, x] uint8 with the codes of `CLASSES`.
     `slice` counts from base (0) to apex; `phase` is the frame index of `phases` over the cycle. A label that is missing
     from `labels` is unknown, not negative.
     """
@@ -36,7 +36,9 @@ class Record:
 
     def __post_init__(self):
         if self.image.ndim != 3 or self.image.dtype not in (np.uint8, np.uint16):
-            raise ValueError(f"image must be [y, x, channel] of uint8 or uint16, got {self.image.shape} {self.image.dtype}")
+            raise ValueError(
+                f"image must be [y, x, channel] of uint8 or uint16, got {self.image.shape} {self.image.dtype}"
+            )
         if self.mask is not None and (self.mask.shape != self.image.shape[:2] or self.mask.dtype != np.uint8):
             raise ValueError(f"mask must be uint8 {self.image.shape[:2]}, got {self.mask.shape} {self.mask.dtype}")
         if self.moment not in MOMENTS:

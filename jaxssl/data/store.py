@@ -1,8 +1,8 @@
 """Records on disk: array_record, written and read through tensorflow-datasets without TensorFlow.
 
 A store is a folder that `tfds.builder_from_directory(path).as_data_source("records")` reads. Records keep their order,
-their original grid and their depth. Beside them, `store.json` holds a summary, the size of each file and a fingerprint of
-the contents; it is written last, so that a folder without it is unfinished.
+their original grid and their depth. Beside them, `store.json` holds a summary, the size of each file and a fingerprint
+of the contents; it is written last, so that a folder without it is unfinished.
 """
 
 import functools
@@ -72,7 +72,9 @@ def write(
     """Write `records` to a new store at `path`: whole or not at all, equal records to equal bytes."""
     path = Path(path)
     if not NAME.fullmatch(name):
-        raise UserError(f"A store cannot be called {name!r}: use small letters, digits and underscores, as in 'my_cines'.")
+        raise UserError(
+            f"A store cannot be called {name!r}: use small letters, digits and underscores, as in 'my_cines'."
+        )
     if path.exists():
         raise UserError(f"{path} exists already: give another path, or delete it first.")
     records = iter(records)
@@ -110,7 +112,9 @@ def open_store(path: str | Path) -> Store:
         info = StoreInfo(**content["info"])
         sizes, fingerprint, format_ = content["files"], content["fingerprint"], content["format"]
     except FileNotFoundError:
-        raise UserError(f"{path} is not a store, or an unfinished one ({SUMMARY} is missing): write it again.") from None
+        raise UserError(
+            f"{path} is not a store, or an unfinished one ({SUMMARY} is missing): write it again."
+        ) from None
     except (ValueError, TypeError, KeyError, OSError) as error:
         raise UserError(f"{path / SUMMARY} cannot be read ({error}): write the store again.") from error
     if format_ != FORMAT:
@@ -182,8 +186,10 @@ def _write_records(records: Iterable[Record], tally: Tally, info: Any, folder: P
 
 
 def _encode(record: Record) -> dict[str, Any]:
-    """`record` as tfds takes it; a mask that is not there becomes zeros beside `has_mask`, which compress to nothing."""
-    plane = {key: np.asarray(getattr(record.plane, key), np.float64) for key in ("origin", "x_axis", "y_axis", "spacing")}
+    """`record` as tfds takes it; an absent mask becomes zeros beside `has_mask`, which compress to nothing."""
+    plane = {
+        key: np.asarray(getattr(record.plane, key), np.float64) for key in ("origin", "x_axis", "y_axis", "spacing")
+    }
     same = ("subject", "study", "view", "moment", "slice", "slices", "phase", "phases")
     return {
         **{key: getattr(record, key) for key in same},

@@ -23,7 +23,14 @@ def disc(height: int, width: int, centre=(0.5, 0.5), radius: float = 0.3) -> np.
 
 
 def records(
-    subjects: int = 4, slices: int = 3, phases: int = 4, *, size=(20, 24), dtype="uint8", channels: int = 1, seed: int = 0
+    subjects: int = 4,
+    slices: int = 3,
+    phases: int = 4,
+    *,
+    size=(20, 24),
+    dtype="uint8",
+    channels: int = 1,
+    seed: int = 0,
 ) -> Iterator[Record]:
     """Short-axis stacks and one 4-chamber cine a subject; masks at ED and ES of the stack; every other subject labelled.
 

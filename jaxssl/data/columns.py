@@ -1,0 +1,86 @@
+"""What is known of each image besides its pixels, as columns of numbers."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from jaxssl.data.record import MOMENTS, Record
+from jaxssl.geometry import Plane
+
+CODED = ("subject", "study", "view")
+FIELDS = ("origin", "x_axis", "y_axis", "spacing", "shape")
+"""The fields of a plane."""
+
+TYPES = {"slice": np.int32, "slices": np.int32, "moment": np.int32, "position": np.float32, "phase": np.float32}
+LABEL = "label/"
+
+
+@dataclass
+class Columns:
+    """Gathers rows as records pass; `close` turns them into arrays."""
+
+    rows: dict[str, list[Any]] = field(default_factory=lambda: defaultdict(list))
+    labels: list[dict[str, str]] = field(default_factory=list)
+    sums_of: dict[str, np.ndarray] = field(default_factory=lambda: defaultdict(lambda: np.zeros(3)))
+
+    def add(self, record: Record, plane: Plane) -> None:
+        """Add a row; `plane` is the image's plane on the cached grid."""
+        values = {
+            **{key: getattr(record, key) for key in ("subject", "study", "view", "slice", "slices", "position")},
+            "moment": MOMENTS.index(record.moment),
+            "phase": record.phase / record.phases,
+            "thickness": record.thickness,
+            "has_mask": record.mask is not None,
+            "source_shape": record.image.shape[:2],
+            "source_spacing": record.plane.spacing,
+            **{key: getattr(plane, key) for key in FIELDS},
+        }
+        for key, value in values.items():
+            self.rows[key].append(value)
+        self.labels.append(dict(record.labels))
+        pixels = record.image.astype(np.float64)
+        self.sums_of[record.subject] += [pixels.size, pixels.sum(), (pixels**2).sum()]
+
+    def close(self) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], dict[str, list[str]]]:
+        """The table, the planes of the studies, and the names behind the codes."""
+        rows, names = dict(self.rows), {"moment": list(MOMENTS)}
+        table = {}
+        for key in CODED:
+            names[key], table[key] = _code(rows.pop(key))
+        table |= {key: np.asarray(values, TYPES.get(key)) for key, values in rows.items()}
+        for label in sorted({label for row in self.labels for label in row}):
+            names[LABEL + label], table[LABEL + label] = _code([row.get(label) for row in self.labels])
+        statistics = np.array([self.sums_of[subject] for subject in names["subject"]])
+        mean = statistics[:, 1] / statistics[:, 0]
+        std = np.sqrt(np.maximum(statistics[:, 2] / statistics[:, 0] - mean**2, 0))
+        table["mean"] = mean.astype(np.float32)[table["subject"]]
+        # An image of one value has nothing to scale; 1 keeps it finite.
+        table["std"] = np.where(std > 0, std, 1).astype(np.float32)[table["subject"]]
+        return table, _planes(table), names
+
+
+def _code(values: Sequence[str | None]) -> tuple[list[str], np.ndarray]:
+    """Sorted distinct names, and each value's place among them, -1 for None."""
+    names = sorted({value for value in values if value is not None})
+    codes = {None: -1, **{name: code for code, name in enumerate(names)}}
+    return names, np.array([codes[value] for value in values], np.int32)
+
+
+def _planes(table: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """One slot for each (view, slice) of a study, in that order, filled from its first image."""
+    place = np.stack([table["study"], table["view"], table["slice"]], axis=1)
+    distinct, first = np.unique(place, axis=0, return_index=True)
+    study = distinct[:, 0]
+    starts = np.searchsorted(study, np.arange(study[-1] + 1))
+    slot = np.arange(len(study)) - starts[study]
+    planes = {"valid": np.ones(len(study), bool), "view": table["view"][first]}
+    planes |= {key: table[key][first] for key in FIELDS}
+    slots = {}
+    for key, values in planes.items():
+        slots[key] = np.zeros((study[-1] + 1, slot.max() + 1, *values.shape[1:]), values.dtype)
+        slots[key][study, slot] = values
+    slots["view"][~slots["valid"]] = -1
+    return slots
