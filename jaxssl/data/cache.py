@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Shaped, UInt8
+from jaxtyping import Shaped, UInt8
 
 from jaxssl.data import grid
 from jaxssl.data.columns import Columns
@@ -106,8 +106,8 @@ def _build(store: Store, layout: Layout, path: Path, progress: Progress) -> None
         unfinished = Path(tempfile.mkdtemp(prefix="unfinished-", dir=path.parent))
     except OSError as error:
         raise UserError(
-            f"{path.parent} cannot be written ({error.strerror}): a cache is made inside the store, so copy the store to "
-            "where you may write."
+            f"{path.parent} cannot be written ({error.strerror}): a cache is made inside its store, so copy the "
+            "store to where you may write."
         ) from error
     try:
         _fill(store, layout, unfinished, progress)

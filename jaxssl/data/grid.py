@@ -29,7 +29,9 @@ class Layout:
 
     def __post_init__(self):
         if min(self.size) < 1 or (self.spacing is not None and not self.spacing > 0):
-            raise UserError(f"A layout of size {self.size} and spacing {self.spacing} mm is impossible: both are positive.")
+            raise UserError(
+                f"A layout of size {self.size} and spacing {self.spacing} mm is impossible: both are positive."
+            )
 
 
 @dataclass(frozen=True)

@@ -69,13 +69,13 @@ class Tally:
     def _check(self, record: Record) -> None:
         if (record.image.dtype, record.image.shape[2]) != (self.dtype, self.channels):
             raise UserError(
-                f"Study {record.study!r} has {record.image.shape[2]} channel(s) of {record.image.dtype} where the store "
-                f"began with {self.channels} of {self.dtype}: write them to two stores or convert one."
+                f"Study {record.study!r} has {record.image.shape[2]} channel(s) of {record.image.dtype} where the "
+                f"store began with {self.channels} of {self.dtype}: write them to two stores or convert one."
             )
         if self.subject_of.setdefault(record.study, record.subject) != record.subject:
             raise UserError(
-                f"Study {record.study!r} is given to subjects {self.subject_of[record.study]!r} and {record.subject!r}: "
-                "give each study one subject, or splits by subject would leak."
+                f"Study {record.study!r} is given to subjects {self.subject_of[record.study]!r} and "
+                f"{record.subject!r}: give each study one subject, or splits by subject would leak."
             )
         place = (record.study, record.view, record.slice, record.phase)
         if place in self.seen:

@@ -1,0 +1,137 @@
+"""Which records make a sample. A plan is a pure function of (seed, epoch); nothing is read from images."""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Int64
+
+from jaxssl.data import draws
+from jaxssl.data.cache import Cache
+from jaxssl.data.columns import LABEL
+from jaxssl.errors import UserError
+
+Rows = Int64[np.ndarray, " n"]
+
+
+class Samples(NamedTuple):
+    """Rows of a cache, one a sample, and in some plans a second row for each."""
+
+    rows: Rows
+    partners: Rows | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`draw(seed, epoch)` names the `length` samples of an epoch in their order."""
+
+    length: int
+    draw: Callable[[int, int], Samples]
+
+
+def select(
+    cache: Cache,
+    subjects: Collection[str] | None = None,
+    views: Collection[str] | None = None,
+    moments: Collection[str] | None = None,
+    masked: bool = False,
+    labelled: str | None = None,
+) -> Rows:
+    """The rows of these subjects, views and moments ("ED", "ES", "" for other frames), in the order of the cache.
+
+    `masked` keeps only images with a mask, `labelled` only those whose label of that name is known.
+    """
+    chosen = np.ones(len(cache), bool)
+    for column, wanted in (("subject", subjects), ("view", views), ("moment", moments)):
+        if wanted is not None:
+            chosen &= np.isin(cache.table[column], _codes(cache, column, wanted))
+    if masked:
+        chosen &= cache.table["has_mask"]
+    if labelled is not None:
+        chosen &= label(cache, labelled) >= 0
+    rows = np.flatnonzero(chosen)
+    if not len(rows):
+        wishes = f"views {views or 'any'}, moments {moments or 'any'}, masked {masked}, labelled {labelled}"
+        raise UserError(f"No image of {cache.path} among the chosen subjects meets {wishes}: ask for less.")
+    return rows
+
+
+def label(cache: Cache, name: str) -> np.ndarray:
+    """The column of codes of a label, -1 where unknown."""
+    if LABEL + name not in cache.table:
+        known = [key.removeprefix(LABEL) for key in cache.table if key.startswith(LABEL)]
+        raise UserError(f"{cache.path} has no label {name!r}; it has {', '.join(known) or 'none'}.")
+    return cache.table[LABEL + name]
+
+
+def slices(rows: Rows) -> Plan:
+    """Every image once."""
+    return Plan(len(rows), lambda seed, epoch: Samples(_shuffled(rows, seed, epoch)))
+
+
+def one_per_subject(cache: Cache, rows: Rows) -> Plan:
+    """One random image (slice and frame) of every subject."""
+    pool, counts, starts = _by_subject(cache, rows)
+
+    def draw(seed: int, epoch: int) -> Samples:
+        picked = pool[starts + draws.below(counts, "image of subject", seed, epoch)]
+        return Samples(_shuffled(picked, seed, epoch))
+
+    return Plan(len(counts), draw)
+
+
+def ed_es(cache: Cache, rows: Rows) -> Plan:
+    """Every slice that has both once: its end-diastolic image with the end-systolic one as partner."""
+    pairs: dict[tuple[int, ...], dict[str, int]] = {}
+    for row in rows:
+        place = tuple(int(cache.table[key][row]) for key in ("study", "view", "slice"))
+        pairs.setdefault(place, {})[cache.names["moment"][cache.table["moment"][row]]] = int(row)
+    both = np.array([(pair["ED"], pair["ES"]) for pair in pairs.values() if {"ED", "ES"} <= pair.keys()], np.int64)
+    if not len(both):
+        raise UserError(f"No slice of {cache.path} has an ED and an ES image among those chosen: choose another plan.")
+
+    def draw(seed: int, epoch: int) -> Samples:
+        mixed = _shuffled(both, seed, epoch)
+        return Samples(mixed[:, 0], mixed[:, 1])
+
+    return Plan(len(both), draw)
+
+
+def other_subject(cache: Cache, plan: Plan, training: Rows) -> Plan:
+    """The samples of `plan`, each with a random image of a random other subject of the training part as partner."""
+    pool, counts, starts = _by_subject(cache, training)
+    subjects = cache.table["subject"][pool[starts]]
+    if len(subjects) < 2:
+        raise UserError("A partner from another subject needs at least two training subjects: add one.")
+
+    def draw(seed: int, epoch: int) -> Samples:
+        rows = plan.draw(seed, epoch).rows
+        own = np.searchsorted(subjects, cache.table["subject"][rows])
+        known = subjects[np.minimum(own, len(subjects) - 1)] == cache.table["subject"][rows]
+        # Draw among the others by leaving the subject's own place out; one from outside the pool leaves nothing out.
+        other = draws.below(len(subjects) - known, "other subject", seed, epoch)
+        other += known & (other >= own)
+        return Samples(rows, pool[starts[other] + draws.below(counts[other], "image of partner", seed, epoch)])
+
+    return Plan(plan.length, draw)
+
+
+def _shuffled(rows: np.ndarray, seed: int, epoch: int) -> np.ndarray:
+    return rows[draws.order(len(rows), "epoch", seed, epoch)]
+
+
+def _by_subject(cache: Cache, rows: Rows) -> tuple[Rows, np.ndarray, np.ndarray]:
+    """The rows sorted by subject, and for each subject how many there are and where they start."""
+    subject = cache.table["subject"][rows]
+    pool = rows[np.argsort(subject, kind="stable")]
+    _, starts, counts = np.unique(np.sort(subject), return_index=True, return_counts=True)
+    return pool, counts, starts
+
+
+def _codes(cache: Cache, column: str, wanted: Collection[str]) -> list[int]:
+    names = cache.names[column]
+    for name in wanted:
+        if name not in names:
+            raise UserError(f"{cache.path} has no {column} {name!r}; it has {', '.join(repr(n) for n in names[:10])}.")
+    return [names.index(name) for name in wanted]
