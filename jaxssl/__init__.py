@@ -1,3 +1,3 @@
 """Pretraining of image encoders without labels on cardiac MR and ultrasound."""
 
-__version__ = "0.1.0"
+from jaxssl.version import __version__ as __version__

@@ -1,0 +1,150 @@
+"""What an installation draws in and brings along."""
+
+import pathlib
+import re
+import subprocess
+import sys
+import tomllib
+import warnings
+import zipfile
+from collections.abc import Iterator
+from importlib import metadata
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+import jaxssl
+
+ROOT = pathlib.Path(__file__).parents[1]
+PYTHONS = ("3.11", "3.12", "3.13")
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def needed(requirement: Requirement, python: str, extra: str = "") -> bool:
+    """Whether a requirement counts on a Linux machine with that Python."""
+    here = {"python_version": python, "python_full_version": f"{python}.0", "sys_platform": "linux", "extra": extra}
+    return requirement.marker is None or requirement.marker.evaluate(here)
+
+
+def drawn_in(name: str, extras: frozenset[str]) -> set[str]:
+    """Names of everything that an installed package needs here, by its own word and by that of those it needs."""
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"
+    seen: set[tuple[str, str]] = set()
+    waiting = [(name, extra) for extra in {"", *extras}]
+    while waiting:
+        asked, extra = waiting.pop()
+        if (asked, extra) in seen:
+            continue
+        seen.add((asked, extra))
+        for line in metadata.requires(asked) or []:
+            requirement = Requirement(line)
+            if needed(requirement, python, extra):
+                waiting += [(canonicalize_name(requirement.name), one) for one in {"", *requirement.extras}]
+    return {asked for asked, _ in seen}
+
+
+def pins(python: str) -> dict[str, str]:
+    """Package to version in the constraints file, for one Python; a package twice for one Python is a fault."""
+    lines = [Requirement(line) for line in constraint_lines()]
+    here = [line for line in lines if needed(line, python)]
+    assert len({line.name for line in here}) == len(here)
+    return {str(canonicalize_name(line.name)): str(line.specifier).removeprefix("==") for line in here}
+
+
+def constraint_lines() -> Iterator[str]:
+    """The lines of the constraints file that are not remarks."""
+    for line in (ROOT / "constraints.txt").read_text().splitlines():
+        if line and not line.startswith("#"):
+            yield line
+
+
+@pytest.fixture
+def installed() -> None:
+    try:
+        metadata.distribution("jaxssl")
+    except metadata.PackageNotFoundError:
+        pytest.skip("jaxssl runs from a folder here, it is not installed")
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_cpu_installation_draws_in_no_other_framework():
+    everything = drawn_in("jaxssl", frozenset())
+    assert {"jax", "flax", "orbax-checkpoint", "tensorflow-datasets", "etils", "tensorstore"} <= everything
+    of_tensorflow = {name for name in everything if name.startswith(("tensorflow", "tf-", "keras"))}
+    assert of_tensorflow == {"tensorflow-datasets", "tensorflow-metadata"}
+    assert not {name for name in everything if name.startswith(("torch", "nvidia", "triton", "jax-cuda", "libtpu"))}
+
+
+@pytest.mark.usefixtures("installed")
+def test_everything_drawn_in_is_pinned():
+    pinned = pins(f"{sys.version_info.major}.{sys.version_info.minor}")
+    assert drawn_in("jaxssl", frozenset({"dev"})) - {"jaxssl"} - pinned.keys() == set()
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_pins_lie_within_the_bounds(python):
+    pinned = pins(python)
+    lines = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"]]
+    wanted = [line for line in map(Requirement, lines) if needed(line, python)]
+    outside = [str(line) for line in wanted if not line.specifier.contains(pinned[canonicalize_name(line.name)])]
+    assert outside == []
+
+
+def test_constraints_hold_versions_only():
+    shape = re.compile(r'[a-z0-9-]+==[0-9][0-9a-z.]*(; python_version (<|>=|==) "3\.\d+")?')
+    assert [line for line in constraint_lines() if not shape.fullmatch(line)] == []
+
+
+def test_runs_on_the_pythons_it_claims():
+    prefix = "Programming Language :: Python :: "
+    assert [line.removeprefix(prefix) for line in PROJECT["classifiers"] if line.startswith(prefix)] == [*PYTHONS]
+    assert PROJECT["requires-python"] == f">={PYTHONS[0]}"
+
+
+def test_only_our_own_warnings_are_errors():
+    with pytest.raises(RuntimeWarning):
+        warnings.warn_explicit("ours", RuntimeWarning, "store.py", 1, module="jaxssl.data.store")
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.warn_explicit("theirs", RuntimeWarning, "scan.py", 1, module="jax.lax")
+    assert [str(warning.message) for warning in seen] == ["theirs"]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> zipfile.ZipFile:
+    """The wheel of this source, built with what is installed."""
+    folder = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    (path,) = folder.glob("*.whl")
+    assert path.name == f"jaxssl-{jaxssl.__version__}-py3-none-any.whl"
+    return zipfile.ZipFile(path)
+
+
+def test_a_wheel_brings_code_recipes_script_and_licence(wheel):
+    inside = {name for name in wheel.namelist() if ".dist-info/" not in name}
+    there = {path.relative_to(ROOT) for path in (ROOT / "jaxssl").rglob("*.py")}
+    recipes = {pathlib.Path("jaxssl") / path.relative_to(ROOT) for path in (ROOT / "configs").rglob("*.py")}
+    assert recipes
+    assert {pathlib.Path(name) for name in inside if name.endswith(".py")} == there | recipes
+    about = f"jaxssl-{jaxssl.__version__}.dist-info/"
+    assert b"jaxssl = jaxssl.cli:main" in wheel.read(about + "entry_points.txt")
+    assert b"Apache License" in wheel.read(about + "licenses/LICENSE")
+
+
+def test_recipes_of_a_wheel_are_found_by_name_from_anywhere(wheel, tmp_path):
+    wheel.extractall(tmp_path / "site")
+    script = "import jaxssl.recipe as r; print(r.__file__, *r.names())"
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    ran = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=empty,
+        env={"PYTHONPATH": str(tmp_path / "site"), "JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    where, *names = ran.stdout.split()
+    assert pathlib.Path(where).is_relative_to(tmp_path / "site")
+    assert sorted(names) == sorted(path.stem for path in (ROOT / "configs").glob("*.py") if path.stem != "__init__")
