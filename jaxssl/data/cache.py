@@ -124,7 +124,7 @@ def _fill(store: Store, layout: Layout, folder: Path, progress: Progress) -> Non
     masks = _new(folder / "masks.npy", np.dtype(np.uint8), (total, *layout.size)) if store.info.masked else None
     columns = Columns()
     for row, record in enumerate(store.records()):
-        own = grid.on(layout, record.image.shape[:2], record.plane.spacing)
+        own = grid.on(layout, record.image.shape[:2], np.asarray(record.plane.spacing))
         images[row] = grid.round_to(own.image(record.image, "cubic"), dtype)
         if masks is not None and record.mask is not None:
             masks[row] = own.labels(record.mask)

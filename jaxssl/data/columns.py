@@ -46,8 +46,8 @@ class Columns:
 
     def close(self) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], dict[str, list[str]]]:
         """The table, the planes of the studies, and the names behind the codes."""
-        rows, names = dict(self.rows), {"moment": list(MOMENTS)}
-        table = {}
+        rows, table = dict(self.rows), {}
+        names: dict[str, list[str]] = {"moment": list(MOMENTS)}
         for key in CODED:
             names[key], table[key] = _code(rows.pop(key))
         table |= {key: np.asarray(values, TYPES.get(key)) for key, values in rows.items()}

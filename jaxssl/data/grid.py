@@ -5,7 +5,7 @@ Both ways are separable: along each axis, output pixel j lies at input coordinat
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -116,7 +116,7 @@ class Grid:
         )
 
 
-def on(layout: Layout, shape: Sequence[int], spacing: Sequence[float]) -> Grid:
+def on(layout: Layout, shape: Iterable[int], spacing: Iterable[float]) -> Grid:
     """How an image of this shape and spacing lies on `layout`: resampled, then padded or cut about its centre."""
     axes = []
     for source, count, own in zip(shape, layout.size, spacing, strict=True):

@@ -48,8 +48,8 @@ def batches(
     index, count = process
     if batch > plan.length:
         raise UserError(
-            f"A batch of {batch} is larger than the {plan.length} samples of an epoch: lower it to {plan.length} at most, "
-            "or add data."
+            f"A batch of {batch} is larger than the {plan.length} samples of an epoch: lower it to at most "
+            f"{plan.length}, or add data."
         )
     if batch % count:
         raise UserError(f"A batch of {batch} cannot be shared by {count} processes: choose a multiple of {count}.")
@@ -63,7 +63,7 @@ def batches(
         return gather(schedule(t), mine)
 
     indices = grain.MapDataset.range(start, start + (ENDLESS if steps is None else steps))
-    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=PREFETCH if threads else 0)
+    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=max(threads, PREFETCH) if threads else 0)
     return iter(indices.map(element).to_iter_dataset(options))
 
 

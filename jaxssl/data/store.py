@@ -5,6 +5,7 @@ their original grid and their depth. Beside them, `store.json` holds a summary, 
 of the contents; it is written last, so that a folder without it is unfinished.
 """
 
+import contextlib
 import functools
 import hashlib
 import itertools
@@ -20,7 +21,7 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 from array_record.python.array_record_module import ArrayRecordWriter
-from tensorflow_datasets.core import dataset_info, example_serializer, naming
+from tensorflow_datasets.core import dataset_info, example_serializer, naming, splits
 
 from jaxssl.data.record import Record
 from jaxssl.data.summary import StoreInfo, Tally
@@ -56,7 +57,8 @@ class Store:
 
     @functools.cached_property
     def _source(self) -> Any:
-        return tfds.builder_from_directory(self.path).as_data_source(SPLIT)
+        builder: Any = tfds.builder_from_directory(self.path)
+        return builder.as_data_source(SPLIT)
 
 
 def write(
@@ -161,26 +163,27 @@ def _write_records(records: Iterable[Record], tally: Tally, info: Any, folder: P
     info.set_file_format("array_record")
     serializer = example_serializer.ExampleSerializer(info.features.get_serialized_info())
     template = naming.ShardedFileTemplate(
-        data_dir=folder, dataset_name=info.name, split=SPLIT, filetype_suffix="array_record", template=SHARD_NAME
+        data_dir=tfds.core.Path(folder),
+        dataset_name=info.name,
+        split=SPLIT,
+        filetype_suffix="array_record",
+        template=SHARD_NAME,
     )
-    digest, writer, lengths, size = hashlib.sha256(), None, [], 0
-    for index, record in enumerate(records):
-        if index % RECORDS_PER_SHARD == 0:
-            if writer is not None:
-                writer.close()
-            shard = template.sharded_filepath(shard_index=len(lengths), num_shards=None)
-            writer = ArrayRecordWriter(str(shard), "group_size:1")
-            lengths.append(0)
-        tally.add(record)
-        example = serializer.get_tf_example(info.features.encode_example(_encode(record)))
-        line = example.SerializeToString(deterministic=True)
-        writer.write(line)
-        digest.update(hashlib.sha256(line).digest())
-        lengths[-1] += 1
-        size += len(line)
-    writer.close()
+    digest, lengths, size, records = hashlib.sha256(), [], 0, iter(records)
+    while (first := next(records, None)) is not None:
+        shard = str(template.sharded_filepath(shard_index=len(lengths), num_shards=None))
+        lengths.append(0)
+        with contextlib.closing(ArrayRecordWriter(shard, "group_size:1")) as writer:
+            for record in itertools.chain([first], itertools.islice(records, RECORDS_PER_SHARD - 1)):
+                tally.add(record)
+                example = serializer.get_tf_example(info.features.encode_example(_encode(record)))
+                line = example.SerializeToString(deterministic=True)
+                writer.write(line)
+                digest.update(hashlib.sha256(line).digest())
+                lengths[-1] += 1
+                size += len(line)
     split = tfds.core.SplitInfo(name=SPLIT, shard_lengths=lengths, num_bytes=size, filename_template=template)
-    info.set_splits(tfds.core.splits.SplitDict([split]))
+    info.set_splits(splits.SplitDict([split]))
     info.write_to_directory(folder)
     return digest.hexdigest()[:16]
 
@@ -203,11 +206,12 @@ def _encode(record: Record) -> dict[str, Any]:
 
 
 def _decode(example: Mapping[str, Any]) -> Record:
-    image = example["image"]
+    image, fields = example["image"], {}
+    fields |= {key: example[key].decode() for key in ("subject", "study", "view", "moment")}
+    fields |= {key: int(example[key]) for key in ("slice", "slices", "phase", "phases")}
     return Record(
+        **fields,
         image=image,
-        **{key: example[key].decode() for key in ("subject", "study", "view", "moment")},
-        **{key: int(example[key]) for key in ("slice", "slices", "phase", "phases")},
         plane=Plane(**example["plane"], shape=np.asarray(image.shape[:2])),
         thickness=float(example["thickness"]),
         mask=example["mask"] if example["has_mask"] else None,
