@@ -1,0 +1,207 @@
+"""Charts as inline SVG whose colours are the page's own variables, so that they follow light and dark."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+
+HUES = 6
+DASHES = ((None, None), (5.0, 2.0), (1.5, 1.5))
+MARKERS = "os^DvPX*"
+
+# Colours no chart would choose by itself; each is replaced by a variable of the style sheet after drawing.
+INK, MUTED, RULE = "#010203", "#010204", "#010205"
+GREY = "#010206"
+HUE = tuple(f"#0102{16 + place:02x}" for place in range(HUES))
+_VARIABLES = {INK: "ink", MUTED: "muted", RULE: "rule", GREY: "scratch"} | {c: f"hue{i}" for i, c in enumerate(HUE)}
+
+_SETTINGS: dict[str, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "jaxssl",
+    "text.parse_math": False,
+    "font.size": 10,
+    "axes.labelsize": 10,
+    "axes.edgecolor": RULE,
+    "axes.labelcolor": MUTED,
+    "axes.titlecolor": INK,
+    "axes.titlesize": 11,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.formatter.useoffset": False,
+    "axes.formatter.limits": (-3, 5),
+    "grid.color": RULE,
+    "grid.linewidth": 0.6,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelsize": 9.5,
+    "ytick.labelsize": 9.5,
+    "xtick.major.size": 0,
+    "ytick.major.size": 0,
+    "text.color": INK,
+    "legend.frameon": False,
+    "legend.labelcolor": MUTED,
+    "lines.solid_capstyle": "round",
+}
+
+
+@dataclass(frozen=True)
+class Style:
+    """How one run looks in every chart: a place among the hues (-1 is grey) and among the dashes."""
+
+    hue: int
+    dash: int
+
+    @property
+    def colour(self) -> str:
+        """The stand-in colour that becomes the page's variable."""
+        return GREY if self.hue < 0 else HUE[self.hue]
+
+    @property
+    def dashes(self) -> str:
+        """The dash pattern as SVG writes it."""
+        on, off = DASHES[self.dash]
+        return "" if on is None else f"{on:g} {off:g}"
+
+
+@dataclass(frozen=True)
+class Strip:
+    """One line of a strip chart: a dot a subject, and their mean with an interval where one is known."""
+
+    label: str
+    values: np.ndarray
+    mean: float
+    low: float
+    high: float
+    style: Style
+
+
+def curve_panel(
+    lines: Sequence[tuple[Style, np.ndarray, np.ndarray]], quantity: str, size: tuple[int, int] = (340, 215)
+) -> str:
+    """One quantity over the steps, a line a run; logarithmic when positive values span more than two decades."""
+    with mpl.rc_context(_SETTINGS):
+        figure, axes = _panel(size)
+        drawn = [(style, *thinned(steps, values)) for style, steps, values in lines]
+        for style, steps, values in drawn:
+            lonely = {"marker": "o", "markersize": 4} if np.isfinite(values).sum() == 1 else {}
+            (line,) = axes.plot(steps, values, color=style.colour, linewidth=1.6, **lonely)
+            line.set_dashes([part for part in DASHES[style.dash] if part is not None])
+        everything = np.concatenate([values[np.isfinite(values)] for *_, values in drawn])
+        if len(everything) and everything.min() > 0 and everything.max() > 100 * everything.min():
+            axes.set_yscale("log")
+        axes.set_xlabel("optimiser step")
+        axes.set_ylabel(quantity)
+        axes.margins(x=0.02)
+        return _svg(figure)
+
+
+def strip_chart(strips: Sequence[Strip], axis: str, zero: bool, width: int = 480) -> str:
+    """Dots by subject on one line a run, the mean as a bar and its interval as a line; `zero` marks no difference."""
+    height = 54 + 34 * len(strips)
+    with mpl.rc_context(_SETTINGS):
+        figure, axes = _panel((width, height))
+        for place, strip in enumerate(strips):
+            shift = 0.16 * np.cos(np.pi * np.arange(len(strip.values)))
+            colour = strip.style.colour
+            axes.plot(strip.values, place + shift, "o", color=colour, markersize=4.2, alpha=0.45, markeredgewidth=0)
+            if np.isfinite(strip.low):
+                axes.plot([strip.low, strip.high], [place, place], color=INK, linewidth=1.4)
+            axes.plot([strip.mean], [place], "D", color=INK, markersize=5.5)
+        if zero:
+            axes.axvline(0.0, color=MUTED, linewidth=1.0, dashes=(3, 2))
+        axes.set_yticks(range(len(strips)), [strip.label for strip in strips], color=INK)
+        axes.set_ylim(len(strips) - 0.45, -0.55)
+        axes.grid(axis="y", visible=False)
+        axes.spines["left"].set_visible(False)
+        axes.set_xlabel(axis)
+        return _svg(figure)
+
+
+def principal_plane(
+    embedding: Float[np.ndarray, "rows features"],
+) -> tuple[Float[np.ndarray, "rows 2"], Float[np.ndarray, " 2"]]:
+    """Scores on the first two principal components, and the share of the variance that each explains.
+
+    X - mean(X) = U S V^T; scores are U S, shares S^2 / sum(S^2). The sign of a component is free: here its largest
+    loading is positive.
+    """
+    centred = embedding.astype(np.float64) - embedding.mean(axis=0, dtype=np.float64)
+    left, singular, right = np.linalg.svd(centred, full_matrices=False)
+    sign = np.sign(right[np.arange(2), np.abs(right[:2]).argmax(axis=1)])
+    shares = singular[:2] ** 2 / max(float((singular**2).sum()), np.finfo(np.float64).tiny)
+    return left[:, :2] * singular[:2] * sign, shares
+
+
+def scatter_panel(
+    scores: Float[np.ndarray, "rows 2"],
+    shares: Float[np.ndarray, " 2"],
+    names: Sequence[str],
+    title: str,
+    size: tuple[int, int] = (340, 350),
+) -> str:
+    """The principal plane, a colour and a marker for each of the commonest names; the rest is grey."""
+    labels = np.asarray(names)
+    kinds, counts = np.unique(labels[labels != ""], return_counts=True)
+    shown = sorted(kinds[np.argsort(-counts, kind="stable")][:HUES].tolist())
+    with mpl.rc_context(_SETTINGS):
+        figure, axes = _panel(size)
+        rest = ~np.isin(labels, shown)
+        if rest.any():
+            text = "other" if len(kinds) > HUES else "not stated"
+            axes.plot(*scores[rest].T, "o", color=GREY, markersize=3, alpha=0.4, markeredgewidth=0, label=text)
+        for place, name in enumerate(shown):
+            dots = scores[labels == name].T
+            style = {"color": HUE[place], "markersize": 4.5, "alpha": 0.75, "markeredgewidth": 0}
+            axes.plot(*dots, MARKERS[place], label=name, **style)
+        for setter, place in ((axes.set_xlabel, 0), (axes.set_ylabel, 1)):
+            setter(f"component {place + 1} ({100 * shares[place]:.0f}% of variance)")
+        axes.tick_params(labelleft=False, labelbottom=False)
+        axes.set_aspect("equal", adjustable="datalim")
+        axes.set_title(title)
+        figure.legend(loc="outside lower center", ncols=3, fontsize=10, handletextpad=0.2, columnspacing=1.2)
+        return _svg(figure)
+
+
+def thinned(steps: np.ndarray, values: np.ndarray, most: int = 240) -> tuple[np.ndarray, np.ndarray]:
+    """At most `most` points: means over equal stretches of the log (a stretch holding a non-finite value is a gap)."""
+    if len(steps) <= most:
+        return steps, values
+    stretches = np.array_split(np.arange(len(steps)), most)
+    return np.array([steps[s].mean() for s in stretches]), np.array([values[s].mean() for s in stretches])
+
+
+def _panel(size: tuple[int, int]) -> tuple[Figure, Axes]:
+    """A figure of `size` CSS pixels: one point of the drawing is one pixel of the page."""
+    figure = Figure(figsize=(size[0] / 72, size[1] / 72), layout="constrained")
+    FigureCanvasSVG(figure)
+    return figure, figure.add_subplot()
+
+
+def _svg(figure: Figure) -> str:
+    """The figure as an <svg> element in the page's colours and font; only the ids it refers to itself are kept.
+
+    Such an id is a hash of what it names, so that the same id in two charts names the same thing.
+    """
+    buffer = io.StringIO()
+    figure.savefig(
+        buffer, format="svg", transparent=True, metadata=dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    )
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r' (width|height)="[\d.]+pt"', "", text, count=2)
+    text = re.sub(r"(font: [^;\"]*?px) [^;\"]*", r"\1 var(--sans)", text)
+    text = re.sub(r' id="([^"]*)"', lambda found: found[0] if f"#{found[1]}" in text else "", text)
+    return re.sub(r"#0102[0-9a-f]{2}", lambda found: f"var(--{_VARIABLES[found[0]]})", text)

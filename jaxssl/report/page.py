@@ -1,0 +1,123 @@
+"""The page: sections filled into templates that escape what run folders say, in one file that needs no other."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from jaxssl.errors import UserError
+from jaxssl.report import compare, pictures, read, sections, words
+from jaxssl.report.read import Run
+from jaxssl.report.sections import Detail
+
+LIMIT = 5_000_000
+"""Bytes that a page must stay under."""
+
+DETAILS = (Detail(6, 600), Detail(4, 400), Detail(2, 200), Detail(1, 100), Detail(0, 0))
+
+
+def write_report(runs: Sequence[Path], out: Path) -> Path:
+    """Write one HTML page about the run folders to `out` (or to `out`/report.html) and return where it stands.
+
+    With many runs fewer pictures are shown of each, so that the page stays under 5 MB; it says so.
+    """
+    found = read.read_runs([Path(folder) for folder in runs])
+    target = Path(out) / "report.html" if Path(out).is_dir() else Path(out)
+    text = _fitting(found)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        beside = target.with_name(f".{target.name}.{os.getpid()}")
+        beside.write_text(text, encoding="utf-8", errors="replace")
+        os.replace(beside, target)
+    except OSError as error:
+        raise UserError(f"The report cannot be written to {target}: {error.strerror}; name another file.") from error
+    return target
+
+
+def _fitting(runs: Sequence[Run]) -> str:
+    """The page with as many pictures as fit."""
+    context = _figures(runs)
+    text = ""
+    for detail in DETAILS:
+        text = _render(context | _pictures(runs, detail))
+        if len(text.encode("utf-8", errors="replace")) < LIMIT:
+            break
+    return text
+
+
+def _figures(runs: Sequence[Run]) -> dict[str, Any]:
+    """Everything but the pictures."""
+    rows = compare.comparison(runs)
+    look = sections.styles(runs)
+    return {
+        "runs": runs,
+        "rows": rows,
+        "look": look,
+        "origins": {run.label: compare.origin(run, runs) for run in runs},
+        "classes": list(dict.fromkeys(name for row in rows for name in row.evaluation.classes)),
+        "headline": words.headline(runs, rows),
+        "data": words.data_names(runs),
+        "warnings": words.warnings(rows),
+        "strips": sections.strips(rows, look),
+        "curves": sections.curves(runs, look),
+        "throughput": sections.throughput(runs, look),
+        "differing": compare.differing_keys(runs),
+        "nan": float("nan"),
+        "resamples": compare.RESAMPLES,
+        "date": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"),
+        "version": _version(),
+    }
+
+
+def _pictures(runs: Sequence[Run], detail: Detail) -> dict[str, Any]:
+    return {
+        "detail": detail,
+        "fewer": detail != DETAILS[0],
+        "segmentations": sections.segmentations(runs, detail),
+        "views": {run.label: pictures.columns(run.pictures, "views/", detail.samples) for run in runs},
+        "reconstructions": {
+            run.label: pictures.columns(run.pictures, "reconstruction/", detail.samples) for run in runs
+        },
+        "maps": {run.label: sections.embedding_map(run, detail) for run in runs},
+    }
+
+
+def _render(context: dict[str, Any]) -> str:
+    environment = Environment(
+        loader=PackageLoader("jaxssl.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "fixed": words.fixed,
+        "signed": words.signed,
+        "thousands": words.thousands,
+        "millions": words.millions,
+        "duration": words.duration,
+        "rerun": words.rerun,
+        "median": _median,
+    }
+    environment.tests["synthetic"] = words.is_synthetic
+    return environment.get_template("page.html").render(context)
+
+
+def _median(series: read.Series, name: str) -> float:
+    values = series[name][1] if name in series else np.array([])
+    values = values[np.isfinite(values)]
+    return float(np.median(values)) if len(values) else float("nan")
+
+
+def _version() -> str:
+    try:
+        return version("jaxssl")
+    except PackageNotFoundError:
+        return "(source tree)"

@@ -1,0 +1,300 @@
+"""Run folders as plain values: what `run` wrote, read without trusting that all of it is there or whole."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxssl.errors import UserError
+
+Series = Mapping[str, tuple[np.ndarray, np.ndarray]]
+"""Name of a measured quantity -> (steps, values)."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What run.json says of a run; empty where it does not say."""
+
+    verb: str = ""
+    name: str = ""
+    method: str = ""
+    commit: str = ""
+    jaxssl: str = ""
+    jax: str = ""
+    device: str = ""
+    devices: int = 0
+    started: str = ""
+    finished: str = ""
+    seconds: float = float("nan")
+    status: str = ""
+    init: str = ""
+    parameters: int = 0
+    command: str = ""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Segmentation of held-out subjects; `dice[subject]` is [classes], already averaged over the subject's moments."""
+
+    data: str
+    classes: tuple[str, ...]
+    training_subjects: int
+    seed: int
+    dice: Mapping[str, np.ndarray]
+
+    @property
+    def per_class(self) -> dict[str, float]:
+        """Mean over subjects for each class; a class absent from a subject does not count there."""
+        means = _mean(np.stack(list(self.dice.values())), axis=0)
+        return dict(zip(self.classes, means.tolist(), strict=True))
+
+    @property
+    def by_subject(self) -> dict[str, float]:
+        """Mean over classes for each subject."""
+        return {subject: float(_mean(values)) for subject, values in self.dice.items()}
+
+    @property
+    def mean(self) -> float:
+        """Mean over subjects of the subject's mean over classes."""
+        return float(_mean(np.array(list(self.by_subject.values()))))
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Accuracies of simple classifiers on frozen features, and what guessing the commonest class gives."""
+
+    target: str
+    classes: tuple[str, ...]
+    n_train: int
+    n_test: int
+    chance: float
+    knn: Mapping[str, float]
+    linear: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run folder."""
+
+    folder: Path
+    label: str
+    facts: Facts
+    recipe: Mapping[str, str]
+    metrics: Series
+    timing: Series
+    pictures: Mapping[str, np.ndarray]
+    evaluation: Evaluation | None
+    probe: Probe | None
+    embedding: Mapping[str, np.ndarray]
+    notes: tuple[str, ...] = field(default=())
+
+
+def read_runs(folders: Sequence[Path]) -> list[Run]:
+    """Read every run folder; plain files among them (a shell's `runs/*` lists them too) are passed over."""
+    missing = [folder for folder in folders if not folder.exists()]
+    if missing:
+        raise UserError(f"There is no run folder {missing[0]}: give folders that a jaxssl run has written.")
+    kept = list({folder.resolve(): folder for folder in folders if folder.is_dir()}.values())
+    if not kept:
+        raise UserError("No run folder was given: name at least one folder that a jaxssl run has written.")
+    return [_read_run(folder, label) for folder, label in zip(kept, _labels(kept), strict=True)]
+
+
+def _read_run(folder: Path, label: str) -> Run:
+    if not (folder / "run.json").is_file():
+        raise UserError(f"{folder} is not a run folder (it has no run.json): leave it out or name a jaxssl run's folder.")
+    notes: list[str] = []
+    facts = _json(folder / "run.json", notes)
+    if not facts:
+        raise UserError(f"{folder / 'run.json'} cannot be read as JSON: restore it or leave this run out.")
+    arrays = _arrays(folder / "embedding.npz", notes)
+    return Run(
+        folder=folder,
+        label=label,
+        facts=_facts(facts),
+        recipe=dict(_flat(_json(folder / "recipe.json", notes))),
+        metrics=_series(folder / "metrics.jsonl", notes),
+        timing=_series(folder / "timing.jsonl", notes),
+        pictures=_arrays(folder / "pictures.npz", notes),
+        evaluation=_evaluation(_json(folder / "evaluation.json", notes), notes),
+        probe=_probe(_json(folder / "probe.json", notes), notes),
+        embedding=_embedding(arrays, notes),
+        notes=tuple(notes),
+    )
+
+
+def _labels(folders: Sequence[Path]) -> list[str]:
+    """The shortest endings of the paths that still tell the folders apart."""
+    parts = [folder.resolve().parts for folder in folders]
+    longest = max(len(p) for p in parts)
+    for depth in range(1, longest + 1):
+        names = ["/".join(p[-depth:]) for p in parts]
+        if len(set(names)) == len(names):
+            return names
+    return [folder.as_posix() for folder in folders]
+
+
+def _json(path: Path, notes: list[str]) -> dict[str, Any]:
+    """The object in a JSON file; empty, with a note, when it is damaged; empty without one when it is not there."""
+    if not path.is_file():
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        content = None
+    if isinstance(content, dict):
+        return content
+    notes.append(f"{path.name} could not be read and is left out.")
+    return {}
+
+
+def _facts(content: Mapping[str, Any]) -> Facts:
+    def text(key: str) -> str:
+        return str(content.get(key) or "")
+
+    return Facts(
+        **{key: text(key) for key in ("verb", "name", "method", "commit", "jaxssl", "jax", "device", "status", "init")},
+        started=_moment(content.get("started")),
+        finished=_moment(content.get("finished")),
+        devices=_whole(content.get("devices")),
+        parameters=_whole(content.get("parameters")),
+        seconds=_number(content.get("seconds")),
+        command=text("command"),
+    )
+
+
+def _moment(value: object) -> str:
+    """A time as `YYYY-MM-DD HH:MM`, from ISO text or from seconds since 1970."""
+    if isinstance(value, int | float):
+        return datetime.fromtimestamp(value, UTC).strftime("%Y-%m-%d %H:%M")
+    return str(value or "").replace("T", " ")[:16]
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, int | float) else float("nan")
+
+
+def _whole(value: object) -> int:
+    return int(value) if isinstance(value, int | float) and np.isfinite(value) else 0
+
+
+def _flat(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Nested options as (dotted key, text) pairs; a list of plain values stays one value."""
+    for key, value in content.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, dict) and value:
+            yield from _flat(value, f"{name}.")
+        elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
+            yield from _flat({str(place): item for place, item in enumerate(value)}, f"{name}.")
+        else:
+            yield name, value if isinstance(value, str) else json.dumps(value)
+
+
+def _series(path: Path, notes: list[str]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Columns of a JSON-lines file by name; of two lines for one step (a resumed run) the later counts."""
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
+    columns: dict[str, dict[int, float]] = {}
+    damaged = []
+    for place, line in enumerate(lines, start=1):
+        try:
+            entry = json.loads(line)
+            step = int(entry.pop("step"))
+        except (ValueError, TypeError, KeyError, AttributeError):
+            damaged.append(place)
+            continue
+        for name, value in entry.items():
+            if isinstance(value, int | float):
+                columns.setdefault(name, {})[step] = float(value)
+    if damaged:
+        places = ", ".join(map(str, damaged[:5])) + (" and more" if len(damaged) > 5 else "")
+        notes.append(f"{path.name}: {len(damaged)} damaged line(s) left out (line {places} of {len(lines)}).")
+    return {name: _ordered(points) for name, points in columns.items()}
+
+
+def _ordered(points: Mapping[int, float]) -> tuple[np.ndarray, np.ndarray]:
+    steps = sorted(points)
+    return np.array(steps), np.array([points[step] for step in steps])
+
+
+def _arrays(path: Path, notes: list[str]) -> dict[str, np.ndarray]:
+    if not path.is_file():
+        return {}
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+        notes.append(f"{path.name} could not be read and is left out.")
+        return {}
+
+
+def _embedding(arrays: dict[str, np.ndarray], notes: list[str]) -> dict[str, np.ndarray]:
+    """The embedding [N, d] and its text columns [N]; nothing when there are too few rows to draw a map."""
+    embedding = arrays.get("embedding")
+    if embedding is None:
+        return {}
+    if embedding.ndim != 2 or min(embedding.shape) < 2 or not np.isfinite(embedding).all():
+        notes.append("embedding.npz holds no finite [N, d] table of at least two rows and columns: no map is drawn.")
+        return {}
+    return {name: value for name, value in arrays.items() if len(value) == len(embedding)}
+
+
+def _evaluation(content: Mapping[str, Any], notes: list[str]) -> Evaluation | None:
+    if not content:
+        return None
+    try:
+        classes = tuple(map(str, content["classes"]))
+        rows: dict[str, list[list[float]]] = {}
+        for entry in content["subjects"]:
+            dice = [_number(value) for value in entry["dice"]]
+            if len(dice) != len(classes):
+                raise ValueError("one Dice value a class is wanted")
+            rows.setdefault(str(entry["subject"]), []).append(dice)
+        evaluation = Evaluation(
+            data=str(content.get("data") or "unnamed data"),
+            classes=classes,
+            training_subjects=int(content["training_subjects"]),
+            seed=int(content["seed"]),
+            dice={subject: _mean(np.array(values), axis=0) for subject, values in rows.items()},
+        )
+    except (KeyError, TypeError, ValueError):
+        evaluation = None
+    if evaluation is None or not evaluation.dice:
+        notes.append("evaluation.json lacks what the comparison needs and is left out.")
+        return None
+    stated = _number(content.get("mean_dice"))
+    if abs(stated - evaluation.mean) > 1e-3:
+        notes.append(f"evaluation.json states a mean Dice of {stated:.3f}; its subjects give {evaluation.mean:.3f}.")
+    return evaluation
+
+
+def _probe(content: Mapping[str, Any], notes: list[str]) -> Probe | None:
+    if not content:
+        return None
+    try:
+        return Probe(
+            target=str(content["target"]),
+            classes=tuple(map(str, content.get("classes", ()))),
+            n_train=_whole(content.get("n_train")),
+            n_test=_whole(content.get("n_test")),
+            chance=_number(content.get("chance")),
+            knn={key: _number(value) for key, value in content.get("knn", {}).items()},
+            linear={key: _number(value) for key, value in content.get("linear", {}).items()},
+        )
+    except (KeyError, TypeError, AttributeError):
+        notes.append("probe.json lacks what the table needs and is left out.")
+        return None
+
+
+def _mean(values: np.ndarray, axis: int | None = None) -> np.ndarray:
+    """Mean of the finite entries; nan where there are none."""
+    finite = np.isfinite(values)
+    count = finite.sum(axis=axis)
+    total = np.where(finite, values, 0.0).sum(axis=axis)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)

@@ -1,0 +1,192 @@
+"""What the page's sections show: charts and pictures chosen and put in order, no markup."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from jaxssl.report import figures, pictures
+from jaxssl.report.compare import Row, source
+from jaxssl.report.figures import Strip, Style
+from jaxssl.report.read import Run, Series
+
+QUANTITIES = {
+    "loss": "loss",
+    "learning_rate": "learning rate",
+    "gradient_norm": "gradient norm (L2)",
+    "images_per_second": "throughput (images/s)",
+    "data_wait": "waiting for data (% of time)",
+}
+FIRST = ("loss", "learning_rate", "gradient_norm")
+MOST_PANELS = 12
+CLASSES = ("RV", "MYO", "LV")
+MAPPED = ("view", "moment", "group")
+
+
+@dataclass(frozen=True)
+class Detail:
+    """How much of the pictures goes in: samples a figure, and dots a map."""
+
+    samples: int
+    dots: int
+
+
+@dataclass(frozen=True)
+class Curves:
+    """The panels of one verb and the runs drawn in them."""
+
+    verb: str
+    runs: tuple[Run, ...]
+    panels: tuple[tuple[str, str], ...]
+    gaps: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Segmentations:
+    """Runs that predicted the same images."""
+
+    runs: tuple[Run, ...]
+    classes: tuple[str, ...]
+    samples: tuple[pictures.Segmented, ...]
+
+
+@dataclass(frozen=True)
+class Map:
+    """An embedding in its principal plane, coloured in several ways."""
+
+    panels: tuple[tuple[str, str], ...]
+    shares: np.ndarray
+    shown: int
+    rows: int
+    features: int
+
+
+def styles(runs: Sequence[Run]) -> dict[str, Style]:
+    """A hue for each pretraining and everything that started from it, grey for random starts; dashes within a hue."""
+    hues: dict[str, int] = {}
+    used: dict[tuple[str, int], int] = {}
+    chosen = {}
+    for run in runs:
+        start = source(run, runs)
+        arm = start.label if start else run.facts.init or (run.label if run.facts.verb == "pretrain" else "")
+        hue = hues.setdefault(arm, len(hues) % figures.HUES) if arm else -1
+        place = used.setdefault((run.facts.verb, hue), 0)
+        used[run.facts.verb, hue] += 1
+        chosen[run.label] = Style(hue, place % len(figures.DASHES))
+    return chosen
+
+
+def curves(runs: Sequence[Run], look: dict[str, Style]) -> list[Curves]:
+    """For each verb the loss (a panel a method), learning rate, gradient norm and whatever else was logged."""
+    found = []
+    for verb in dict.fromkeys(run.facts.verb for run in runs):
+        group = [run for run in runs if run.facts.verb == verb and run.metrics]
+        names = {name for run in group for name in run.metrics}
+        order = [name for name in FIRST if name in names] + sorted(names - set(FIRST))
+        panels = []
+        for name in order:
+            methods = list(dict.fromkeys(run.facts.method for run in group)) if name == "loss" else [None]
+            for method in methods:
+                part = [run for run in group if method in (None, run.facts.method)]
+                suffix = f" of {method}" if method and len(methods) > 1 else ""
+                panels += _panel([(run, run.metrics) for run in part], name, suffix, look)
+        if panels:
+            found.append(Curves(verb, tuple(group), tuple(panels[:MOST_PANELS]), _gaps(group)))
+    return found
+
+
+def throughput(runs: Sequence[Run], look: dict[str, Style]) -> list[Curves]:
+    """For each verb the images a second and the share of time spent waiting for data."""
+    found = []
+    for verb in dict.fromkeys(run.facts.verb for run in runs):
+        group = [run for run in runs if run.facts.verb == verb and run.timing]
+        logged = [(run, {**run.timing, "data_wait": _percent(run.timing)}) for run in group]
+        panels = [panel for name in ("images_per_second", "data_wait") for panel in _panel(logged, name, "", look)]
+        if panels:
+            found.append(Curves(verb, tuple(group), tuple(panels), ()))
+    return found
+
+
+def strips(rows: Sequence[Row], look: dict[str, Style]) -> list[tuple[str, str]]:
+    """Dice by subject for every row, and the paired differences for those that have any."""
+    dots = [
+        Strip(row.run.label, np.array(list(row.evaluation.by_subject.values())), row.evaluation.mean, np.nan, np.nan,
+              look[row.run.label])
+        for row in rows
+    ]  # fmt: skip
+    paired = [
+        Strip(row.run.label, row.paired.differences, row.paired.mean, row.paired.low, row.paired.high,
+              look[row.run.label])
+        for row in rows
+        if row.paired
+    ]  # fmt: skip
+    charts = [("Dice by test subject", figures.strip_chart(dots, "mean Dice of a subject", zero=False))] if dots else []
+    if paired:
+        chart = figures.strip_chart(paired, "Dice minus scratch, same subject", zero=True)
+        charts.append(("Difference from scratch by test subject", chart))
+    return charts
+
+
+def segmentations(runs: Sequence[Run], detail: Detail) -> list[Segmentations]:
+    """Runs grouped by the images they were shown on, each image once beside the truth and every prediction."""
+    groups: dict[bytes, list[Run]] = {}
+    for run in runs:
+        parts = [run.pictures.get(f"segmentation/{part}") for part in ("image", "truth", "prediction")]
+        stacks = [part for part in parts if part is not None and part.ndim == 3]
+        if len(stacks) == 3 and len({stack.shape for stack in stacks}) == 1:
+            groups.setdefault(stacks[0].tobytes() + stacks[1].tobytes(), []).append(run)
+    return [_segmentation(group, detail) for group in groups.values()] if detail.samples else []
+
+
+def embedding_map(run: Run, detail: Detail) -> Map | None:
+    """The first two principal components, once for each column that tells at least two kinds apart."""
+    if not run.embedding or not detail.dots:
+        return None
+    embedding = run.embedding["embedding"]
+    rows = np.unique(np.linspace(0, len(embedding) - 1, min(len(embedding), 2000)).round().astype(int))
+    scores, shares = figures.principal_plane(embedding[rows])
+    seen = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), detail.dots)).round().astype(int))
+    panels = []
+    for name in MAPPED:
+        column = run.embedding.get(name)
+        if column is not None and len(np.unique(column)) > 1:
+            names = [str(value) for value in column[rows][seen]]
+            panels.append((name, figures.scatter_panel(scores[seen], shares, names, f"by {name}")))
+    if not panels:
+        panels.append(("", figures.scatter_panel(scores[seen], shares, ["image"] * len(seen), "all images")))
+    return Map(tuple(panels), shares, len(seen), len(embedding), embedding.shape[1])
+
+
+def _segmentation(group: Sequence[Run], detail: Detail) -> Segmentations:
+    first = group[0].pictures
+    images, truths = first["segmentation/image"], first["segmentation/truth"]
+    samples = [
+        pictures.segmented(image, truth, [run.pictures["segmentation/prediction"][place] for run in group])
+        for place, (image, truth) in enumerate(zip(images[: detail.samples], truths, strict=False))
+    ]
+    classes = next((run.evaluation.classes for run in group if run.evaluation), CLASSES)
+    return Segmentations(tuple(group), classes, tuple(samples))
+
+
+def _panel(
+    logged: Sequence[tuple[Run, Series]], name: str, suffix: str, look: dict[str, Style]
+) -> list[tuple[str, str]]:
+    lines = [(look[run.label], *series[name]) for run, series in logged if name in series and len(series[name][0])]
+    quantity = QUANTITIES.get(name, name.replace("_", " ")) + suffix
+    return [(quantity, figures.curve_panel(lines, quantity))] if lines else []
+
+
+def _percent(timing: Series) -> tuple[np.ndarray, np.ndarray]:
+    steps, waits = timing.get("data_wait", (np.array([]), np.array([])))
+    return steps, 100 * waits
+
+
+def _gaps(group: Sequence[Run]) -> tuple[str, ...]:
+    counts = [
+        (run.label, name, int((~np.isfinite(values)).sum()))
+        for run in group
+        for name, (_, values) in run.metrics.items()
+    ]
+    return tuple(f"{label}: {count} non-finite value(s) of {name}" for label, name, count in counts if count)

@@ -1,0 +1,171 @@
+"""Run folders drawn for the tests: made-up numbers and hearts of ellipses, in the form that `run` writes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+CLASSES = ["RV", "MYO", "LV"]
+RECIPE = {
+    "kind": "jaxssl.recipe:Recipe",
+    "data": {"kind": "jaxssl.data:Phantom", "name": "phantom", "subjects": 64, "size": [96, 112]},
+    "optim": {"name": "adamw", "lr": 1e-3, "clip": 1.0},
+    "steps": 300,
+}
+
+MakeRun = Callable[..., Path]
+
+
+def heart(rng: np.random.Generator, shape: tuple[int, int] = (96, 112)) -> tuple[np.ndarray, np.ndarray]:
+    """A short-axis slice of ellipses and its mask: image [y, x] in 0..1, codes 1 RV, 2 MYO, 3 LV."""
+    y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float64)
+    cy, cx, radius = (*(np.array(shape) / 2 + rng.uniform(-6, 6, 2)), rng.uniform(9, 12))
+    outer = np.hypot(y - cy, x - cx) / (radius * 1.55)
+    inner = np.hypot(y - cy, x - cx) / radius
+    right = np.hypot((y - cy) / 1.25, x - cx + radius * 1.6) / (radius * 1.5)
+    mask = np.select([inner < 1, outer < 1, right < 1], [3, 2, 1], 0).astype(np.uint8)
+    body = np.hypot((y - shape[0] / 2) / shape[0], (x - shape[1] / 2) / shape[1]) < 0.46
+    image = np.choose(mask, [np.where(body, 0.35, 0.03), 0.85, 0.22, 0.9]) + rng.normal(0, 0.03, shape)
+    return np.clip(image, 0, 1).astype(np.float32), mask
+
+
+def _lines(path: Path, entries: Sequence[Mapping[str, Any]]) -> None:
+    path.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+
+
+def _curves(folder: Path, rng: np.random.Generator, steps: int) -> None:
+    at = np.arange(10, steps + 1, 10)
+    _lines(
+        folder / "metrics.jsonl",
+        [
+            {
+                "step": int(step),
+                "loss": 1.2 + 3 * float(np.exp(-step / 80)) + float(rng.normal(0, 0.04)),
+                "learning_rate": 1e-3 * float(np.cos(np.pi / 2 * step / steps)),
+                "gradient_norm": float(rng.lognormal(0, 0.2)),
+            }
+            for step in at
+        ],
+    )
+    _lines(
+        folder / "timing.jsonl",
+        [
+            {"step": int(s), "images_per_second": float(rng.normal(140, 5)), "data_wait": 0.02, "seconds": s / 7}
+            for s in at
+        ],
+    )
+
+
+def _evaluation(folder: Path, rng: np.random.Generator, level: float, subjects: int, labelled: int, seed: int) -> None:
+    difficulty = np.random.default_rng(99).normal(0, 0.04, subjects)
+    entries = [
+        {
+            "subject": f"s{place:02d}",
+            "moment": moment,
+            "dice": np.clip(level + difficulty[place] + rng.normal([0.0, -0.06, 0.05], 0.02), 0, 1).tolist(),
+        }
+        for place in range(subjects)
+        for moment in ("ED", "ES")
+    ]
+    dice = np.array([entry["dice"] for entry in entries])
+    content = {
+        "kind": "segmentation",
+        "unit": "subject",
+        "data": "phantom (synthetic)",
+        "classes": CLASSES,
+        "training_subjects": labelled,
+        "seed": seed,
+        "subjects": entries,
+        "mean_dice": float(dice.mean()),
+        "per_class": dice.mean(axis=0).tolist(),
+        "n": subjects,
+    }
+    (folder / "evaluation.json").write_text(json.dumps(content))
+
+
+def _segmentation(rng: np.random.Generator, most: int = 4) -> dict[str, np.ndarray]:
+    drawn = [heart(np.random.default_rng(place)) for place in range(most)]
+    truth = np.stack([mask for _, mask in drawn])
+    shift = rng.integers(-2, 3, size=(most, 2))
+    prediction = np.stack([np.roll(mask, by, axis=(0, 1)) for mask, by in zip(truth, shift, strict=True)])
+    image = np.stack([image for image, _ in drawn])
+    return {"segmentation/image": image, "segmentation/truth": truth, "segmentation/prediction": prediction}
+
+
+def _pretraining(rng: np.random.Generator, method: str) -> dict[str, np.ndarray]:
+    images = np.stack([heart(np.random.default_rng(place))[0] for place in range(6)])
+    if method == "simclr":
+        return {"views/first": images[:, ::-1], "views/second": np.clip(images * 1.2 - 0.05, 0, 1)}
+    hidden = np.kron(rng.random((6, 12, 14)) < 0.6, np.ones((8, 8))).astype(bool)
+    return {
+        "reconstruction/original": images,
+        "reconstruction/masked": np.where(hidden, 0.5, images).astype(np.float32),
+        "reconstruction/prediction": np.where(hidden, images * 0.8 + 0.1, images).astype(np.float32),
+    }
+
+
+def _embedding(folder: Path, rng: np.random.Generator, rows: int = 400) -> None:
+    view = rng.integers(0, 4, rows)
+    moment = rng.integers(0, 3, rows)
+    spread = rng.normal(size=(rows, 16)) + 3 * np.eye(16)[view] + 2 * np.eye(16)[moment + 5]
+    np.savez(
+        folder / "embedding.npz",
+        embedding=spread.astype(np.float32),
+        id=np.arange(rows),
+        subject=np.array([f"s{place % 16:02d}" for place in range(rows)]),
+        view=np.array(["sax", "2ch", "3ch", "4ch"])[view],
+        moment=np.array(["ED", "ES", ""])[moment],
+        group=np.array(["NOR", "DCM", "HCM", "MINF", "RV"])[np.arange(rows) % 16 % 5],
+    )
+
+
+def _probe(folder: Path, level: float) -> None:
+    content = {
+        "target": "view",
+        "classes": ["sax", "2ch", "3ch", "4ch"],
+        "n_train": 320,
+        "n_test": 96,
+        "knn": {"k": 20, "temperature": 0.07, "accuracy": level},
+        "linear": {"l2": 1e-3, "accuracy": level + 0.03},
+        "chance": 0.5,
+    }
+    (folder / "probe.json").write_text(json.dumps(content))
+
+
+@pytest.fixture
+def make_run(tmp_path: Path) -> MakeRun:
+    """A function that draws one run folder under `tmp_path`/runs."""
+
+    def make(name: str, verb: str = "pretrain", method: str = "simclr", init: str | None = None, seed: int = 0,
+             level: float = 0.8, subjects: int = 12, labelled: int = 4, extra: Mapping[str, Any] | None = None,
+             parts: Sequence[str] = ("curves", "pictures", "evaluation", "probe", "embedding")) -> Path:  # fmt: skip
+        folder = tmp_path / "runs" / name
+        folder.mkdir(parents=True)
+        rng = np.random.default_rng(sum(name.encode()))
+        facts = {
+            "verb": verb, "name": f"{method}:small", "method": method, "commit": f"{sum(name.encode()):040x}"[::-1],
+            "jaxssl": "0.1.0", "jax": "0.10.2", "device": "cpu", "devices": 1, "started": "2026-11-21T04:00:00+00:00",
+            "finished": "2026-11-21T04:03:12+00:00", "seconds": 192.0, "status": "finished", "init": init,
+            "parameters": 1_234_567,
+        }  # fmt: skip
+        (folder / "run.json").write_text(json.dumps(facts | dict(extra or {})))
+        (folder / "recipe.json").write_text(json.dumps(RECIPE | {"seed": seed, "init": init, "workdir": str(folder)}))
+        if "curves" in parts:
+            _curves(folder, rng, 300)
+        if "pictures" in parts:
+            drawn = _pretraining(rng, method) if verb == "pretrain" else _segmentation(rng)
+            np.savez(folder / "pictures.npz", **drawn)
+        if verb == "finetune" and "evaluation" in parts:
+            _evaluation(folder, rng, level, subjects, labelled, seed)
+        if verb == "pretrain" and "probe" in parts:
+            _probe(folder, level)
+        if verb == "pretrain" and "embedding" in parts:
+            _embedding(folder, rng)
+        return folder
+
+    return make
