@@ -58,7 +58,7 @@ def test_accelerators_in_use_are_counted_with_their_memory():
             {"gpus": ("H",), "plugins": ("jax-cuda12-plugin",)},
             "NVIDIA GPU",
             "warn",
-            "jax-cuda12-plugin is installed and",
+            "jax-cuda12-plugin is installed",
         ),
         ({"gpus": ("H",), "plugins": ("libtpu",)}, "NVIDIA GPU", "warn", "pip install 'jaxssl[cuda]'"),
         ({"tpu": True}, "TPU", "warn", "pip install 'jaxssl[tpu]'"),
