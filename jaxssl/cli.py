@@ -72,8 +72,9 @@ def _train(verb: str, words: Sequence[str]) -> None:
         print(json.dumps(config.to_dict(asked.recipe), indent=1))
         return
     from jaxssl import run
+    from jaxssl.run.common import use_device
 
-    run.use_device(asked.device)
+    use_device(asked.device)
     getattr(run, verb)(asked.recipe, asked.workdir)
 
 

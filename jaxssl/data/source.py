@@ -1,0 +1,78 @@
+"""A recipe's data: which store, on which grid, which subjects for what, and which images of them."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Literal
+
+from jaxssl.data import plan as plans
+from jaxssl.data.cache import Cache, Progress, open_cache
+from jaxssl.data.grid import Layout
+from jaxssl.data.plan import Plan, Rows, select
+from jaxssl.data.splits import Split, label_subset, split
+from jaxssl.data.store import Store, open_store
+from jaxssl.errors import UserError
+
+
+@dataclass(frozen=True)
+class Data:
+    """What is trained on and what is kept for evaluation."""
+
+    store: str = "stores/phantom"
+    """Folder of the store."""
+    layout: Layout = field(default_factory=Layout)
+    views: tuple[str, ...] = ("sax",)
+    """Views that are used: sax, 2ch, 3ch, 4ch."""
+    moments: tuple[str, ...] = ()
+    """ED, ES, or both; none takes every frame."""
+    masks: bool = False
+    """Use labelled images only, and deliver their masks."""
+    plan: Literal["slices", "one_per_subject"] = "slices"
+    """What an epoch is: every image once, or one random image of each subject."""
+    fractions: tuple[float, float, float] = (0.6, 0.1, 0.3)
+    """Shares of the subjects for training, validation and test."""
+    split_seed: int = 0
+    """Decides who is in which part; the same for pretraining and evaluation, or test subjects leak."""
+    subjects: int | None = None
+    """Train on this many of the training subjects; none takes all."""
+    subset_seed: int = 0
+    """Decides which; for one seed the smaller sets lie within the larger."""
+
+    def check(self) -> None:
+        if not self.store:
+            raise UserError("data.store is empty; name a store, or make one with: jaxssl data phantom --out DIR.")
+        if self.subjects is not None and self.subjects < 1:
+            raise UserError(f"data.subjects must be at least 1 or none, not {self.subjects}.")
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """An opened store with its cache and its split."""
+
+    options: Data
+    store: Store
+    cache: Cache
+    split: Split
+
+    @property
+    def training_subjects(self) -> tuple[str, ...]:
+        """Those whose images are trained on."""
+        if self.options.subjects is None:
+            return self.split.train
+        return label_subset(self.split.train, self.options.subjects, self.options.subset_seed)
+
+    def rows(self, subjects: Collection[str]) -> Rows:
+        """These subjects' images, of the chosen views and moments."""
+        options = self.options
+        return select(self.cache, subjects, options.views, options.moments or None, masked=options.masks)
+
+    def training_plan(self) -> Plan:
+        """What an epoch of training goes through."""
+        rows = self.rows(self.training_subjects)
+        return plans.slices(rows) if self.options.plan == "slices" else plans.one_per_subject(self.cache, rows)
+
+
+def open_source(options: Data, progress: Progress | None = None) -> Source:
+    """Open the store, make its cache if need be, and split its subjects."""
+    store = open_store(options.store)
+    cache = open_cache(store, options.layout, progress)
+    return Source(options, store, cache, split(cache.names["subject"], options.fractions, options.split_seed))

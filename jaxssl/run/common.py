@@ -1,0 +1,65 @@
+"""What several verbs need: the terminal, opened data with a bar, and a finished run read back."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import jax
+from rich.console import Console
+from rich.progress import Progress
+
+from jaxssl import config
+from jaxssl.data.record import CLASSES
+from jaxssl.data.source import Data, Source, open_source
+from jaxssl.errors import UserError
+from jaxssl.methods.base import Spec, Tree, build
+from jaxssl.recipe import Recipe
+from jaxssl.train.checkpoint import read
+from jaxssl.workdir import Workdir
+
+@dataclass(frozen=True, eq=False)
+class LoadedRun:
+    """A run read back: its recipe, the step it stands at, and the variables of its parts."""
+
+    recipe: Recipe
+    step: int
+    parts: dict[str, Tree]
+
+
+def load_run(workdir: Workdir, warn: Callable[[str], None]) -> LoadedRun:
+    """The newest good checkpoint of a run, by part."""
+    recipe = config.load(workdir.path / "recipe.json")
+    method = build(recipe.method, recipe.model, spec_of(recipe, workdir.description()["channels"]))
+    saved = read(workdir.checkpoints, warn)
+    return LoadedRun(recipe, saved.step, method.parts(saved.state["params"], saved.state["carry"]))
+
+
+def spec_of(recipe: Recipe, channels: int) -> Spec:
+    """What a method must know before it is built."""
+    return Spec(recipe.data.layout.size, channels, classes=len(CLASSES), dtype=recipe.train.dtype)
+
+
+def opened(options: Data, console: Console) -> Source:
+    """Open the data; where its cache has to be made first, show how far that is."""
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("preparing arrays", visible=False)
+        return open_source(options, lambda done, total: bar.update(task, completed=done, total=total, visible=True))
+
+
+def console_of(console: Console | None) -> Console:
+    """The terminal to speak to: progress goes to stderr, where it does not mix with results."""
+    return console or Console(file=sys.stderr)
+
+
+def use_device(device: Literal["auto", "cpu", "gpu", "tpu"]) -> None:
+    """Choose the hardware; one that is asked for and absent is refused."""
+    if device != "auto":
+        jax.config.update("jax_platforms", {"gpu": "cuda,rocm"}.get(device, device))
+    try:
+        jax.devices()
+    except RuntimeError as error:
+        raise UserError(
+            f"A {device} was asked for and jax finds none ({str(error).splitlines()[0]}); "
+            "see `jaxssl doctor`, or use --device cpu."
+        ) from error
