@@ -16,10 +16,10 @@ def patch_mask(key: PRNGKeyArray, grid: tuple[int, int], ratio: float) -> Float[
 
 
 def patches_to_pixels(
-    mask: Float[Array, "*batch patches"], grid: tuple[int, int], patch: tuple[int, int]
+    mask: Float[Array, "*batch patches"], grid: tuple[int, int], patch: int
 ) -> Float[Array, "*batch y x"]:
-    """Spread a mask over patches onto their pixels; `patch` is the size of one (y, x)."""
-    return mask.reshape(*mask.shape[:-1], *grid).repeat(patch[0], axis=-2).repeat(patch[1], axis=-1)
+    """Spread a mask over a grid of patches onto the patch x patch pixels of each."""
+    return mask.reshape(*mask.shape[:-1], *grid).repeat(patch, axis=-2).repeat(patch, axis=-1)
 
 
 def masked_pixel_loss(

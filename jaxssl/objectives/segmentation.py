@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -39,7 +39,15 @@ def downsample_labels(labels: Int[Array, "batch y x"], shape: tuple[int, int]) -
     return labels[:, rows[:, None], columns[None, :]]
 
 
-def deep_supervision(losses: Sequence[Float[Array, ""]]) -> Float[Array, ""]:
-    """Weigh the losses of several scales, finest first, by 2^-i divided by the sum of these weights."""
-    weights = 0.5 ** jnp.arange(len(losses))
-    return jnp.dot(weights / weights.sum(), jnp.stack(losses))
+def deep_supervision(
+    loss: Callable[[Array, Array], Array],
+    logits: Sequence[Float[Array, "batch v u classes"]],
+    labels: Int[Array, "batch y x"],
+) -> Float[Array, ""]:
+    """Sum `loss(logits, labels)` over scales, finest first, weighted by 2^-i divided by the sum of these weights.
+
+    Labels are taken to the size of each scale by `downsample_labels`.
+    """
+    losses = jnp.stack([loss(scale, downsample_labels(labels, (scale.shape[1], scale.shape[2]))) for scale in logits])
+    weights = 0.5 ** jnp.arange(len(losses), dtype=losses.dtype)
+    return jnp.dot(weights, losses) / weights.sum()

@@ -8,7 +8,6 @@ on and above the diagonal are computed, and each serves its rows and, transposed
 
 from __future__ import annotations
 
-import functools
 from typing import NamedTuple
 
 import jax
@@ -129,8 +128,7 @@ class _Sweep:
         return state
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(4,))
-def row_statistics(
+def _swept(
     anchors: Float[Array, "anchors dim"],
     candidates: Float[Array, "candidates dim"] | None,
     positives: Rule,
@@ -162,13 +160,13 @@ def row_statistics(
 
 
 def _forward(anchors, candidates, positives, negatives, block):
-    statistics = row_statistics(anchors, candidates, positives, negatives, block)
+    statistics = _swept(anchors, candidates, positives, negatives, block)
     return statistics, (anchors, candidates, positives, negatives, statistics.log_sum)
 
 
 def _backward(block, residuals, cotangent: RowStatistics):
-    *inputs, log_sum = residuals
-    sweep = _Sweep(*inputs, block)
+    anchors, candidates, positives, negatives, log_sum = residuals
+    sweep = _Sweep(anchors, candidates, positives, negatives, block)
     # Where nothing is allowed every logit is -inf, and any finite log_sum gives the exp(-inf) = 0 it should be.
     finite = jnp.where(jnp.isneginf(log_sum), 0, log_sum)
     saved = RowStatistics(finite, cotangent.log_sum, cotangent.positive_sum)
@@ -196,4 +194,5 @@ def _backward(block, residuals, cotangent: RowStatistics):
     return _joined(of_anchors, sweep.extent.anchors), _joined(of_candidates, sweep.extent.candidates), None, None
 
 
+row_statistics = jax.custom_vjp(_swept, nondiff_argnums=(4,))
 row_statistics.defvjp(_forward, _backward)
