@@ -1,4 +1,4 @@
-"""Small synthetic records for the tests of this room."""
+"""Small synthetic records for the tests of the data room."""
 
 from collections.abc import Iterator
 

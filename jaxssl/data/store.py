@@ -48,8 +48,11 @@ class Store:
         return self.info.records
 
     def record(self, index: int) -> Record:
-        """Record number `index`, in the order in which they were written."""
-        return _decode(self._source[index])
+        """Record number `index`, in the order in which they were written; array_record checks its hash."""
+        try:
+            return _decode(self._source[index])
+        except RuntimeError as error:
+            raise UserError(f"Record {index} of {self.path} is damaged: copy or write the store again.") from error
 
     def records(self) -> Iterator[Record]:
         """All records in order."""
