@@ -1,0 +1,1 @@
+"""Random views of an image, made on the device with one key a sample."""
