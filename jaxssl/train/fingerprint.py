@@ -4,7 +4,8 @@ A fingerprint tells whether two arrays are equal to the bit without moving them 
 taken modulo 2^32: integer sums are associative, so neither the sharding nor the number of devices can change it.
 """
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import jax
@@ -19,15 +20,32 @@ _GOLDEN = np.uint32(0x9E3779B1)
 _WORD = {1: jnp.uint8, 2: jnp.uint16, 4: jnp.uint32, 8: jnp.uint32}
 
 
-def named(tree: Any) -> dict[str, Leaf]:
+def named(tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> dict[str, Leaf]:
     """Every array of a tree by its path, as in `params/encoder/kernel` or `moments/0/mu/encoder/kernel`."""
     leaves = {}
-    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree, is_leaf):
         parts = [jax.tree_util.keystr((key,), simple=True) for key in path]
         if any("/" in part for part in parts):
             raise ValueError(f"a key in a state must not contain '/': {parts}")
         leaves["/".join(parts)] = leaf
     return leaves
+
+
+def nested(leaves: Mapping[str, Leaf], empty: Iterable[str] = ()) -> dict[str, Any]:
+    """Nested dicts of arrays from their paths, with a dict without entries at each path of `empty`.
+
+    The inverse of `named` and `empty_branches` for nested dicts; other containers come back as dicts.
+    """
+    tree: dict[str, Any] = {}
+    for path, leaf in {**leaves, **{path: {} for path in empty}}.items():
+        *parents, name = path.split("/")
+        functools.reduce(lambda node, key: node.setdefault(key, {}), parents, tree)[name] = leaf
+    return tree
+
+
+def empty_branches(tree: Any) -> list[str]:
+    """Paths of the dicts without entries, which no array tells of."""
+    return [path for path, node in named(tree, is_leaf=_is_empty).items() if _is_empty(node)]
 
 
 def describe(tree: Any) -> dict[str, dict[str, Any]]:
@@ -45,7 +63,9 @@ def fingerprint(tree: Any) -> dict[str, UInt32[Array, "2"]]:
     are sum h_i and sum (2i + 1) h_i modulo 2^32. `mix` is a bijection and the weights are odd, so a change of a single
     word always changes both lanes; any other change goes unseen with a probability of about 2^-64.
     """
-    return _lanes({path: _host_words(leaf) if isinstance(leaf, np.ndarray) else leaf for path, leaf in named(tree).items()})
+    return _lanes(
+        {path: _host_words(leaf) if isinstance(leaf, np.ndarray) else leaf for path, leaf in named(tree).items()}
+    )
 
 
 def readable(fingerprints: Mapping[str, UInt32[Array, "2"]]) -> dict[str, str]:
@@ -56,6 +76,10 @@ def readable(fingerprints: Mapping[str, UInt32[Array, "2"]]) -> dict[str, str]:
 def is_key(dtype: Any) -> bool:
     """Whether a dtype is that of typed PRNG keys."""
     return jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key)
+
+
+def _is_empty(node: Any) -> bool:
+    return isinstance(node, dict) and not node
 
 
 def _shape(leaf: Leaf) -> list[int]:

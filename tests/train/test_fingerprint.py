@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxssl.train.fingerprint import describe, fingerprint, named, readable
+from jaxssl.train.fingerprint import describe, empty_branches, fingerprint, named, nested, readable
 
 DTYPES = ["float32", "bfloat16", "float16", "float8_e4m3fn", "float64", "int8", "uint16", "int32", "int64"]
 
@@ -36,7 +36,8 @@ def test_every_single_bit_counts(data, dtype):
     raw[bit // 8] ^= 1 << bit % 8
     after = of(from_bytes(bytes(raw), dtype, (3, 5)))
     # Both lanes, each by itself, must see it.
-    assert before[:8] != after[:8] and before[8:] != after[8:]
+    assert before[:8] != after[:8]
+    assert before[8:] != after[8:]
 
 
 @settings(max_examples=150, deadline=None)
@@ -64,7 +65,7 @@ def test_values_that_compare_alike_differ():
     assert of(np.zeros(3, np.float32)) != of(np.zeros(4, np.float32))
 
 
-@pytest.mark.parametrize("dtype", DTYPES + ["bool"])
+@pytest.mark.parametrize("dtype", [*DTYPES, "bool"])
 @pytest.mark.parametrize("shape", [(), (7,), (2, 3, 4), (0, 3)])
 def test_host_and_device_agree(dtype, shape):
     size = int(np.prod(shape)) * jnp.dtype(dtype).itemsize
@@ -86,6 +87,11 @@ def test_paths_are_unambiguous():
     assert list(named({"a": [1, {"b": 2}], "c": (3,), "none": None})) == ["a/0", "a/1/b", "c/0"]
     with pytest.raises(ValueError, match="'/'"):
         named({"a/0": 1})
+
+
+def test_nested_is_the_inverse_of_named():
+    tree = {"params": {"a": 1, "b": {"c": 2}}, "carry": {}, "moments": {"d": {"e": {}}, "f": 3}}
+    assert nested(named(tree), empty_branches(tree)) == tree
 
 
 SHARDED = """
@@ -110,7 +116,9 @@ print(json.dumps(seen))
 def test_sharding_does_not_count():
     root = pathlib.Path(__file__).parents[2]
     flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(root)}
-    done = subprocess.run([sys.executable, "-c", SHARDED], env=os.environ | flags, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", SHARDED], env=os.environ | flags, capture_output=True, text=True, check=True
+    )
     seen = json.loads(done.stdout)
     assert len(set(seen[0].values())) == 4
     assert seen == seen[:1] * 5
