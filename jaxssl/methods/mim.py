@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import jax
 import jax.numpy as jnp
 
-from jaxssl.augment.views import Augment
+from jaxssl.augment.options import Augment
 from jaxssl.errors import UserError
 from jaxssl.methods import parts
 from jaxssl.methods.base import Method, Seen, Spec, for_display
@@ -48,7 +48,7 @@ def build(options: Options, model, spec: Spec) -> Method:
         del progress
         image, _ = parts.view(keys, 0, batch, options.augment)
         hidden = jax.vmap(lambda key: patch_mask(jax.random.fold_in(key, 1), grid, options.ratio))(keys)
-        return {"image": image, "hidden": patches_to_pixels(hidden, grid, options.patch)[..., None]}
+        return {"image": image, "hidden": patches_to_pixels(hidden, grid, (options.patch, options.patch))[..., None] > 0}
 
     def init(key, views):
         return network.start(key, views["image"])

@@ -11,7 +11,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxssl.augment.views import Augment, augment, standardise
+from jaxssl.augment.options import Augment
+from jaxssl.augment.views import augment, standardise
 from jaxssl.errors import UserError
 from jaxssl.methods.base import Batch, Progress, Tree
 from jaxssl.models.features import Features

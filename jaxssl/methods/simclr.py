@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import jax
 import jax.numpy as jnp
 
-from jaxssl.augment.views import Augment
+from jaxssl.augment.options import Augment
 from jaxssl.errors import UserError
 from jaxssl.methods import parts
 from jaxssl.methods.base import Method, Seen, Spec, for_display

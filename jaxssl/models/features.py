@@ -26,7 +26,7 @@ class Backbone(Protocol):
     """A frozen dataclass of options whose fields describe the network; its class methods are the named variants.
 
     The modules are called as `encoder(images [B, H, W, C], train) -> Features` and
-    `decoder(features, train) -> tuple of maps [B, h, w, outputs], finest first`, where the finest has the image's size.
+    `decoder(features, train) -> tuple of maps [B, h, w, c], finest first`, where the finest has the image's size.
     `rows` is how many consecutive rows of the leading axis share normalisation statistics. Parameters are at least
     float32; `dtype` is the type computed in.
     """
@@ -40,8 +40,8 @@ class Backbone(Protocol):
         """The module from images to features."""
         ...
 
-    def decoder(self, outputs: int, dtype: Any, rows: int) -> nn.Module:
-        """The module from features back to maps of `outputs` channels."""
+    def decoder(self, dtype: Any, rows: int) -> nn.Module:
+        """The module from features back to maps of the image's size and coarser."""
         ...
 
     def check(self, size: tuple[int, int]) -> None:

@@ -1,10 +1,13 @@
-"""Small networks on top of an embedding."""
+"""Small networks on top of an embedding or of a decoder's maps: what is not handed on to another task."""
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
+
+from jaxssl.errors import UserError
 
 from jaxssl.models.norm import parameter_type
 
@@ -29,3 +32,28 @@ class Projector(nn.Module):
                 name=f"layer{index}",
             )(x)
         return x
+
+
+class PixelHeads(nn.Module):
+    """A 1x1 convolution to the outputs at each of the finest `scales` maps of a decoder."""
+
+    outputs: int
+    scales: int = 1
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, maps: tuple[jax.Array, ...], train: bool) -> tuple[jax.Array, ...]:
+        """Give maps [B, h, w, outputs], finest first."""
+        del train
+        if self.scales > len(maps):
+            raise UserError(f"{self.scales} scales were asked for of a decoder that has {len(maps)}; ask for less.")
+        return tuple(
+            nn.Conv(
+                self.outputs,
+                (1, 1),
+                dtype=self.dtype,
+                param_dtype=jnp.promote_types(self.dtype, jnp.float32),
+                name=f"scale{scale}",
+            )(maps[scale])
+            for scale in range(self.scales)
+        )

@@ -92,13 +92,12 @@ def kernel_up(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
 
 @dataclass(frozen=True)
 class UNet:
-    """Widths of the levels from fine to coarse, normalisation, and at how many scales the decoder gives maps.
+    """Widths of the levels from fine to coarse, and normalisation.
 
-    The defaults are study B: 33.47 M parameters, 14.16 M of them in the encoder.
+    The defaults are study B: 33.47 M parameters with its six output layers, 14.16 M of them in the encoder.
     """
 
     widths: tuple[int, ...] = (32, 64, 128, 256, 512, 512, 512)
-    scales: int = 6
     norm: Norm = Norm()
 
     @classmethod
@@ -109,23 +108,20 @@ class UNet:
     @classmethod
     def small(cls) -> "UNet":
         """A network that trains on two CPU cores in minutes."""
-        return cls(widths=(16, 32, 64, 128), scales=1)
+        return cls(widths=(16, 32, 64, 128))
 
     def encoder(self, dtype: Any, rows: int) -> "Encoder":
         """The module `(images, train) -> Features`, one map a level."""
         return Encoder(self, dtype, rows)
 
-    def decoder(self, outputs: int, dtype: Any, rows: int) -> "Decoder":
-        """The module `(features, train) -> maps of so many channels`, finest first."""
-        return Decoder(self, outputs, dtype, rows)
+    def decoder(self, dtype: Any, rows: int) -> "Decoder":
+        """The module `(features, train) -> maps`, finest first."""
+        return Decoder(self, dtype, rows)
 
     def check(self, size: tuple[int, int]) -> None:
-        """Refuse widths and scales that make no network, and an image size [y, x] that it cannot halve and double."""
-        if not 1 <= self.scales < len(self.widths):
-            raise UserError(
-                f"scales={self.scales} is impossible with {len(self.widths)} levels: "
-                f"choose 1 to {len(self.widths) - 1}, or more widths."
-            )
+        """Refuse widths that make no network, and an image size [y, x] that it cannot halve and double."""
+        if len(self.widths) < 2:
+            raise UserError(f"A U-Net needs at least two levels, not widths {self.widths}.")
         factor = 2 ** (len(self.widths) - 1)
         if any(side % factor for side in size):
             raise UserError(
@@ -155,31 +151,21 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """The right half of the U, with a 1x1 convolution to the outputs at each of the finest `scales` levels."""
+    """The right half of the U: doubling, joining the encoder's map, one block a level."""
 
     options: UNet
-    outputs: int
     dtype: Any
     rows: int
 
     @nn.compact
     def __call__(self, features: Features, train: bool) -> tuple[jax.Array, ...]:
-        """Give maps [B, h, w, outputs], finest first."""
-        options = self.options
+        """Give maps [B, h, w, width], finest first."""
         x = features.maps[-1]
         maps: list[jax.Array] = []
-        for level in reversed(range(len(options.widths) - 1)):
-            width = options.widths[level]
+        for level in reversed(range(len(self.options.widths) - 1)):
+            width = self.options.widths[level]
             x = Upsample(width, self.dtype, name=f"up{level}")(x)
             x = jnp.concatenate([x, features.maps[level]], axis=-1)
-            x = Block(width, 1, options.norm, self.rows, self.dtype, name=f"level{level}")(x, train)
-            if level < options.scales:
-                head = nn.Conv(
-                    self.outputs,
-                    (1, 1),
-                    dtype=self.dtype,
-                    param_dtype=parameter_type(self.dtype),
-                    name=f"output{level}",
-                )
-                maps.insert(0, head(x))
+            x = Block(width, 1, self.options.norm, self.rows, self.dtype, name=f"level{level}")(x, train)
+            maps.insert(0, x)
         return tuple(maps)
