@@ -64,6 +64,7 @@ class Cache:
 
 def open_cache(store: Store, layout: Layout, progress: Progress | None = None) -> Cache:
     """The cache of `store` on `layout`, built inside the store's folder if it is not there or not of these contents."""
+    layout.check()
     key = hashlib.sha256(json.dumps([FORMAT, asdict(layout)]).encode()).hexdigest()[:12]
     path = store.path / ".cache" / key
     if not _is_whole(path, store.fingerprint):
@@ -110,6 +111,7 @@ def _build(store: Store, layout: Layout, path: Path, progress: Progress) -> None
             "store to where you may write."
         ) from error
     try:
+        unfinished.chmod(0o755)
         _fill(store, layout, unfinished, progress)
         _put(unfinished, path, store.fingerprint)
     except OSError as error:

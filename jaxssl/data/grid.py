@@ -22,15 +22,18 @@ SAME = 1e-4
 
 @dataclass(frozen=True)
 class Layout:
-    """The fixed grid of a cache: `size` is (y, x) pixels, `spacing` mm, or None to keep each image's own."""
+    """The fixed grid of a cache."""
 
     size: tuple[int, int] = (128, 128)
+    """Pixels, (y, x)."""
     spacing: float | None = 1.5
+    """In-plane spacing in mm; none keeps each image's own."""
 
-    def __post_init__(self):
+    def check(self) -> None:
+        """Refuse a grid without pixels or of no extent."""
         if min(self.size) < 1 or (self.spacing is not None and not self.spacing > 0):
             raise UserError(
-                f"A layout of size {self.size} and spacing {self.spacing} mm is impossible: both are positive."
+                f"A layout of size {self.size} and spacing {self.spacing} is impossible: both are positive."
             )
 
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 import shutil
-from collections import Counter
 
 import numpy as np
 import pytest
@@ -121,9 +120,9 @@ def test_coarser_grids_average_fine_stripes():
 
 
 @pytest.mark.parametrize(("size", "spacing"), [((0, 8), 1.0), ((8, 8), 0.0), ((8, 8), float("nan"))])
-def test_impossible_layouts_are_refused(size, spacing):
+def test_impossible_layouts_are_refused(store: Store, size, spacing):
     with pytest.raises(UserError, match="impossible"):
-        Layout(size, spacing)
+        open_cache(store, Layout(size, spacing))
 
 
 # The cache of a store.
@@ -240,9 +239,23 @@ def test_a_cache_of_other_contents_or_a_broken_one_is_made_again(tmp_path, about
     for name in ("images.npy", "table.npz", "cache.json"):
         file = cache.path / name
         file.write_bytes(file.read_bytes()[:-1])
-        calls = Counter()
-        np.testing.assert_array_equal(open_cache(new, layout, lambda *_: calls.update("x")).images, expected)
-        assert calls["x"] == 16
+        calls: list[int] = []
+        again = open_cache(new, layout, lambda done, total, calls=calls: calls.append(done))
+        np.testing.assert_array_equal(again.images, expected)
+        assert len(calls) == 16
+
+
+def test_two_that_make_the_same_cache_do_not_collide(tmp_path, about):
+    store = write(samples.records(1), tmp_path / "a", **about)
+    first = []
+
+    def meanwhile(done, total):
+        if done == total:
+            first.append(open_cache(store, Layout((8, 8))))
+
+    second = open_cache(store, Layout((8, 8)), meanwhile)
+    np.testing.assert_array_equal(first[0].images, second.images)
+    assert list((store.path / ".cache").iterdir()) == [second.path]
 
 
 def test_nothing_is_left_of_a_cache_that_fails(tmp_path, about):

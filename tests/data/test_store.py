@@ -67,8 +67,8 @@ def test_equal_records_give_equal_bytes(tmp_path, about):
 def test_bytes_do_not_depend_on_the_process(tmp_path, store):
     code = (
         "import sys, samples; from jaxssl.data.store import write; "
-        "write(samples.records(subjects=6), sys.argv[1], name='discs', description='Random pixels and discs (synthetic).',"
-        " licence='none')"
+        "write(samples.records(subjects=6), sys.argv[1], name='discs', "
+        "description='Random pixels and discs (synthetic).', licence='none')"
     )
     paths = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
     environment = {"PYTHONPATH": ":".join(paths), "PYTHONHASHSEED": "7", "JAX_PLATFORMS": "cpu", "PATH": ""}
