@@ -34,8 +34,8 @@ def records(
 ) -> Iterator[Record]:
     """Short-axis stacks and one 4-chamber cine a subject; masks at ED and ES of the stack.
 
-    Every other subject has a label. Sizes differ between subjects, intensities are random, and pixel (0, 0) of channel 0
-    holds the record's running number.
+    Every other subject has a label. Sizes differ between subjects, intensities are random, and pixel (0, 0) of
+    channel 0 holds the record's running number.
     """
     rng, number = np.random.default_rng(seed), 0
     for s in range(subjects):

@@ -11,6 +11,7 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Shaped, UInt8
+from scipy.sparse import csr_array
 
 from jaxssl.errors import UserError
 from jaxssl.geometry import Plane, patient_point
@@ -67,8 +68,8 @@ class Axis:
 
 
 @functools.lru_cache(maxsize=256)
-def weights(axis: Axis, kernel: Kernel) -> Float[np.ndarray, "count source"]:
-    """Interpolation as a matrix whose rows sum to one inside the input and are zero outside it.
+def weights(axis: Axis, kernel: Kernel) -> csr_array:
+    """Interpolation as a sparse matrix [count, source] whose rows sum to one inside the input and are zero outside it.
 
     Where the output is coarser the kernel widens with the step, so that fine detail is averaged rather than aliased.
     """
@@ -76,7 +77,7 @@ def weights(axis: Axis, kernel: Kernel) -> Float[np.ndarray, "count source"]:
     distance = np.abs(axis.coordinates()[:, None] - np.arange(axis.source)) / width
     matrix = np.maximum(1 - distance, 0) if kernel == "linear" else _cubic(distance)
     inside = axis.nearest()[1][:, None]
-    return np.divide(matrix, matrix.sum(axis=1, keepdims=True), out=np.zeros_like(matrix), where=inside)
+    return csr_array(np.divide(matrix, matrix.sum(axis=1, keepdims=True), out=np.zeros_like(matrix), where=inside))
 
 
 def _cubic(distance: np.ndarray) -> np.ndarray:
@@ -99,8 +100,10 @@ class Grid:
 
     def image(self, image: Shaped[np.ndarray, "y x *channel"], kernel: Kernel) -> Float[np.ndarray, "h w *channel"]:
         """Interpolate; zero outside the input."""
-        along_y = np.tensordot(weights(self.y, kernel), image, 1)
-        return np.tensordot(weights(self.x, kernel), along_y, (1, 1)).swapaxes(0, 1)
+        rows = weights(self.y, kernel) @ image.reshape(self.y.source, -1)
+        upright = rows.reshape(self.y.count, self.x.source, -1).swapaxes(0, 1)
+        columns = weights(self.x, kernel) @ upright.reshape(self.x.source, -1)
+        return columns.reshape(self.x.count, self.y.count, *image.shape[2:]).swapaxes(0, 1)
 
     def labels(self, labels: UInt8[np.ndarray, "y x"]) -> UInt8[np.ndarray, "h w"]:
         """Take the nearest label; 0 outside the input."""
