@@ -132,10 +132,10 @@ DAMAGES = {
     "truncated": truncate,
     "emptied": lambda path: path.write_bytes(b""),
     "deleted": pathlib.Path.unlink,
-    "first byte": flip(0.0),
+    "first": flip(0.0),
     "third": flip(1 / 3),
     "two thirds": flip(2 / 3),
-    "last byte": flip(1.0),
+    "nine tenths": flip(0.9),
 }
 
 
@@ -153,7 +153,7 @@ def test_damage_to_any_file(two_steps, tmp_path, damage):
         if restored.step == 2:
             assert (warnings, (folder / "damaged-2").exists()) == ([], False), file
         else:
-            (warning,) = warnings; print("W",warning)
+            (warning,) = warnings
             assert str(folder / "2") in warning
             assert "damaged-2" in warning
             assert (folder / "damaged-2").is_dir()
@@ -217,7 +217,7 @@ def test_training_goes_on_after_damage(two_steps, tmp_path):
         (lambda p: p | {"b": p["b"].astype(jnp.bfloat16)}, r"params/encoder/b is float32\[4\] there and bfloat16\[4\]"),
         (lambda p: p | {"w": p["w"].T}, r"params/encoder/w is float32\[8, 3\] there and float32\[3, 8\] here"),
         (lambda p: {"w": p["w"]}, r"params/encoder/b is float32\[4\] there and absent here"),
-        (lambda p: p | {"c": p["b"], "d": p["b"]}, r"c is absent there and float32\[4\] here \(and 1 more\)"),
+        (lambda p: p | {"c": p["b"], "d": p["b"]}, r"c \(and 1 more\) is absent there and float32\[4\] here"),
     ],
 )
 def test_another_form_is_refused(two_steps, change, message):
@@ -302,6 +302,7 @@ def test_what_stopped_a_run_is_not_hidden_by_a_failed_save(tmp_path):
 
 
 def run_script(script: str, *arguments: object, devices: int = 1, **options: Any) -> "subprocess.Popen[str]":
+    """Start a script in a process of its own, in which this many devices are simulated."""
     flags = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}", "JAX_PLATFORMS": "cpu"}
     command = [sys.executable, "-c", script, *map(str, arguments)]
     return subprocess.Popen(
@@ -315,7 +316,7 @@ def run_script(script: str, *arguments: object, devices: int = 1, **options: Any
 
 
 RESHARDED = """
-import json, pathlib, sys, jax, jax.numpy as jnp, numpy as np
+import gc, pathlib, sys, jax, jax.numpy as jnp, numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec as P
 from jaxssl.train.checkpoint import Checkpoints
 from jaxssl.train.fingerprint import named
@@ -335,7 +336,8 @@ tree = {"rows": rng.random((8, 40), np.float32), "columns": rng.random((40, 16),
 with Checkpoints(folder, keep=3, warn=sys.exit) as checkpoints:
     for step in (1, 2):
         checkpoints.save(step, place(tree, 8), {})
-(folder / "2" / "state" / "manifest.ocdbt").write_bytes(b"")  # falling back must not litter the terminal either
+for names in (folder / "2" / "state" / "d").iterdir():
+    names.write_bytes(b"")
 for devices, warn in ((4, print), (2, sys.exit), (1, sys.exit), (8, sys.exit)):
     abstract = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=a.sharding), place(tree, devices))
     with Checkpoints(folder, keep=3, warn=warn) as checkpoints:
@@ -343,12 +345,14 @@ for devices, warn in ((4, print), (2, sys.exit), (1, sys.exit), (8, sys.exit)):
     for name, leaf in state.items():
         assert leaf.sharding == abstract[name].sharding, name
         assert raw(leaf) == raw(tree[name]), name
+gc.collect()
 """
 
 
 def test_restored_on_another_number_of_devices(tmp_path):
     process = run_script(RESHARDED, tmp_path, devices=8)
     out, err = process.communicate(timeout=120)
+    # Going on without the damaged step leaves nothing else on the terminal.
     assert (process.returncode, err) == (0, "")
     assert "going on from step 1" in out
 
@@ -356,31 +360,38 @@ def test_restored_on_another_number_of_devices(tmp_path):
 KILLED = """
 import sys, jax.numpy as jnp
 from jaxssl.train.checkpoint import Checkpoints
-checkpoints = Checkpoints(sys.argv[1], keep=2, warn=print)
+checkpoints = Checkpoints(sys.argv[1], keep=2, warn=sys.exit)
 for step in range(1, 1000):
-    checkpoints.save(step, {"w": jnp.full((int(sys.argv[2]), 1000), step, jnp.float32)}, {"place": step})
-    print(step, flush=True)
+    checkpoints.save(step, {"w": jnp.full((5000, 1000), step, jnp.float32)}, {"place": step})
 """
 
 
-@pytest.mark.parametrize("delay", [0.0, 0.01, 0.04])
-def test_killed_while_saving(tmp_path, delay):
-    process = run_script(KILLED, tmp_path, 5000)
-    assert process.stdout is not None
-    begun = [int(process.stdout.readline()) for _ in range(3)][-1]
-    time.sleep(delay)
-    process.send_signal(signal.SIGKILL)
-    begun += len(process.communicate()[0].split())
-    assert any("tmp" in path.name for path in tmp_path.iterdir()) or delay
+def kill_while_saving(process: "subprocess.Popen[str]", folder: pathlib.Path, from_step: int) -> int:
+    """Freeze the process, see that a step is half-written, and kill it; the step."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED)
+        steps = [int(path.name.split(".")[0]) for path in folder.glob("*.orbax-checkpoint-tmp")]
+        if steps and steps[0] >= from_step:
+            process.kill()
+            process.communicate()
+            return steps[0]
+        process.send_signal(signal.SIGCONT)
+        time.sleep(0.002)
+    pytest.fail(f"no step was being saved: {process.communicate()}")
 
+
+@pytest.mark.parametrize("from_step", [1, 3])
+def test_killed_while_saving(tmp_path, from_step):
+    killed = kill_while_saving(run_script(KILLED, tmp_path), tmp_path, from_step)
     abstract = {"w": jax.ShapeDtypeStruct((5000, 1000), jnp.float32)}
     with Checkpoints(tmp_path, keep=2, warn=pytest.fail) as checkpoints:
         assert all(path.name.isdigit() for path in tmp_path.iterdir())
         restored = checkpoints.restore(abstract)
-        assert restored is not None
-        # A save that had begun before the last one was announced had to be whole.
-        assert begun - 1 <= restored.step <= begun + 1
-        assert restored.meta == {"place": restored.step}
-        np.testing.assert_array_equal(restored.state["w"], restored.step)
-        checkpoints.save(restored.step + 1, restored.state, {"place": 0})
-    assert read(tmp_path, pytest.fail).meta == {"place": 0}
+        assert (restored.step if restored else 0) == killed - 1
+        if restored:
+            assert restored.meta == {"place": restored.step}
+            np.testing.assert_array_equal(restored.state["w"], restored.step)
+        checkpoints.save(killed, {"w": jnp.zeros((5000, 1000))}, {"place": 0})
+    assert (read(tmp_path, pytest.fail).step, read(tmp_path, pytest.fail).meta) == (killed, {"place": 0})
