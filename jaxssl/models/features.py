@@ -44,6 +44,6 @@ class Backbone(Protocol):
         """The module from features back to maps of the image's size and coarser."""
         ...
 
-    def check(self, size: tuple[int, int]) -> None:
+    def check_size(self, size: tuple[int, int]) -> None:
         """Refuse, with a UserError, an image size [y, x] that this network cannot take."""
         ...

@@ -19,8 +19,9 @@ class Projector(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, embedding: Float[Array, "batch dim"]) -> Float[Array, "batch out"]:
+    def __call__(self, embedding: Float[Array, "batch dim"], train: bool) -> Float[Array, "batch out"]:
         """Project [B, d] to [B, widths[-1]] in the compute type."""
+        del train
         x = embedding
         for index, width in enumerate(self.widths):
             x = nn.relu(x) if index else x

@@ -1,6 +1,6 @@
 """The 2D U-Net of study B (de Mooij et al. 2024) and a small variant."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -98,7 +98,7 @@ class UNet:
     """
 
     widths: tuple[int, ...] = (32, 64, 128, 256, 512, 512, 512)
-    norm: Norm = Norm()
+    norm: Norm = field(default_factory=Norm)
 
     @classmethod
     def study_b(cls) -> "UNet":
@@ -118,7 +118,7 @@ class UNet:
         """The module `(features, train) -> maps`, finest first."""
         return Decoder(self, dtype, rows)
 
-    def check(self, size: tuple[int, int]) -> None:
+    def check_size(self, size: tuple[int, int]) -> None:
         """Refuse widths that make no network, and an image size [y, x] that it cannot halve and double."""
         if len(self.widths) < 2:
             raise UserError(f"A U-Net needs at least two levels, not widths {self.widths}.")
@@ -140,7 +140,7 @@ class Encoder(nn.Module):
     @nn.compact
     def __call__(self, images: Float[Array, "batch height width channel"], train: bool) -> Features:
         """Give the maps of all levels and the average of the coarsest."""
-        self.options.check(images.shape[1:3])
+        self.options.check_size(images.shape[1:3])
         maps = []
         x = images.astype(self.dtype)
         for level, width in enumerate(self.options.widths):
