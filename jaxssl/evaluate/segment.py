@@ -1,0 +1,107 @@
+"""Segmentation of held-out subjects, scored in the grid that their images were acquired in."""
+
+from collections.abc import Callable, Collection, Sequence
+from itertools import groupby, islice
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from jaxssl.data.cache import Cache
+from jaxssl.data.plan import select
+from jaxssl.data.store import Store
+from jaxssl.evaluate.batches import outputs
+from jaxssl.evaluate.metrics import dice
+from jaxssl.methods.base import Batch, for_display
+
+EXAMPLES = 3
+"""Subjects of whom slices are shown."""
+
+BASAL_MID_APICAL = (1 / 6, 1 / 2, 5 / 6)
+"""Where in its stack a slice that is shown lies; the very ends often miss the heart."""
+
+
+class Segmentation(NamedTuple):
+    """`scores` has an entry {"subject", "study", "view", "moment", "dice": [classes]} a volume, ready for JSON.
+
+    `pictures` has a few slices on the cached grid: "segmentation/image" float32 in 0..1, "segmentation/truth" and
+    "segmentation/prediction" uint8, [n, y, x] each.
+    """
+
+    scores: list[dict[str, Any]]
+    pictures: dict[str, np.ndarray]
+
+
+def segment_subjects(
+    predict: Callable[[Batch], jax.Array],
+    store: Store,
+    cache: Cache,
+    subjects: Collection[str],
+    *,
+    views: Sequence[str],
+    moments: Sequence[str],
+    batch: int,
+) -> Segmentation:
+    """3D Dice of each class but the background, for every volume of these subjects that has true masks.
+
+    A volume is the slices of one study, view and moment. `predict` is jitted; it gives class probabilities or logits
+    [batch, y, x, class] of images on the cached grid. They are interpolated to each image's own grid, and the most
+    probable class there is compared with the store's mask; beyond the cached grid all is background. True masks serve
+    for scoring and showing only: `predict` sees the images as they are cropped for everyone.
+    """
+    volumes = _volumes(cache, subjects, views, moments)
+    examples = _examples(cache, volumes)
+    predictions = outputs(predict, cache, np.concatenate(volumes), batch)
+    scores, shown = [], {}
+    for rows in volumes:
+        probabilities = list(islice(predictions, len(rows)))
+        scores.append({**_names(cache, rows[0]), "dice": _dice(store, cache, rows, probabilities)})
+        shown |= {row: each.argmax(-1) for row, each in zip(rows, probabilities, strict=True) if row in examples}
+    return Segmentation(scores, _pictures(cache, [(row, shown[row]) for row in examples]))
+
+
+def _volumes(cache: Cache, subjects: Collection[str], views: Sequence[str], moments: Sequence[str]) -> list[list[int]]:
+    """Rows of each volume from base to apex; a subject's volumes in the order of `views` and `moments`."""
+
+    def place(row: int) -> tuple[str, str, int, int, int]:
+        names = _names(cache, row)
+        view, moment = views.index(names["view"]), moments.index(names["moment"])
+        return names["subject"], names["study"], view, moment, int(cache.table["slice"][row])
+
+    rows = sorted(select(cache, subjects, views, moments, masked=True).tolist(), key=place)
+    return [list(volume) for _, volume in groupby(rows, key=lambda row: place(row)[:-1])]
+
+
+def _names(cache: Cache, row: int) -> dict[str, str]:
+    return {key: cache.names[key][cache.table[key][row]] for key in ("subject", "study", "view", "moment")}
+
+
+def _dice(
+    store: Store, cache: Cache, rows: Sequence[int], probabilities: Sequence[Float[np.ndarray, "h w classes"]]
+) -> list[float]:
+    # Flat, because nothing says that the slices of a volume are of one size.
+    prediction = [
+        cache.to_original(row, each).argmax(-1).ravel() for row, each in zip(rows, probabilities, strict=True)
+    ]
+    truth = [np.asarray(store.record(row).mask).ravel() for row in rows]
+    return dice(np.concatenate(prediction), np.concatenate(truth), probabilities[0].shape[-1] - 1).tolist()
+
+
+def _examples(cache: Cache, volumes: Sequence[Sequence[int]]) -> list[int]:
+    """A basal, a mid and an apical row of the first volume of the first few subjects."""
+    first: dict[int, Sequence[int]] = {}
+    for rows in volumes:
+        first.setdefault(int(cache.table["subject"][rows[0]]), rows)
+    shown = [rows[int(place * len(rows))] for rows in islice(first.values(), EXAMPLES) for place in BASAL_MID_APICAL]
+    return list(dict.fromkeys(shown))
+
+
+def _pictures(cache: Cache, shown: Sequence[tuple[int, np.ndarray]]) -> dict[str, np.ndarray]:
+    rows = [row for row, _ in shown]
+    return {
+        "segmentation/image": np.asarray(for_display(jnp.asarray(cache.images[rows]))),
+        "segmentation/truth": np.asarray(cache.masks)[rows],
+        "segmentation/prediction": np.stack([prediction for _, prediction in shown]).astype(np.uint8),
+    }
