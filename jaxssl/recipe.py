@@ -6,7 +6,7 @@ is plain JSON.
 
 import importlib.util
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -47,7 +47,7 @@ class Recipe(Generic[Model, MethodOptions]):
     init: Init = field(default_factory=Init)
 
     def check(self) -> None:
-        self.model.check(self.data.layout.size)  # type: ignore[attr-defined]
+        self.model.check_size(self.data.layout.size)  # type: ignore[attr-defined]
         group, part = self.model.norm.group, self.train.batch // self.train.micro_batches  # type: ignore[attr-defined]
         if part % group:
             raise UserError(
@@ -60,13 +60,22 @@ def load_recipe(reference: str, overrides: Mapping[str, Any] | None = None) -> R
     """The recipe that `NAME`, `NAME:variant` or `path/to/file.py:variant` means, with values replaced by dotted name."""
     where, _, variant = reference.partition(":")
     get_config = _function_in(_file_of(where))
-    try:
-        recipe = get_config(variant) if variant else get_config()
-    except ValueError as error:
-        raise UserError(f"Recipe {where} has no variant {variant!r}: {error}.") from error
+    recipe = get_config(variant) if variant else get_config()
     if not isinstance(recipe, Recipe):
         raise UserError(f"Recipe {where}: get_config should return a jaxssl.recipe.Recipe, not {type(recipe).__name__}.")
     return config.override(recipe, overrides or {})
+
+
+def variants(default: Callable[[], Recipe], *others: Callable[[], Recipe]) -> Callable[[str], Recipe]:
+    """A `get_config` that knows these functions by their names; the first is the default."""
+    known = {make.__name__: make for make in (default, *others)}
+
+    def get_config(variant: str = default.__name__) -> Recipe:
+        if variant not in known:
+            raise UserError(f"There is no variant {variant!r} of this recipe; there are {', '.join(known)}.")
+        return known[variant]()
+
+    return get_config
 
 
 def names() -> list[str]:

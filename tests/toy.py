@@ -22,7 +22,7 @@ class ToyModel:
 
     norm: Norm = field(default_factory=lambda: Norm(group=8))
 
-    def check(self, size: tuple[int, int]) -> None:
+    def check_size(self, size: tuple[int, int]) -> None:
         del size
 
 

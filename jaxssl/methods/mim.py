@@ -48,7 +48,7 @@ def build(options: Options, model, spec: Spec) -> Method:
         del progress
         image, _ = parts.view(keys, 0, batch, options.augment)
         hidden = jax.vmap(lambda key: patch_mask(jax.random.fold_in(key, 1), grid, options.ratio))(keys)
-        return {"image": image, "hidden": patches_to_pixels(hidden, grid, (options.patch, options.patch))[..., None] > 0}
+        return {"image": image, "hidden": patches_to_pixels(hidden, grid, options.patch)[..., None] > 0}
 
     def init(key, views):
         return network.start(key, views["image"])

@@ -11,7 +11,7 @@ from jaxssl.errors import UserError
 from jaxssl.methods import parts
 from jaxssl.methods.base import Batch, Method, Seen, Spec, Tree, for_display
 from jaxssl.models.heads import PixelHeads
-from jaxssl.objectives import deep_supervision, downsample_labels, segmentation_loss
+from jaxssl.objectives import deep_supervision, segmentation_loss
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,7 @@ def build(options: Options, model, spec: Spec) -> Method:
 
     def objective(params, carry, seen, batch, progress):
         del params, carry, batch, progress
-        return deep_supervision(
-            [segmentation_loss(logits, downsample_labels(seen.fixed, logits.shape[1:3])) for logits in seen.outputs]
-        ), {}
+        return deep_supervision(segmentation_loss, seen.outputs, seen.fixed), {}
 
     def trainable(params, progress):
         del progress

@@ -51,7 +51,7 @@ def build(options: Options, model, spec: Spec) -> Method:
         del keys, progress
         rows = views.reshape(-1, *views.shape[2:])
         features, moments = parts.train(encoder, params["encoder"], carry["statistics"]["encoder"], rows)
-        embeddings = projector.apply({"params": params["head"]}, features.embedding)
+        embeddings = parts.evaluate(projector, params["head"], {}, features.embedding)
         return Seen(embeddings.reshape(*views.shape[:2], -1), None, {"encoder": moments})
 
     def objective(params, carry, seen, batch, progress):

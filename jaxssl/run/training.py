@@ -197,7 +197,7 @@ class _Run:
     def _state(self, optimiser: optax.GradientTransformation, checkpoints: Checkpoints) -> tuple[State, int]:
         """The newest saved state, or a fresh one that may take over parts of another run."""
         key = named_key(self.schedule.seed, "init")
-        views = self._views(jax.tree.map(lambda x: x[:1], next(iter(self._batches(0)))))
+        views = jax.jit(self._views)(jax.tree.map(lambda x: x[:1], next(iter(self._batches(0)))))
         abstract = abstract_state(self.method, optimiser, key, views, self.mesh)
         if restored := checkpoints.restore(abstract):
             self.console.print(f"Continuing {self.workdir.path} from step {restored.step}.", highlight=False)

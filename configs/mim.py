@@ -1,0 +1,54 @@
+"""Masked image modelling on cine short-axis slices, as in study B (de Mooij et al. 2024, arXiv 2409.18100).
+
+    jaxssl pretrain mim --data.store stores/cine --workdir runs/mim
+    jaxssl pretrain mim:small --data.store stores/phantom --workdir runs/mim-small
+
+study_b: the study's own numbers; 48 of 64 patches of 32 x 32 pixels hidden, 100 epochs. Its result is *not run* here;
+*published* (study B): with 10 labelled subjects .86 mean 3D Dice, .82 from scratch; no gain with all labels.
+small: a small U-Net on the phantom, minutes on 2 CPU cores. tiny: seconds, for tests.
+"""
+
+from jaxssl.augment.options import Augment
+from jaxssl.data.grid import Layout
+from jaxssl.data.source import Data
+from jaxssl.methods import mim
+from jaxssl.models.norm import Norm
+from jaxssl.models.unet import UNet
+from jaxssl.recipe import Recipe, variants
+from jaxssl.train.loop import Train
+from jaxssl.train.optim import Optim
+
+
+def study_b() -> Recipe:
+    return Recipe(
+        name="mim",
+        model=UNet(norm=Norm(group=128)),
+        method=mim.Options(patch=32, ratio=0.75),
+        data=Data(layout=Layout((256, 256), 1.25)),
+        optim=Optim("sgd", lr=0.01, schedule="polynomial", momentum=0.99, nesterov=True, weight_decay=3e-5, decay="all"),
+        train=Train(batch=128, epochs=100, precision="bfloat16"),
+    )
+
+
+def small() -> Recipe:
+    return Recipe(
+        name="mim:small",
+        model=UNet(widths=(16, 32, 64, 128), norm=Norm(group=16)),
+        method=mim.Options(patch=8, ratio=0.6, augment=Augment(translation=15, rotation=45, scale=(0.8, 1.25), flip=0.0)),
+        data=Data(layout=Layout((96, 96), 1.75)),
+        optim=Optim("adamw", lr=2e-3, warmup=0.1, weight_decay=1e-4),
+        train=Train(batch=32, steps=500),
+    )
+
+
+def tiny() -> Recipe:
+    return Recipe(
+        name="mim:tiny",
+        model=UNet(widths=(4, 8), norm=Norm(group=8)),
+        method=mim.Options(patch=8),
+        data=Data(layout=Layout((32, 24), 4.0)),
+        train=Train(batch=8, steps=4, log_every=1, checkpoint_every=2),
+    )
+
+
+get_config = variants(study_b, small, tiny)

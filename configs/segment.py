@@ -1,0 +1,54 @@
+"""Fine-tuning for cine segmentation from few labelled subjects, as in study B (de Mooij et al. 2024, arXiv 2409.18100).
+
+    jaxssl finetune segment:study_b --data.store stores/cine --data.subjects 10 --init.run runs/mim --workdir runs/few
+    jaxssl finetune segment:small --data.store stores/phantom --init.run runs/mim-small --workdir runs/few-small
+
+study_b: the study's own numbers, 1,000 epochs. Its result is *not run* here; *published* (study B), 10 subjects: .82
+mean 3D Dice from scratch, .86 after masked image modelling. From scratch its learning rate is .01: --optim.lr 0.01.
+small: a small U-Net on the phantom, a minute on 2 CPU cores. tiny: seconds, for tests.
+"""
+
+from jaxssl.augment.options import Augment
+from jaxssl.data.grid import Layout
+from jaxssl.data.source import Data
+from jaxssl.methods import segment
+from jaxssl.models.norm import Norm
+from jaxssl.models.unet import UNet
+from jaxssl.recipe import Recipe, variants
+from jaxssl.train.loop import Train
+from jaxssl.train.optim import Optim
+
+
+def study_b() -> Recipe:
+    return Recipe(
+        name="segment",
+        model=UNet(norm=Norm(group=32)),
+        method=segment.Options(scales=6),
+        data=Data(layout=Layout((256, 256), 1.25), masks=True, moments=("ED", "ES")),
+        optim=Optim("sgd", lr=0.005, schedule="polynomial", momentum=0.99, nesterov=True, weight_decay=3e-5, decay="all"),
+        train=Train(batch=32, epochs=1000, precision="bfloat16"),
+    )
+
+
+def small() -> Recipe:
+    return Recipe(
+        name="segment:small",
+        model=UNet(widths=(16, 32, 64, 128), norm=Norm(group=16)),
+        method=segment.Options(augment=Augment(translation=15, rotation=45, scale=(0.8, 1.25), flip=0.0)),
+        data=Data(layout=Layout((96, 96), 1.75), masks=True, moments=("ED", "ES"), subjects=2),
+        optim=Optim("adamw", lr=1e-3, warmup=0.1, weight_decay=1e-4),
+        train=Train(batch=16, steps=250),
+    )
+
+
+def tiny() -> Recipe:
+    return Recipe(
+        name="segment:tiny",
+        model=UNet(widths=(4, 8), norm=Norm(group=8)),
+        method=segment.Options(),
+        data=Data(layout=Layout((32, 24), 4.0), masks=True, moments=("ED", "ES")),
+        train=Train(batch=8, steps=4, log_every=1, checkpoint_every=2),
+    )
+
+
+get_config = variants(study_b, small, tiny)
