@@ -24,14 +24,14 @@ RIB = 27.0
 def paint_chest(body: Body, textures: Textures, tissues: Tissues, p: Points) -> Numbers:
     """Signed signal of the resting anatomy at the points."""
     canvas = np.zeros_like(p.x)
-    coarse, fine = textures.coarse(p), textures.fine(p)
+    broad, coarse, fine = textures.broad(p), textures.coarse(p), textures.fine(p)
     vessels = _vessels(textures, p)
     wall = _wall_distance(body, p)
-    _paint_wall(canvas, body, tissues, p, wall, coarse, fine)
+    _paint_wall(canvas, body, tissues, p, wall, broad, coarse, fine)
     paint(canvas, tissues.lung * (1 + 0.3 * coarse + 0.4 * fine), inside(wall))
     paint(canvas, 0.75 * tissues.blood, vessels * inside(wall + 6))
     _paint_mediastinum(canvas, body, tissues, p, wall, coarse, fine)
-    _paint_abdomen(canvas, body, tissues, p, wall, coarse, fine, vessels)
+    _paint_abdomen(canvas, body, tissues, p, wall, broad, coarse, fine, vessels)
     _paint_spine(canvas, body, tissues, p, fine)
     _paint_great_vessels(canvas, body, tissues, p)
     return canvas
@@ -40,7 +40,7 @@ def paint_chest(body: Body, textures: Textures, tissues: Tissues, p: Points) -> 
 def _vessels(textures: Textures, p: Points) -> Numbers:
     """Thin branching tubes: where two smooth fields vanish together."""
     first, second = (field(p) for field in textures.vessels)
-    return np.clip(1.6 - np.sqrt(first * first + second * second) / np.float32(0.2), 0, 1)
+    return np.clip(1.6 - np.sqrt(first * first + second * second) / np.float32(0.36), 0, 1)
 
 
 def _wall_distance(body: Body, p: Points) -> Numbers:
@@ -54,26 +54,26 @@ def _wall_distance(body: Body, p: Points) -> Numbers:
 
 
 def _paint_wall(
-    canvas: Numbers, body: Body, tissues: Tissues, p: Points, wall: Numbers, coarse: Numbers, fine: Numbers
+    canvas: Numbers, body: Body, tissues: Tissues, p: Points, wall: Numbers, broad: Numbers, coarse: Numbers, fine: Numbers
 ) -> None:
     """Fat, muscle with streaks of fat, ribs and breastbone, from the skin inwards."""
     behind, before = ramp(p.y, 10, 70), ramp(-p.y, 30, 80)
     middle = np.exp(-((p.x / 38) ** 2))
     shoulders = 70 * ramp(p.z, 40, 150)
-    muscle = body.muscle * (1 + 0.25 * coarse) + 26 * behind * middle + shoulders * (1 - 0.6 * before)
+    muscle = body.muscle * (1 + 0.12 * broad) + 26 * behind * middle + shoulders * (1 - 0.6 * before)
     breast = body.breast * np.exp(-(((np.abs(p.x) - 75) / 40) ** 2) - ((p.z - 5) / 60) ** 2) * before
-    fat = body.fat * (1 + 0.35 * before * (1 - middle) + 0.3 * coarse) + breast
+    fat = body.fat * (1 + 0.35 * before * (1 - middle) + 0.1 * broad) + breast
     skin = wall - muscle - fat
     paint(canvas, tissues.muscle, inside(skin - 1.5))
     paint(canvas, tissues.fat * (1 + 0.06 * fine), inside(skin))
     paint(canvas, tissues.muscle * (1 + 0.2 * fine), inside(wall - muscle))
-    streaks = ramp(fine + 0.8 * coarse, 1.2, 1.8) * inside(3 - wall)
+    streaks = ramp(fine + coarse, 1.2, 2.4) * inside(3 - wall)
     paint(canvas, 0.8 * tissues.fat, streaks * inside(wall - muscle + 1))
-    paint(canvas, 0.8 * tissues.fat, 0.8 * inside(np.abs(wall - 11 - 2 * coarse) - 0.9) * (1 - behind * middle))
+    paint(canvas, 0.8 * tissues.fat, 0.8 * inside(np.abs(wall - 11 - 1.5 * broad) - 0.9) * (1 - behind * middle))
     along = (p.z + 0.45 * p.y + 0.1 * np.abs(p.x)) / RIB
-    rib = np.sqrt((wall - 5.5) ** 2 + ((along - np.round(along)) * np.float32(RIB * 0.62)) ** 2) - 4.5
+    rib = np.sqrt((1.2 * (wall - 6.5)) ** 2 + ((along - np.round(along)) * np.float32(RIB * 0.72)) ** 2) - 5.5
     paint(canvas, tissues.bone, inside(rib) * (1 - middle * before))
-    paint(canvas, tissues.marrow, inside(rib + 1.6) * (1 - middle * before))
+    paint(canvas, 1.3 * tissues.marrow, inside(rib + 1.8) * (1 - middle * before))
     breastbone = np.maximum(np.abs(p.x) - 17, np.abs(wall - 8) - 6) + 400 * (p.y > 0) + np.maximum(-60 - p.z, 0)
     paint(canvas, tissues.bone, inside(breastbone))
     paint(canvas, tissues.marrow, inside(breastbone + 1.8))
@@ -85,7 +85,7 @@ def _paint_mediastinum(
     """Fat and connective tissue between the lungs, from breastbone to spine."""
     waist = 24 + 10 * ramp(p.z, 20, 70) + 5 * coarse
     column = np.maximum(np.abs(p.x - 2) - waist, wall - 1)
-    grey = ramp(fine + coarse, -0.4, 0.6)
+    grey = ramp(fine + 1.5 * coarse, -1.2, 1.4)
     paint(canvas, tissues.fat * 0.75 + (tissues.muscle - tissues.fat * 0.75) * grey, inside(column))
 
 
@@ -95,6 +95,7 @@ def _paint_abdomen(
     tissues: Tissues,
     p: Points,
     wall: Numbers,
+    broad: Numbers,
     coarse: Numbers,
     fine: Numbers,
     vessels: Numbers,
@@ -107,17 +108,19 @@ def _paint_abdomen(
     below = np.maximum(0.7 * (p.z - dome), wall)
     paint(canvas, tissues.muscle, inside(below))
     paint(canvas, tissues.fat * (0.85 + 0.08 * fine), inside(below + 3))
-    liver = np.maximum(np.maximum(below + 3.5, 0.8 * (p.x - 28 - 0.5 * p.z - 12 * coarse - 30)), p.x - 62)
+    bowel = ramp(coarse + broad, 0.0, 0.25) * inside(below + 12)
+    paint(canvas, tissues.stomach * (0.8 + 0.2 * fine), bowel)
+    liver = np.maximum(np.maximum(below + 3.5, 0.8 * (p.x - 28 - 0.5 * p.z - 10 * broad - 30)), p.x - 62)
     liver = np.maximum(liver, -(p.z - body.liver + 190) * 0.8)
     paint(canvas, tissues.liver * (1 + 0.08 * coarse + 0.07 * fine), inside(liver))
     paint(canvas, 0.72 * tissues.blood, vessels * inside(liver + 7))
     top = body.liver - 14
     spleen = np.maximum(ellipsoid(p, (98, 48, top - 52), (30, 38, 46)), below + 4)
     paint(canvas, tissues.spleen * (1 + 0.07 * fine), inside(spleen))
-    stomach = np.maximum(ellipsoid(p, (66, -8, top - 58), (44, 46, 50)), below + 4) + 3 * coarse
+    stomach = np.maximum(ellipsoid(p, (66, -8, top - 58), (44, 46, 50)), below + 4) + 5 * broad + 2.5 * coarse
     paint(canvas, tissues.muscle, inside(np.maximum(stomach, liver * -1)))
     content = inside(np.maximum(stomach + 3.5, -liver))
-    gas = ramp(-p.y + 4 * coarse, 12 - 40 * body.gas, 15 - 40 * body.gas)
+    gas = ramp(-p.y + 1.5 * broad, 12 - 40 * body.gas, 15 - 40 * body.gas)
     paint(canvas, tissues.stomach * (1 + 0.35 * fine) * (1 - gas) + 0.03 * gas, content)
 
 

@@ -3,7 +3,10 @@
 Subject 7 is the same alone and among 64: everything is drawn from (seed, index) and, for noise, from the image's place.
 """
 
+import os
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +14,7 @@ import numpy as np
 from jaxssl.data.phantom.population import Subject, draw_subject
 from jaxssl.data.phantom.prescription import VIEWS, prescribe
 from jaxssl.data.phantom.scanner import VENDORS, acquire
-from jaxssl.data.phantom.scene import beat, clean_labels, end_systole, frames, thick_slice
+from jaxssl.data.phantom.scene import beat, end_systole, frames, masks, thick_slice
 from jaxssl.data.phantom.ventricles import volumes
 from jaxssl.data.record import Record
 from jaxssl.geometry import Plane, normal, points
@@ -32,10 +35,16 @@ class CineOptions:
 
 def cine_phantom(options: CineOptions, progress: Callable[[int, int], None] | None = None) -> Iterator[Record]:
     """All records, subject by subject; `progress(done, subjects)` is called after each subject."""
-    for index in range(options.subjects):
-        yield from cine_subject(options, index)
-        if progress is not None:
-            progress(index + 1, options.subjects)
+    workers = os.cpu_count() or 1
+    with ThreadPoolExecutor(workers) as pool:
+        waiting = deque[Future[list[Record]]]()
+        for index in range(options.subjects + workers):
+            if index < options.subjects:
+                waiting.append(pool.submit(cine_subject, options, index))
+            if index >= workers and waiting:
+                yield from waiting.popleft().result()
+                if progress is not None:
+                    progress(index - workers + 1, options.subjects)
 
 
 def cine_subject(options: CineOptions, index: int) -> list[Record]:
@@ -67,7 +76,8 @@ def _slice_records(
     coil = subject.coils.sensitivity(where - subject.chest, vendor.coil)
     moments = [beat(phase, phases) for phase in range(phases)]
     layers = thick_slice(where, normal(plane), vendor.thickness)
-    for phase, signal in enumerate(frames(subject, layers, moments)):
+    shown = zip(frames(subject, layers, moments), masks(subject, where, moments), strict=True)
+    for phase, (signal, mask) in enumerate(shown):
         yield Record(
             image=acquire(np.abs(signal) * coil, vendor, rng)[..., None],
             subject=f"phantom-{index:03d}",
@@ -80,6 +90,6 @@ def _slice_records(
             moment="ED" if phase == 0 else "ES" if phase == end_systole(phases) else "",
             plane=plane,
             thickness=vendor.thickness,
-            mask=clean_labels(subject, where, moments[phase]),
+            mask=mask,
             labels={"group": subject.group, "vendor": subject.vendor},
         )

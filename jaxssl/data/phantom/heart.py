@@ -9,10 +9,6 @@ from jaxssl.data.phantom.shapes import Numbers, Points, ellipsoid, inside, paint
 from jaxssl.data.phantom.tissue import Textures, Tissues
 from jaxssl.data.phantom.ventricles import Distances, Ventricles, distances, left_frame, radius_and_wall, right_frame
 
-REACH = 86.0
-"""Nothing that beats is further than this from `CENTRE`, in mm."""
-CENTRE = (16.0, 2.0, 18.0)
-
 
 @dataclass(frozen=True)
 class Heart:
@@ -27,6 +23,13 @@ class Heart:
     papillary: tuple[float, float]
     """Angles of the two papillary muscles."""
 
+    @property
+    def sphere(self) -> tuple[np.ndarray, float]:
+        """Centre and radius of a sphere in the heart frame outside of which `paint_heart` paints nothing."""
+        v = self.ventricles
+        centre = np.array([0.25 * v.rv_reach[0], 2.0, 0.5 * v.length - 25])
+        return centre, max(0.5 * v.length + 44, 0.8 * v.rv_reach[0] + 26)
+
 
 def paint_heart(
     canvas: Numbers, heart: Heart, contraction: float, textures: Textures, tissues: Tissues, p: Points, open_valves: bool
@@ -36,7 +39,8 @@ def paint_heart(
     left_atrium, right_atrium = _atria(heart, contraction, p)
     aorta, outflow = _roots(heart.ventricles, contraction, p)
     coarse, fine = textures.coarse(p), textures.fine(p)
-    right_wall = np.minimum(d.right - heart.right_wall, outflow - 2.0)
+    tricuspid = right_frame(heart.ventricles, contraction).base
+    right_wall = np.minimum(np.maximum(d.right - heart.right_wall, tricuspid - p.z), outflow - 2.0)
     walls = np.minimum(np.minimum(d.epicardium, right_wall), np.minimum(left_atrium, right_atrium) - 2.0)
     walls = np.minimum(walls, aorta - 1.6)
     _paint_sac(canvas, heart, tissues, p, walls, coarse, fine)
@@ -49,7 +53,7 @@ def paint_heart(
     for chamber in (np.maximum(np.minimum(outflow, d.right), outside_left), aorta, d.endocardium):
         paint(canvas, blood, inside(chamber))
     _paint_trabeculae(canvas, heart, contraction, tissues, p, d, fine)
-    _paint_papillary(canvas, heart, contraction, tissues, p, d)
+    _paint_papillary(canvas, heart, contraction, tissues, p, d, fine)
     _paint_valves(canvas, heart.ventricles, contraction, tissues, p, open_valves)
 
 
@@ -63,7 +67,8 @@ def _atria(heart: Heart, contraction: float, p: Points) -> tuple[Numbers, Number
     left_atrium = ellipsoid(
         p, (-5, -9, (left + roof) / 2 - 2), (radius * size * 0.95, radius * size * 1.05, (left - roof) / 2 + 6)
     )
-    right_atrium = ellipsoid(p, (43, -8, (right + ceiling) / 2 - 1), (21 * size, 26 * size, (right - ceiling) / 2 + 5))
+    width = (0.34 * v.rv_reach[0] * size, 0.62 * v.rv_span[0] * size)
+    right_atrium = ellipsoid(p, (0.64 * v.rv_reach[0], -8, (right + ceiling) / 2 - 1), (*width, (right - ceiling) / 2 + 6))
     return np.maximum(left_atrium, p.z - left), np.maximum(right_atrium, p.z - right)
 
 
@@ -93,7 +98,7 @@ def _paint_trabeculae(
 ) -> None:
     """Muscle bridges near the walls of both cavities, denser in the right one and towards the apex."""
     apical = ramp(p.z, 0.35 * heart.ventricles.length, 0.95 * heart.ventricles.length)
-    left = ramp(fine, 1.1 - 0.7 * apical, 1.5 - 0.7 * apical) * inside(-d.endocardium - 3 - 3 * apical)
+    left = ramp(fine, 0.7 - 0.4 * apical, 1.1 - 0.4 * apical) * inside(-d.endocardium - 3.5 - 3 * apical)
     paint(canvas, tissues.myocardium, 0.75 * left * inside(d.endocardium))
     right = ramp(fine, 0.8 - 0.8 * apical, 1.2 - 0.8 * apical) * inside(-d.right - 5 - 4 * apical)
     cavity = np.maximum(d.right, -d.epicardium)
@@ -105,7 +110,7 @@ def _paint_trabeculae(
 
 
 def _paint_papillary(
-    canvas: Numbers, heart: Heart, contraction: float, tissues: Tissues, p: Points, d: Distances
+    canvas: Numbers, heart: Heart, contraction: float, tissues: Tissues, p: Points, d: Distances, fine: Numbers
 ) -> None:
     """Two muscles from the free wall towards the mitral valve, and their cords."""
     v = heart.ventricles
@@ -115,11 +120,11 @@ def _paint_papillary(
         foot_height, tip_height = base + 0.78 * (v.length - base), base + 0.42 * (v.length - base)
         direction = np.array([cos]), np.array([sin])
         radius = float(radius_and_wall(v, contraction, *direction, np.array([tip_height]))[0][0])
-        foot, tip = 0.66 * radius, 0.60 * radius
-        width = 0.13 * v.radius[0] * (1 + 0.25 * contraction)
+        foot, tip = 0.72 * radius, 0.66 * radius
+        width = 0.16 * v.radius[0] * (1 + 0.2 * contraction)
         foot_point = (foot * cos, foot * sin, foot_height)
         tip_point = (tip * cos, tip * sin, tip_height)
-        muscle = tube(p, foot_point, tip_point, width)
+        muscle = tube(p, foot_point, tip_point, width) + 1.3 * fine
         paint(canvas, tissues.myocardium, inside(muscle) * inside(d.endocardium))
         cord = tube(p, tip_point, (0.35 * radius * cos, 0.35 * radius * sin, base + 6), 0.5)
         paint(canvas, tissues.myocardium, 0.5 * inside(cord) * inside(d.endocardium))

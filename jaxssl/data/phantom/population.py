@@ -30,8 +30,8 @@ GROUPS = {
     "NOR": Group((115, 175), (0.57, 0.68), (7.5, 9.5), (125, 185), (0.50, 0.62)),
     "DCM": Group((225, 330), (0.14, 0.32), (6.5, 8.5), (140, 230), (0.25, 0.48)),
     "HCM": Group((95, 150), (0.63, 0.76), (12.0, 16.5), (100, 150), (0.52, 0.66), septal_bulge=(0.1, 0.55)),
-    "MINF": Group((150, 235), (0.48, 0.62), (7.5, 9.5), (115, 170), (0.45, 0.60), infarct=(0.8, 1.0)),
-    "RV": Group((85, 135), (0.50, 0.64), (7.0, 9.0), (210, 310), (0.20, 0.38), flattening=(0.06, 0.2)),
+    "MINF": Group((150, 235), (0.38, 0.52), (7.5, 9.5), (115, 170), (0.42, 0.58), infarct=(0.85, 1.0)),
+    "RV": Group((85, 135), (0.50, 0.64), (7.0, 9.0), (190, 270), (0.20, 0.38), flattening=(0.08, 0.22)),
 }
 """ACDC's groups. For MINF the fraction is that of the healthy muscle, so that the whole ejects less."""
 
@@ -104,7 +104,7 @@ def draw_ventricles(group: Group, rng: np.random.Generator) -> Ventricles:
     muscle = _shell(radius[0], wall, length)
     thick = float(brentq(lambda w: _shell(radius[1], w, length - descent) - muscle, 1.0, 60.0))
     right, right_ejected = draw(group.rv_volume), draw(group.rv_ejected)
-    span = (0.88 * (radius[0] + wall) + 6) * (right / 150) ** 0.3
+    span = (0.95 * (radius[0] + wall) + 11) * (right / 150) ** 0.33
     drawn = Ventricles(
         length,
         radius,
@@ -172,7 +172,7 @@ def _draw_body(rng: np.random.Generator, v: Ventricles) -> Body:
         muscle=float(rng.uniform(13, 18)),
         fat=4 + 20 * stout * float(rng.uniform(0.6, 1)),
         breast=float(rng.choice([0, 1])) * float(rng.uniform(12, 30)) * (0.5 + stout),
-        liver=float(rng.normal(-2, 8)),
+        liver=float(rng.normal(-26, 8)),
         heart_floor=float(rng.normal(-44, 4)),
-        gas=float(rng.uniform(0, 1)),
+        gas=float(rng.uniform(-0.7, 0.7)),
     )

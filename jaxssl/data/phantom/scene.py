@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxssl.data.phantom.chest import paint_chest
-from jaxssl.data.phantom.heart import CENTRE, REACH, paint_heart
+from jaxssl.data.phantom.heart import paint_heart
 from jaxssl.data.phantom.population import Subject
 from jaxssl.data.phantom.scanner import VENDORS
 from jaxssl.data.phantom.shapes import Points
@@ -46,12 +46,13 @@ def clean_signal(subject: Subject, where: np.ndarray, moment: Beat) -> np.ndarra
     return next(frames(subject, where[None], [moment]))
 
 
-def clean_labels(subject: Subject, where: np.ndarray, moment: Beat) -> np.ndarray:
-    """ACDC's label codes at patient points [..., 3]."""
-    code = np.zeros(where.shape[:-1], np.uint8)
+def masks(subject: Subject, where: np.ndarray, moments: Sequence[Beat]) -> Iterator[np.ndarray]:
+    """ACDC's label codes at patient points [..., 3], one moment after the other."""
     near, points = _near_heart(subject, where)
-    code[near] = labels(distances(subject.heart.ventricles, moment.contraction, points))
-    return code
+    for moment in moments:
+        mask = np.zeros(where.shape[:-1], np.uint8)
+        mask[near] = labels(distances(subject.heart.ventricles, moment.contraction, points))
+        yield mask
 
 
 def frames(subject: Subject, layers: np.ndarray, moments: Sequence[Beat]) -> Iterator[np.ndarray]:
@@ -60,8 +61,8 @@ def frames(subject: Subject, layers: np.ndarray, moments: Sequence[Beat]) -> Ite
     The chest does not move and is painted once; the heart is painted over it where it can be.
     """
     tissues, textures = VENDORS[subject.vendor].tissues, subject.textures
-    flat = (layers - subject.chest).reshape(-1, 3).astype(np.float32)
-    chest = paint_chest(subject.body, textures, tissues, Points(*np.ascontiguousarray(flat.T)))
+    x, y, z = ((layers[..., k] - subject.chest[k]).ravel().astype(np.float32) for k in range(3))
+    chest = paint_chest(subject.body, textures, tissues, Points(x, y, z))
     chest = chest.reshape(layers.shape[:-1])
     near, points = _near_heart(subject, layers)
     for moment in moments:
@@ -78,10 +79,11 @@ def thick_slice(middle: np.ndarray, across: np.ndarray, thickness: float) -> np.
 
 def _near_heart(subject: Subject, where: np.ndarray) -> tuple[np.ndarray, Points]:
     """Which points the heart can reach, and those points in the heart frame."""
-    axes = subject.axes.astype(np.float32)
-    heart = (where - subject.origin).astype(np.float32) @ axes.T
-    near = ((heart - np.float32(CENTRE)) ** 2).sum(-1) < REACH**2
-    return near, Points(*np.ascontiguousarray(heart[near].T))
+    middle, radius = subject.heart.sphere
+    centre = subject.origin + middle @ subject.axes
+    near = sum((where[..., k] - np.float32(centre[k])) ** 2 for k in range(3)) < radius**2
+    heart = subject.axes @ (where[near] - subject.origin).T
+    return near, Points(*heart.astype(np.float32))
 
 
 def _smooth(t: float) -> float:

@@ -88,6 +88,6 @@ class Texture:
         total = np.zeros_like(p.x)
         wave: Numbers | float = 0.0
         for (a, b, c), phase in zip(self.vectors, self.phases, strict=True):
-            wave = np.sin(a * p.x + b * p.y + c * p.z + (np.float32(phase) + np.float32(1.3) * wave))
+            wave = np.sin(a * p.x + b * p.y + c * p.z + (np.float32(phase) + np.float32(2.0) * wave))
             total += wave
         return total * np.float32(np.sqrt(2 / len(self.phases)))

@@ -51,6 +51,8 @@ class Body:
 class Textures:
     """Random fields that keep the tissues from being flat."""
 
+    broad: Texture
+    """Shapes the body and its organs."""
     coarse: Texture
     fine: Texture
     vessels: tuple[Texture, Texture]
@@ -59,5 +61,7 @@ class Textures:
     @classmethod
     def random(cls, rng: np.random.Generator) -> "Textures":
         """Fields for one subject."""
-        vessels = (Texture.random(rng, (26, 60), 3), Texture.random(rng, (26, 60), 3))
-        return cls(Texture.random(rng, (25, 90)), Texture.random(rng, (5, 16)), vessels)
+        vessels = (Texture.random(rng, (20, 50), 4), Texture.random(rng, (20, 50), 4))
+        return cls(
+            Texture.random(rng, (110, 240), 4), Texture.random(rng, (22, 70)), Texture.random(rng, (6, 18), 6), vessels
+        )

@@ -7,6 +7,7 @@ The left ventricle is a spheroid cut off by the mitral plane, its radius and wal
 ventricle is a sheared spheroid minus the left one. `contraction` is 0 at end-diastole and 1 at end-systole.
 """
 
+import functools
 import math
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -98,7 +99,7 @@ def radius_and_wall(v: Ventricles, contraction: float, cos: Numbers, sin: Number
     Within the infarct the muscle contracts less and is thinner.
     """
     severity, angle, height = v.infarct
-    dead = severity * _bump(cos, sin, angle, 2.0) * np.exp(-(((z / v.length - height) / 0.4) ** 2))
+    dead = severity * _bump(cos, sin, angle, 1.6) * np.exp(-(((z / v.length - height) / 0.45) ** 2))
     local = contraction * (1 - dead)
     two, two_angle, three, three_angle = v.ripple
     cos2, sin2 = cos * cos - sin * sin, 2 * sin * cos
@@ -106,7 +107,7 @@ def radius_and_wall(v: Ventricles, contraction: float, cos: Numbers, sin: Number
     shape = 1 + two * (cos2 * math.cos(two_angle) + sin2 * math.sin(two_angle))
     shape = shape + three * (cos3 * math.cos(three_angle) + sin3 * math.sin(three_angle))
     shape = shape - v.flattening * _bump(cos, sin, 0.0, 2.5)
-    wall = _between(v.wall, local) * (1 + v.septal_bulge * _bump(cos, sin, 0.5, 1.2)) * (1 - 0.45 * dead)
+    wall = _between(v.wall, local) * (1 + v.septal_bulge * _bump(cos, sin, 0.5, 1.2)) * (1 - 0.55 * dead)
     return _between(v.radius, local) * shape, wall
 
 
@@ -124,7 +125,7 @@ def distances(v: Ventricles, contraction: float, p: Points) -> Distances:
     above = left.base - p.z
     right = right_frame(v, contraction)
     u, w, height = _right_coordinates(right, p.x, p.y, p.z)
-    free = spheroid_distance(u, w, height, 0.58 * right.reach, right.span, right.half)
+    free = spheroid_distance(u, w, height, 0.46 * right.reach, right.span, right.half)
     return Distances(np.maximum(endocardium, above), np.maximum(epicardium, above), np.maximum(free, right.base - p.z))
 
 
@@ -140,7 +141,7 @@ def volumes(v: Ventricles, contraction: float, angles: int = 180, heights: int =
     theta = np.arange(angles) * (2 * np.pi / angles)
     cos, sin = np.cos(theta)[:, None], np.sin(theta)[:, None]
     left, right = left_frame(v, contraction), right_frame(v, contraction)
-    nodes, weights = np.polynomial.legendre.leggauss(heights)
+    nodes, weights = _quadrature(heights)
 
     def integral(low: float, high: float, squared_radius) -> float:
         z = low + (nodes[None, :] + 1) * (high - low) / 2
@@ -169,17 +170,23 @@ def volumes(v: Ventricles, contraction: float, angles: int = 180, heights: int =
     }
 
 
+@functools.cache
+def _quadrature(points: int) -> tuple[np.ndarray, np.ndarray]:
+    """Nodes and weights of Gauss and Legendre."""
+    return np.polynomial.legendre.leggauss(points)
+
+
 def _right_coordinates(right: _Right, x, y, z):
     """Coordinates in which the right ventricle's free wall is the unit sphere; it leans to the left towards the apex."""
     height = (z - right.equator) / right.half
     lean = 1 - 0.25 * (height + RV_CUT) / (1 + RV_CUT)
-    return (x - 0.42 * right.reach * lean) / (0.58 * right.reach), (y - 4 * lean) / right.span, height
+    return (x - 0.54 * right.reach * lean) / (0.46 * right.reach), (y - 4 * lean) / right.span, height
 
 
 def _right_along_ray(right: _Right, cos, sin, z):
     """Where a ray from the axis of the left ventricle enters and leaves the right one (0, 0 if it misses)."""
     u0, w0, height = _right_coordinates(right, 0.0, 0.0, z)
-    u, w = cos / (0.58 * right.reach), sin / right.span
+    u, w = cos / (0.46 * right.reach), sin / right.span
     square, mixed = u * u + w * w, u * u0 + w * w0
     root = mixed**2 - square * (u0**2 + w0**2 + height**2 - 1)
     reach = np.sqrt(np.clip(root, 0, None))
