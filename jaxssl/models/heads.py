@@ -8,7 +8,6 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from jaxssl.errors import UserError
-
 from jaxssl.models.norm import parameter_type
 
 
@@ -53,7 +52,7 @@ class PixelHeads(nn.Module):
                 self.outputs,
                 (1, 1),
                 dtype=self.dtype,
-                param_dtype=jnp.promote_types(self.dtype, jnp.float32),
+                param_dtype=parameter_type(self.dtype),
                 name=f"scale{scale}",
             )(maps[scale])
             for scale in range(self.scales)

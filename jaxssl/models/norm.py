@@ -72,7 +72,8 @@ class GroupedBatchNorm(nn.Module):
         """Add the sums over groups of mean [G, C] and biased variance [G, C] of `count` values to "moments"."""
         if count < 2:
             raise UserError(
-                "Batch normalisation has one value a channel, whose variance is undefined: raise norm.group or the image size."
+                "Batch normalisation has one value a channel, which has no variance: "
+                "raise norm.group or the image size, or choose a network of fewer levels."
             )
         if not self.is_mutable_collection("moments"):
             return

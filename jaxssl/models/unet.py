@@ -140,7 +140,7 @@ class Encoder(nn.Module):
     @nn.compact
     def __call__(self, images: Float[Array, "batch height width channel"], train: bool) -> Features:
         """Give the maps of all levels and the average of the coarsest."""
-        self.options.check_size(images.shape[1:3])
+        self.options.check_size((images.shape[1], images.shape[2]))
         maps = []
         x = images.astype(self.dtype)
         for level, width in enumerate(self.options.widths):
