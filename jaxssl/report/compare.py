@@ -1,4 +1,4 @@
-"""Fine-tuned runs side by side: each against the run from scratch with the same data, label subset and seed."""
+"""Fine-tuned runs side by side: each against the run from scratch with the same data, labelled subjects and seeds."""
 
 from __future__ import annotations
 
@@ -40,9 +40,12 @@ def comparison(runs: Sequence[Run]) -> list[Row]:
     """A row for every evaluated run, by labelled subjects and seed, scratch first."""
     evaluated = [(run, run.evaluation) for run in runs if run.evaluation is not None]
     rows = [Row(run, evaluation, origin(run, runs), _paired(run, evaluation, runs)) for run, evaluation in evaluated]
-    return sorted(
-        rows, key=lambda row: (row.evaluation.training_subjects, row.evaluation.seed, row.run.facts.init != "", row.origin)
-    )
+    return sorted(rows, key=_order)
+
+
+def _order(row: Row) -> tuple[object, ...]:
+    evaluation = row.evaluation
+    return evaluation.training_subjects, evaluation.subset_seed, evaluation.seed, row.origin != "scratch", row.origin
 
 
 def origin(run: Run, runs: Sequence[Run]) -> str:
@@ -52,7 +55,7 @@ def origin(run: Run, runs: Sequence[Run]) -> str:
     start = source(run, runs)
     if start is None:
         return f"weights of {run.facts.init}"
-    return f"{start.facts.method or start.facts.name or 'weights'} of {start.label}"
+    return f"{start.facts.method or start.facts.name or 'weights'} (run {start.label})"
 
 
 def bootstrap_interval(differences: np.ndarray, resamples: int = RESAMPLES, seed: int = 0) -> tuple[float, float]:
@@ -105,15 +108,19 @@ def _paired(run: Run, evaluation: Evaluation, runs: Sequence[Run]) -> Paired | N
 
 
 def _same_task(one: Evaluation, other: Evaluation | None) -> bool:
-    return other is not None and (one.data, one.classes, one.training_subjects, one.seed) == (
-        other.data,
-        other.classes,
-        other.training_subjects,
-        other.seed,
+    return other is not None and _task(one) == _task(other)
+
+
+def _task(evaluation: Evaluation) -> tuple[object, ...]:
+    return (
+        evaluation.data,
+        evaluation.classes,
+        evaluation.training_subjects,
+        evaluation.subset_seed,
+        evaluation.seed,
     )
 
 
 def _also_differs(run: Run, other: Run) -> tuple[str, ...]:
-    """Recipe keys, besides where the weights come from and where the run is kept, that tell two runs apart."""
-    keys = differing_keys([run, other])
-    return tuple(key for key in keys if key.rsplit(".", 1)[-1] not in {"init", "workdir", "name"})
+    """Recipe keys, besides the name and where the weights come from, that tell two runs apart."""
+    return tuple(key for key in differing_keys([run, other]) if key != "name" and not key.startswith("init"))

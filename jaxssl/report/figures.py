@@ -14,6 +14,7 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 HUES = 6
 DASHES = ((None, None), (5.0, 2.0), (1.5, 1.5))
@@ -29,12 +30,12 @@ _SETTINGS: dict[str, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "jaxssl",
     "text.parse_math": False,
-    "font.size": 10,
-    "axes.labelsize": 10,
+    "font.size": 11,
+    "axes.labelsize": 11,
     "axes.edgecolor": RULE,
     "axes.labelcolor": MUTED,
     "axes.titlecolor": INK,
-    "axes.titlesize": 11,
+    "axes.titlesize": 12,
     "axes.titlelocation": "left",
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -46,8 +47,8 @@ _SETTINGS: dict[str, Any] = {
     "grid.linewidth": 0.6,
     "xtick.color": MUTED,
     "ytick.color": MUTED,
-    "xtick.labelsize": 9.5,
-    "ytick.labelsize": 9.5,
+    "xtick.labelsize": 10.5,
+    "ytick.labelsize": 10.5,
     "xtick.major.size": 0,
     "ytick.major.size": 0,
     "text.color": INK,
@@ -88,27 +89,37 @@ class Strip:
     style: Style
 
 
-def curve_panel(
-    lines: Sequence[tuple[Style, np.ndarray, np.ndarray]], quantity: str, size: tuple[int, int] = (340, 215)
-) -> str:
-    """One quantity over the steps, a line a run; logarithmic when positive values span more than two decades."""
+def curve_panel(lines: Sequence[tuple[Style, np.ndarray, np.ndarray]], quantity: str, from_zero: bool = False) -> str:
+    """One quantity over the steps, a line a run; `from_zero` for quantities whose size itself matters, as speed."""
     with mpl.rc_context(_SETTINGS):
-        figure, axes = _panel(size)
+        figure, axes = _panel((270, 190))
         drawn = [(style, *thinned(steps, values)) for style, steps, values in lines]
         for style, steps, values in drawn:
-            lonely = {"marker": "o", "markersize": 4} if np.isfinite(values).sum() == 1 else {}
-            (line,) = axes.plot(steps, values, color=style.colour, linewidth=1.6, **lonely)
+            lonely = "o" if np.isfinite(values).sum() == 1 else ""
+            (line,) = axes.plot(steps, values, color=style.colour, linewidth=1.6, marker=lonely, markersize=4)
             line.set_dashes([part for part in DASHES[style.dash] if part is not None])
-        everything = np.concatenate([values[np.isfinite(values)] for *_, values in drawn])
-        if len(everything) and everything.min() > 0 and everything.max() > 100 * everything.min():
+        if from_zero:
+            axes.set_ylim(bottom=0)
+        elif _spans_decades(np.concatenate([values for *_, values in drawn])):
             axes.set_yscale("log")
+            axes.yaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10], integer=True))
         axes.set_xlabel("optimiser step")
         axes.set_ylabel(quantity)
         axes.margins(x=0.02)
         return _svg(figure)
 
 
-def strip_chart(strips: Sequence[Strip], axis: str, zero: bool, width: int = 480) -> str:
+def _spans_decades(values: np.ndarray) -> bool:
+    """Whether the bulk of positive values spreads over more than two decades, so that a linear axis would hide most."""
+    finite = values[np.isfinite(values)]
+    if not len(finite) or finite.min() <= 0:
+        return False
+    low, high = np.quantile(finite, [0.1, 0.9])
+    return bool(high > 100 * low)
+
+
+def strip_chart(strips: Sequence[Strip], axis: str, zero: bool, width: int = 400) -> str:
     """Dots by subject on one line a run, the mean as a bar and its interval as a line; `zero` marks no difference."""
     height = 54 + 34 * len(strips)
     with mpl.rc_context(_SETTINGS):
@@ -116,7 +127,7 @@ def strip_chart(strips: Sequence[Strip], axis: str, zero: bool, width: int = 480
         for place, strip in enumerate(strips):
             shift = 0.16 * np.cos(np.pi * np.arange(len(strip.values)))
             colour = strip.style.colour
-            axes.plot(strip.values, place + shift, "o", color=colour, markersize=4.2, alpha=0.45, markeredgewidth=0)
+            axes.plot(strip.values, place + shift, "o", color=colour, markersize=4.2, alpha=0.6, markeredgewidth=0)
             if np.isfinite(strip.low):
                 axes.plot([strip.low, strip.high], [place, place], color=INK, linewidth=1.4)
             axes.plot([strip.mean], [place], "D", color=INK, markersize=5.5)
@@ -171,7 +182,7 @@ def scatter_panel(
         axes.tick_params(labelleft=False, labelbottom=False)
         axes.set_aspect("equal", adjustable="datalim")
         axes.set_title(title)
-        figure.legend(loc="outside lower center", ncols=3, fontsize=10, handletextpad=0.2, columnspacing=1.2)
+        figure.legend(loc="outside lower center", ncols=3, fontsize=11, handletextpad=0.2, columnspacing=1.2)
         return _svg(figure)
 
 

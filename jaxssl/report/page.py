@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
 from datetime import datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from jaxssl.errors import UserError
 from jaxssl.report import compare, pictures, read, sections, words
 from jaxssl.report.read import Run
 from jaxssl.report.sections import Detail
+from jaxssl.version import __version__
 
 LIMIT = 5_000_000
 """Bytes that a page must stay under."""
@@ -31,12 +32,14 @@ def write_report(runs: Sequence[Path], out: Path) -> Path:
     found = read.read_runs([Path(folder) for folder in runs])
     target = Path(out) / "report.html" if Path(out).is_dir() else Path(out)
     text = _fitting(found)
+    beside = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        beside = target.with_name(f".{target.name}.{os.getpid()}")
         beside.write_text(text, encoding="utf-8", errors="replace")
         os.replace(beside, target)
     except OSError as error:
+        with contextlib.suppress(OSError):
+            beside.unlink()
         raise UserError(f"The report cannot be written to {target}: {error.strerror}; name another file.") from error
     return target
 
@@ -56,11 +59,13 @@ def _figures(runs: Sequence[Run]) -> dict[str, Any]:
     """Everything but the pictures."""
     rows = compare.comparison(runs)
     look = sections.styles(runs)
+    origins = {run.label: compare.origin(run, runs) for run in runs}
     return {
         "runs": runs,
         "rows": rows,
         "look": look,
-        "origins": {run.label: compare.origin(run, runs) for run in runs},
+        "origins": origins,
+        "described": {run.label: words.described(run, origins[run.label]) for run in runs},
         "classes": list(dict.fromkeys(name for row in rows for name in row.evaluation.classes)),
         "headline": words.headline(runs, rows),
         "data": words.data_names(runs),
@@ -72,7 +77,7 @@ def _figures(runs: Sequence[Run]) -> dict[str, Any]:
         "nan": float("nan"),
         "resamples": compare.RESAMPLES,
         "date": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"),
-        "version": _version(),
+        "version": __version__,
     }
 
 
@@ -103,7 +108,9 @@ def _render(context: dict[str, Any]) -> str:
         "thousands": words.thousands,
         "millions": words.millions,
         "duration": words.duration,
+        "commit": words.commit,
         "rerun": words.rerun,
+        "rerun_caution": words.rerun_caution,
         "median": _median,
     }
     environment.tests["synthetic"] = words.is_synthetic
@@ -114,10 +121,3 @@ def _median(series: read.Series, name: str) -> float:
     values = series[name][1] if name in series else np.array([])
     values = values[np.isfinite(values)]
     return float(np.median(values)) if len(values) else float("nan")
-
-
-def _version() -> str:
-    try:
-        return version("jaxssl")
-    except PackageNotFoundError:
-        return "(source tree)"

@@ -41,11 +41,12 @@ class Facts:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Segmentation of held-out subjects; `dice[subject]` is [classes], already averaged over the subject's moments."""
+    """Segmentation of held-out subjects; `dice[subject]` is [classes], already averaged over the subject's volumes."""
 
     data: str
     classes: tuple[str, ...]
     training_subjects: int
+    subset_seed: int
     seed: int
     dice: Mapping[str, np.ndarray]
 
@@ -74,6 +75,7 @@ class Probe:
     classes: tuple[str, ...]
     n_train: int
     n_test: int
+    subjects_test: int
     chance: float
     knn: Mapping[str, float]
     linear: Mapping[str, float]
@@ -227,7 +229,7 @@ def _arrays(path: Path, notes: list[str]) -> dict[str, np.ndarray]:
     if not path.is_file():
         return {}
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
         notes.append(f"{path.name} could not be read and is left out.")
@@ -260,6 +262,7 @@ def _evaluation(content: Mapping[str, Any], notes: list[str]) -> Evaluation | No
             data=str(content.get("data") or "unnamed data"),
             classes=classes,
             training_subjects=int(content["training_subjects"]),
+            subset_seed=int(content.get("subset_seed", 0)),
             seed=int(content["seed"]),
             dice={subject: _mean(np.array(values), axis=0) for subject, values in rows.items()},
         )
@@ -283,6 +286,7 @@ def _probe(content: Mapping[str, Any], notes: list[str]) -> Probe | None:
             classes=tuple(map(str, content.get("classes", ()))),
             n_train=_whole(content.get("n_train")),
             n_test=_whole(content.get("n_test")),
+            subjects_test=_whole(content.get("subjects_test")),
             chance=_number(content.get("chance")),
             knn={key: _number(value) for key, value in content.get("knn", {}).items()},
             linear={key: _number(value) for key, value in content.get("linear", {}).items()},

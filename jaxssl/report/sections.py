@@ -20,6 +20,7 @@ QUANTITIES = {
     "data_wait": "waiting for data (% of time)",
 }
 FIRST = ("loss", "learning_rate", "gradient_norm")
+FROM_ZERO = ("images_per_second", "data_wait")
 MOST_PANELS = 12
 CLASSES = ("RV", "MYO", "LV")
 MAPPED = ("view", "moment", "group")
@@ -175,7 +176,7 @@ def _panel(
 ) -> list[tuple[str, str]]:
     lines = [(look[run.label], *series[name]) for run, series in logged if name in series and len(series[name][0])]
     quantity = QUANTITIES.get(name, name.replace("_", " ")) + suffix
-    return [(quantity, figures.curve_panel(lines, quantity))] if lines else []
+    return [(quantity, figures.curve_panel(lines, quantity, name in FROM_ZERO))] if lines else []
 
 
 def _percent(timing: Series) -> tuple[np.ndarray, np.ndarray]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import shlex
 from collections.abc import Iterable, Sequence
 
@@ -11,6 +12,9 @@ from jaxssl.report.read import Run
 
 NOTHING = "\u2013"
 MINUS = "\u2212"
+
+REPEATED = ("data.store", "data.subjects", "data.subset_seed", "train.seed", "init.run")
+"""Options that tell the runs of one recipe apart, and so are written out in the command that repeats a run."""
 
 
 def fixed(value: float, digits: int = 3) -> str:
@@ -50,21 +54,37 @@ def listed(words: Iterable[str]) -> str:
     return " and ".join(filter(None, [", ".join(kept[:-1]), *kept[-1:]]))
 
 
+def commit(run: Run) -> str:
+    """The commit in the length that a table has room for; what is said of changed files is kept."""
+    text = run.facts.commit
+    return text[:10] if re.fullmatch("[0-9a-f]{11,}", text) else text or "unknown"
+
+
 def rerun(run: Run) -> str:
     """The command that makes this run again, as far as the run folder tells."""
     facts = run.facts
-    words = ["jaxssl", facts.verb, facts.name or facts.method, "--workdir", run.folder.as_posix()]
+    words = ["jaxssl", facts.verb, facts.name or facts.method]
+    for key in REPEATED:
+        if (value := run.recipe.get(key, "null")) != "null":
+            words += [f"--{key}", value]
+    words += ["--workdir", run.folder.as_posix()]
     command = facts.command or " ".join(shlex.quote(word) for word in words if word)
-    return f"git checkout {shlex.quote(facts.commit)} && {command}" if facts.commit else command
+    source = facts.commit.removesuffix("-dirty")
+    return command if not source or source.startswith("release") else f"git checkout {shlex.quote(source)} && {command}"
+
+
+def rerun_caution(run: Run) -> str:
+    """Why the command may not be enough."""
+    if run.facts.commit.endswith("-dirty"):
+        return "The source had changes that were not committed: this commit alone does not make the run again."
+    return "" if run.facts.command else "Flags beyond these, if any were given, are in the recipe."
 
 
 def data_names(runs: Sequence[Run]) -> list[str]:
-    """The data sets the runs name in their evaluations or, without any, in the recipes' options for data."""
+    """The data sets the runs name in their evaluations or, where there are none, their stores."""
     named = [run.evaluation.data for run in runs if run.evaluation]
-    if not named:
-        options = [value for run in runs for key, value in run.recipe.items() if key.startswith("data")]
-        named = ["phantom (synthetic)"] if any("phantom" in value.lower() for value in options) else []
-    return list(dict.fromkeys(named))
+    stores = [run.recipe["data.store"] for run in runs if "data.store" in run.recipe]
+    return list(dict.fromkeys(named or stores))
 
 
 def is_synthetic(name: str) -> bool:
@@ -72,26 +92,39 @@ def is_synthetic(name: str) -> bool:
     return "synthetic" in name.lower() or "phantom" in name.lower()
 
 
+def described(run: Run, origin: str) -> str:
+    """What a legend adds to a run's name."""
+    if run.facts.init or run.facts.verb == "finetune":
+        return f"from {origin}"
+    method = run.facts.method or run.facts.name
+    return method if method != run.label else ""
+
+
 def headline(runs: Sequence[Run], rows: Sequence[Row]) -> str:
     """What was compared, in one sentence."""
     data = listed("the synthetic phantom" if is_synthetic(name) else name for name in data_names(runs))
-    where = f" on {data}" if data else ""
-    if rows:
-        sizes = sorted({row.evaluation.training_subjects for row in rows})
-        tests = sorted({len(row.evaluation.dice) for row in rows})
-        starts = listed("a random start" if row.origin == "scratch" else _start(row) for row in rows)
-        verb = "compared by" if len({row.origin for row in rows}) > 1 else "followed by"
-        return (
-            f"{starts[0].upper()}{starts[1:]}, {verb} segmentation after fine-tuning on "
-            f"{listed(map(str, sizes))} labelled subject{'' if sizes == [1] else 's'}{where}; "
-            f"{listed(map(str, tests))} test subject{'' if tests == [1] else 's'}."
-        )
-    kinds = listed(f"{run.facts.verb or 'run'} {run.facts.method or run.facts.name}".strip() for run in runs)
-    return f"{len(runs)} run{'' if len(runs) == 1 else 's'}{where}: {kinds}."
+    of_data = f" of {data}" if data else ""
+    if not rows:
+        kinds = listed(f"{run.facts.verb or 'run'} {run.facts.method or run.facts.name}".strip() for run in runs)
+        return f"{_counts([len(runs)], 'run')}{f' on {data}' if data else ''}: {kinds}."
+    labelled = sorted({row.evaluation.training_subjects for row in rows})
+    tested = sorted({len(row.evaluation.dice) for row in rows})
+    return (
+        f"{_starts(rows)} segmentation after fine-tuning on {_counts(labelled, 'labelled subject')}{of_data}, "
+        f"measured on {_counts(tested, 'test subject')}."
+    )
 
 
-def _start(row: Row) -> str:
-    return row.origin if row.origin.startswith("weights") else f"weights from {row.origin}"
+def _starts(rows: Sequence[Row]) -> str:
+    pretrained = listed(row.origin.partition(" (run ")[0] for row in rows if row.origin != "scratch")
+    if not pretrained:
+        return "A random start:"
+    against = " against a random start:" if any(row.origin == "scratch" for row in rows) else ":"
+    return f"Pretraining with {pretrained}{against}"
+
+
+def _counts(numbers: Sequence[int], thing: str) -> str:
+    return f"{listed(map(str, numbers))} {thing}{'' if list(numbers) == [1] else 's'}"
 
 
 def warnings(rows: Sequence[Row]) -> list[str]:
@@ -118,6 +151,6 @@ def warnings(rows: Sequence[Row]) -> list[str]:
         found.append("A run without a scratch run of the same data, labelled subjects and seed has no difference.")
     if len({row.evaluation.data for row in rows}) > 1:
         found.append("The runs were evaluated on different data: rows of different data cannot be compared.")
-    if len({row.evaluation.seed for row in rows}) == 1 and len(rows) > 1:
+    if len({(row.evaluation.seed, row.evaluation.subset_seed) for row in rows}) == 1 and len(rows) > 1:
         found.append("One seed: how much the result changes with the label subset and the start is not shown.")
     return found

@@ -13,9 +13,8 @@ import pytest
 CLASSES = ["RV", "MYO", "LV"]
 RECIPE = {
     "kind": "jaxssl.recipe:Recipe",
-    "data": {"kind": "jaxssl.data:Phantom", "name": "phantom", "subjects": 64, "size": [96, 112]},
+    "data": {"kind": "jaxssl.data.source:Data", "store": "stores/phantom", "subset_seed": 0, "views": ["sax"]},
     "optim": {"name": "adamw", "lr": 1e-3, "clip": 1.0},
-    "steps": 300,
 }
 
 MakeRun = Callable[..., Path]
@@ -79,6 +78,7 @@ def _evaluation(folder: Path, rng: np.random.Generator, level: float, subjects: 
         "data": "phantom (synthetic)",
         "classes": CLASSES,
         "training_subjects": labelled,
+        "subset_seed": 0,
         "seed": seed,
         "subjects": entries,
         "mean_dice": float(dice.mean()),
@@ -130,8 +130,9 @@ def _probe(folder: Path, level: float) -> None:
         "classes": ["sax", "2ch", "3ch", "4ch"],
         "n_train": 320,
         "n_test": 96,
+        "subjects_test": 19,
         "knn": {"k": 20, "temperature": 0.07, "accuracy": level},
-        "linear": {"l2": 1e-3, "accuracy": level + 0.03},
+        "linear": {"l2": 1e-3, "accuracy": level + 0.03, "balanced_accuracy": level - 0.05, "converged": True, "tried": []},
         "chance": 0.5,
     }
     (folder / "probe.json").write_text(json.dumps(content))
@@ -149,12 +150,12 @@ def make_run(tmp_path: Path) -> MakeRun:
         rng = np.random.default_rng(sum(name.encode()))
         facts = {
             "verb": verb, "name": f"{method}:small", "method": method, "commit": f"{sum(name.encode()):040x}"[::-1],
-            "jaxssl": "0.1.0", "jax": "0.10.2", "device": "cpu", "devices": 1, "started": "2026-11-21T04:00:00+00:00",
+            "jaxssl": "0.1.0", "jax": "0.10.2", "device": "cpu (2 cores)", "devices": 1, "started": "2026-11-21T04:00:00+00:00",
             "finished": "2026-11-21T04:03:12+00:00", "seconds": 192.0, "status": "finished", "init": init,
             "parameters": 1_234_567,
         }  # fmt: skip
         (folder / "run.json").write_text(json.dumps(facts | dict(extra or {})))
-        (folder / "recipe.json").write_text(json.dumps(RECIPE | {"seed": seed, "init": init, "workdir": str(folder)}))
+        (folder / "recipe.json").write_text(json.dumps(RECIPE | {"train": {"seed": seed, "steps": 300}, "init": {"run": init}}))
         if "curves" in parts:
             _curves(folder, rng, 300)
         if "pictures" in parts:
