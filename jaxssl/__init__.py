@@ -1,3 +1,22 @@
-"""Pretraining of image encoders without labels on cardiac MR and ultrasound."""
+"""Pretraining of image encoders without labels on cardiac MR and ultrasound.
+
+The verbs of the command line are functions here: `jaxssl.pretrain("simclr:small", "runs/a")`.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from jaxssl.version import __version__ as __version__
+
+if TYPE_CHECKING:
+    from jaxssl.data.phantom.cine import CineOptions
+    from jaxssl.run import data_info, data_phantom, embed, finetune, pretrain, probe, report
+
+__all__ = ["CineOptions", "data_info", "data_phantom", "embed", "finetune", "pretrain", "probe", "report"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the verbs when they are first used: rooms below them import this package without drawing them all in."""
+    if name not in __all__:
+        raise AttributeError(f"module 'jaxssl' has no attribute {name!r}")
+    return getattr(import_module("jaxssl.data.phantom.cine" if name == "CineOptions" else "jaxssl.run"), name)

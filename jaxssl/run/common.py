@@ -49,7 +49,7 @@ def opened(options: Data, console: Console) -> Source:
 
 def console_of(console: Console | None) -> Console:
     """The terminal to speak to: progress goes to stderr, where it does not mix with results."""
-    return console or Console(file=sys.stderr)
+    return console or Console(file=sys.stderr, soft_wrap=True, highlight=False)
 
 
 def use_device(device: Literal["auto", "cpu", "gpu", "tpu"]) -> None:

@@ -32,7 +32,7 @@ def data_phantom(out: Path, options: Annotated[CineOptions, tyro.conf.arg(name="
             licence="Apache-2.0",
             synthetic=True,
         )
-    console.print(f"{len(store)} synthetic images of {store.info.subjects} subjects in {out}.", highlight=False)
+    console.print(f"{len(store)} synthetic images of {store.info.subjects} subjects in {out}.")
     return out
 
 

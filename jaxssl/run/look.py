@@ -20,6 +20,8 @@ from jaxssl.evaluate.linear import Samples, linear_probe
 from jaxssl.methods import parts
 from jaxssl.methods.base import Batch
 from jaxssl.report import write_report
+from jaxssl.report.compare import ENOUGH, Row, comparison
+from jaxssl.report.read import read_runs
 from jaxssl.run.common import LoadedRun, console_of, load_run, opened
 from jaxssl.workdir import Workdir, existing
 
@@ -38,7 +40,7 @@ def embed(run: Folder, out: Path | None = None) -> Path:
     loaded, source = _load(workdir, console)
     arrays = _embedding(loaded, source)
     path = workdir.write_arrays("embedding.npz", arrays) if out is None else _write(out, arrays)
-    console.print(f"{len(arrays['id'])} embeddings of {arrays['embedding'].shape[1]} numbers in {path}.", highlight=False)
+    console.print(f"{len(arrays['id'])} embeddings of {arrays['embedding'].shape[1]} numbers in {path}.")
     return path
 
 
@@ -79,7 +81,6 @@ def probe(run: Folder, target: str = "group", k: int = 20, temperature: float = 
         f"{target}: kNN (k={k}, T={temperature}) {neighbours.top1:.3f}, linear (l2={linear.l2:g}) {linear.accuracy:.3f}, "
         f"always the most frequent class {linear.chance:.3f}; {len(test.labels)} test images of "
         f"{result['subjects_test']} subjects.",
-        highlight=False,
     )
     return result
 
@@ -93,13 +94,31 @@ def report(runs: Annotated[tuple[Path, ...], tyro.conf.Positional], out: Path = 
     """
     if not runs:
         raise UserError("Name at least one run folder, for example: jaxssl report runs/*.")
-    page = write_report([existing(run).path for run in runs], out)
-    console_of(None).print(f"The page is {page}.", highlight=False)
+    folders = [existing(run).path for run in runs]
+    page = write_report(folders, out)
+    console = console_of(None)
+    for row in comparison(read_runs(folders)):
+        console.print(_in_words(row))
+    console.print(f"The page is {page}.")
     return page
 
 
+def _in_words(row: Row) -> str:
+    """One evaluated run in a sentence."""
+    evaluation = row.evaluation
+    sentence = (
+        f"{row.run.label}: Dice {evaluation.mean:.3f} on {len(evaluation.dice)} test subjects of {evaluation.data}, "
+        f"{evaluation.training_subjects} labelled, {row.origin}"
+    )
+    if row.paired is None:
+        return f"{sentence}."
+    paired = row.paired
+    few = f"; {len(paired.differences)} subjects are few for an interval" if len(paired.differences) < ENOUGH else ""
+    return f"{sentence}; against scratch {paired.mean:+.3f} (95% interval {paired.low:+.3f} to {paired.high:+.3f}{few})."
+
+
 def _load(workdir: Workdir, console: Console) -> tuple[LoadedRun, Source]:
-    loaded = load_run(workdir, lambda sentence: console.print(f"Warning: {sentence}", highlight=False))
+    loaded = load_run(workdir, lambda sentence: console.print(f"Warning: {sentence}"))
     return loaded, opened(loaded.recipe.data, console)
 
 

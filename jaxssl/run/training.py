@@ -122,7 +122,7 @@ class _Run:
     def finished(self) -> bool:
         """Whether an earlier call came to the end."""
         if (self.workdir.path / "run.json").exists() and self.workdir.description().get("status") == "finished":
-            self.console.print(f"{self.workdir.path} is finished already; nothing to do.", highlight=False)
+            self.console.print(f"{self.workdir.path} is finished already; nothing to do.")
             return True
         return False
 
@@ -181,7 +181,7 @@ class _Run:
         self.workdir.describe(status="finished", finished=now(), seconds=round(time.time() - began, 1))
 
     def warn(self, sentence: str) -> None:
-        self.console.print(f"Warning: {sentence}", style="yellow", highlight=False)
+        self.console.print(f"Warning: {sentence}", style="yellow")
 
     def _batches(self, start: int):
         data, options = self.recipe.data, self.recipe.train
@@ -200,7 +200,7 @@ class _Run:
         views = jax.jit(self._views)(jax.tree.map(lambda x: x[:1], next(iter(self._batches(0)))))
         abstract = abstract_state(self.method, optimiser, key, views, self.mesh)
         if restored := checkpoints.restore(abstract):
-            self.console.print(f"Continuing {self.workdir.path} from step {restored.step}.", highlight=False)
+            self.console.print(f"Continuing {self.workdir.path} from step {restored.step}.")
             return restored.state, restored.step
         state = create_state(self.method, optimiser, key, views, abstract)
         if self.recipe.init.run:
@@ -212,7 +212,7 @@ class _Run:
         available = load_run(existing(init.run or ""), self.warn).parts
         taken = {part: available[part] for part in init.parts if part in available and part in state.params}
         params, carry = adopt(state.params, state.carry, taken)
-        self.console.print(f"Starting from {' and '.join(taken) or 'nothing'} of {init.run}.", highlight=False)
+        self.console.print(f"Starting from {' and '.join(taken) or 'nothing'} of {init.run}.")
         return dataclasses.replace(state, params=params, carry=carry)
 
     def _hooks(self, start: int, checkpoints: Checkpoints, stack: ExitStack) -> list[Hook]:

@@ -133,7 +133,7 @@ class Bar:
             return
         self.last_line = now
         left = (now - self.began) / max(tick.step - self.start, 1) * (tick.steps - tick.step)
-        self.console.print(f"{self.title}  {tick.step}/{tick.steps}  {self.note}  {left:.0f} s left", highlight=False)
+        self.console.print(f"{self.title}  {tick.step}/{tick.steps}  {self.note}  {left:.0f} s left")
 
 
 class Saver:

@@ -1,0 +1,94 @@
+"""What the command line refuses, and how: one sentence on stderr, exit code 2, nothing half-written."""
+
+import json
+import os
+
+import pytest
+
+from jaxssl import config
+from jaxssl.cli import main
+
+TINY = ["--train.steps", "2"]
+
+
+def refused(capsys, *words: str) -> str:
+    """The sentence that refuses these words."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLUMNS", "200")
+        try:
+            code = main(words)
+        except SystemExit as stopped:  # tyro ends the program itself
+            code = stopped.code
+    said = capsys.readouterr()
+    assert code == 2
+    assert "Traceback" not in said.err
+    return said.err
+
+
+def test_alone_it_greets_with_what_to_do_next(capsys):
+    assert main([]) == 0
+    assert "jaxssl pretrain mim:small" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["pretrian"], "no verb 'pretrian'"),
+        (["pretrain"], "needs a recipe"),
+        (["pretrain", "simclear"], "no recipe 'simclear'"),
+        (["pretrain", "simclr:huge"], "no variant 'huge'"),
+        (["pretrain", "nowhere.py"], "no recipe file nowhere.py"),
+        (["pretrain", "simclr:tiny", "--optim.lrr", "1"], "--optim.lr"),
+        (["pretrain", "simclr:tiny", "--optim.lr", "fast"], "--optim.lr"),
+        (["pretrain", "simclr:tiny", "--optim.lr", "-1"], "optim.lr must be above 0"),
+        (["pretrain", "simclr:tiny", "--train.batch", "60", "--train.micro-batches", "7"], "not divisible by"),
+        (["pretrain", "simclr:tiny", "--train.batch", "12"], "model.norm.group 8 does not divide"),
+        (["pretrain", "simclr:tiny", "--method.temperature", "0"], "method.temperature"),
+        (["pretrain", "simclr:tiny", "--data.layout.size", "33", "24"], "divisible by 2"),
+        (["pretrain", "mim:tiny", "--method.patch", "5"], "does not divide the image size"),
+        (["pretrain", "simclr:tiny", "--data.store", "nowhere"], "nowhere is not a folder"),
+        (["pretrain", "simclr:tiny", "--train.epochs", "1"], "either train.epochs or train.steps"),
+        (["report", "nowhere"], "nowhere is no run folder"),
+        (["probe", "nowhere"], "nowhere is no run folder"),
+        (["data", "info", "nowhere"], "nowhere is not a folder"),
+        (["pretrain", "simclr:tiny", "--device", "tpu"], "A tpu was asked for and jax finds none"),
+    ],
+)
+def test_wrong_words_are_refused(words, sentence, capsys, tmp_path, monkeypatch, store):
+    monkeypatch.chdir(tmp_path)
+    if words[0] == "pretrain" and "--data.store" not in words and len(words) > 2:
+        words = [*words, "--data.store", str(store)]
+    assert sentence in refused(capsys, *words)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("content", ["def get_config(:", "import nothing_like_this", "x = 1", "get_config = 3"])
+def test_an_unreadable_recipe_is_named(content, capsys, tmp_path):
+    recipe = tmp_path / "mine.py"
+    recipe.write_text(content)
+    assert "mine.py" in refused(capsys, "pretrain", str(recipe))
+
+
+def test_a_crop_larger_than_the_set_or_a_batch_larger_than_the_data_is_refused(capsys, tmp_path, store):
+    words = ["pretrain", "simclr:tiny", "--data.store", str(store), "--workdir", str(tmp_path / "a")]
+    assert "larger than the" in refused(capsys, *words, "--train.batch", "4096")
+    assert not (tmp_path / "a").exists()
+
+
+def test_print_config_is_what_is_read_back(capsys, store):
+    assert main(["pretrain", "simclr:tiny", "--optim.lr", "0.5", "--print-config"]) == 0
+    recipe = config.from_dict(json.loads(capsys.readouterr().out), "stdout")
+    assert recipe.optim.lr == 0.5
+    assert recipe.name == "simclr:tiny"
+
+
+def test_a_workdir_without_permission_is_refused(capsys, tmp_path, store):
+    blocked = tmp_path / "file"
+    blocked.write_text("in the way")
+    words = ["pretrain", "simclr:tiny", "--data.store", str(store), "--workdir", str(blocked / "run")]
+    assert "cannot be written" in refused(capsys, *words)
+
+
+def test_debug_shows_the_traceback(capsys):
+    assert main(["report", "nowhere", "--debug"]) == 2
+    assert "Traceback" in capsys.readouterr().err

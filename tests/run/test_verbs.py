@@ -1,0 +1,89 @@
+"""The verbs one after the other, as a user types them, on the smallest data."""
+
+import json
+
+import numpy as np
+import pytest
+
+import jaxssl
+from jaxssl.cli import main
+from jaxssl.errors import UserError
+from jaxssl.recipe import names
+
+
+@pytest.fixture(scope="module")
+def runs(store, tmp_path_factory):
+    """A pretrained run, and segmentation with and without it."""
+    folder = tmp_path_factory.mktemp("runs")
+    data = {"data.store": str(store)}
+    jaxssl.pretrain("mim:tiny", folder / "mim", data)
+    jaxssl.finetune("segment:tiny", folder / "scratch", data)
+    jaxssl.finetune("segment:tiny", folder / "from-mim", {**data, "init.run": str(folder / "mim")})
+    return folder
+
+
+def test_fine_tuning_starts_from_what_was_pretrained(runs, store, tmp_path):
+    """With a learning rate too small to move anything, encoder and decoder are still those of the pretrained run."""
+    from jaxssl.train.checkpoint import read
+
+    still = {"data.store": str(store), "init.run": str(runs / "mim"), "optim.lr": 1e-12, "train.steps": 1}
+    jaxssl.finetune("segment:tiny", tmp_path / "still", still)
+    taken, source = (read(path / "checkpoints", print).state["params"] for path in (tmp_path / "still", runs / "mim"))
+    for part in ("encoder", "decoder"):
+        for (_, a), (_, b) in zip(leaves(taken[part]), leaves(source[part]), strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-9)
+
+
+def leaves(tree):
+    import jax
+
+    return jax.tree_util.tree_leaves_with_path(tree)
+
+
+def test_the_evaluation_scores_every_test_subject_at_both_moments(runs):
+    result = json.loads((runs / "scratch" / "evaluation.json").read_text())
+    scored = {(row["subject"], row["moment"]) for row in result["subjects"]}
+    assert {moment for _, moment in scored} == {"ED", "ES"}
+    assert len(scored) == 2 * result["n"] == len(result["subjects"])
+    values = np.array([row["dice"] for row in result["subjects"]])
+    assert ((values >= 0) & (values <= 1)).all()
+    assert result["mean_dice"] == pytest.approx(values.mean())
+    assert "synthetic" in result["data"]
+
+
+def test_a_finished_run_is_left_as_it_is(runs, store):
+    before = (runs / "mim" / "metrics.jsonl").stat().st_mtime_ns
+    jaxssl.pretrain("mim:tiny", runs / "mim", {"data.store": str(store)})
+    assert (runs / "mim" / "metrics.jsonl").stat().st_mtime_ns == before
+
+
+def test_another_recipe_in_the_same_folder_is_refused(runs, store):
+    with pytest.raises(UserError, match=r"belongs to another recipe: optim\.lr was 0\.001"):
+        jaxssl.pretrain("mim:tiny", runs / "mim", {"data.store": str(store), "optim.lr": 0.5})
+
+
+def test_test_subjects_that_were_pretrained_on_are_refused(runs, store, tmp_path):
+    leaky = {"data.store": str(store), "init.run": str(runs / "mim"), "data.split_seed": 1}
+    with pytest.raises(UserError, match=r"already seen by .*mim"):
+        jaxssl.finetune("segment:tiny", tmp_path / "leaky", leaky)
+
+
+def test_probe_embed_and_report(runs, tmp_path, capsys):
+    assert main(["probe", str(runs / "mim"), "--target", "group", "--k", "5"]) == 0
+    result = json.loads((runs / "mim" / "probe.json").read_text())
+    assert result["target"] == "group"
+    assert 0 <= result["knn"]["accuracy"] <= 1
+    assert main(["embed", str(runs / "mim"), "--out", str(tmp_path / "all.npz")]) == 0
+    with np.load(tmp_path / "all.npz", allow_pickle=False) as arrays:
+        assert arrays["embedding"].shape == (len(arrays["id"]), 8)
+        assert np.isfinite(arrays["embedding"]).all()
+        assert arrays["embedding"].std(0).max() > 0
+    page = tmp_path / "page.html"
+    assert main(["report", *map(str, sorted(runs.iterdir())), "--out", str(page)]) == 0
+    text = page.read_text()
+    assert all(name in text for name in ("mim", "scratch", "from-mim"))
+    assert "against scratch" in capsys.readouterr().err
+
+
+def test_recipes_are_found_by_name():
+    assert {"simclr", "mim", "segment"} <= set(names())
