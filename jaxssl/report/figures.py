@@ -26,7 +26,7 @@ GREY = "#010206"
 HUE = tuple(f"#0102{16 + place:02x}" for place in range(HUES))
 _VARIABLES = {INK: "ink", MUTED: "muted", RULE: "rule", GREY: "scratch"} | {c: f"hue{i}" for i, c in enumerate(HUE)}
 
-_SETTINGS: dict[str, Any] = {
+_SETTINGS: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "jaxssl",
     "text.parse_math": False,

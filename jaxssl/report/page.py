@@ -15,13 +15,16 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from jaxssl.errors import UserError
 from jaxssl.report import compare, pictures, read, sections, words
 from jaxssl.report.read import Run
-from jaxssl.report.sections import Detail
 from jaxssl.version import __version__
 
 LIMIT = 5_000_000
 """Bytes that a page must stay under."""
 
-DETAILS = (Detail(6, 600), Detail(4, 400), Detail(2, 200), Detail(1, 100), Detail(0, 0))
+SAMPLES = (6, 4, 2, 1, 0)
+"""Pictures that a figure shows: the first number with which the page fits."""
+
+DOTS = 5_000
+"""Dots of all embedding maps of one colouring together."""
 
 
 def write_report(runs: Sequence[Path], out: Path) -> Path:
@@ -48,8 +51,8 @@ def _fitting(runs: Sequence[Run]) -> str:
     """The page with as many pictures as fit."""
     context = _figures(runs)
     text = ""
-    for detail in DETAILS:
-        text = _render(context | _pictures(runs, detail))
+    for samples in SAMPLES:
+        text = _render(context | _pictures(runs, samples))
         if len(text.encode("utf-8", errors="replace")) < LIMIT:
             break
     return text
@@ -72,6 +75,7 @@ def _figures(runs: Sequence[Run]) -> dict[str, Any]:
         "warnings": words.warnings(rows),
         "strips": sections.strips(rows, look),
         "curves": sections.curves(runs, look),
+        "maps": {run.label: sections.embedding_map(run, min(600, DOTS // len(runs))) for run in runs},
         "throughput": sections.throughput(runs, look),
         "differing": compare.differing_keys(runs),
         "nan": float("nan"),
@@ -81,16 +85,13 @@ def _figures(runs: Sequence[Run]) -> dict[str, Any]:
     }
 
 
-def _pictures(runs: Sequence[Run], detail: Detail) -> dict[str, Any]:
+def _pictures(runs: Sequence[Run], samples: int) -> dict[str, Any]:
     return {
-        "detail": detail,
-        "fewer": detail != DETAILS[0],
-        "segmentations": sections.segmentations(runs, detail),
-        "views": {run.label: pictures.columns(run.pictures, "views/", detail.samples) for run in runs},
-        "reconstructions": {
-            run.label: pictures.columns(run.pictures, "reconstruction/", detail.samples) for run in runs
-        },
-        "maps": {run.label: sections.embedding_map(run, detail) for run in runs},
+        "samples": samples,
+        "fewer": samples < SAMPLES[0],
+        "segmentations": sections.segmentations(runs, samples),
+        "views": {run.label: pictures.columns(run.pictures, "views/", samples) for run in runs},
+        "reconstructions": {run.label: pictures.columns(run.pictures, "reconstruction/", samples) for run in runs},
     }
 
 

@@ -111,7 +111,7 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
 
 def _read_run(folder: Path, label: str) -> Run:
     if not (folder / "run.json").is_file():
-        raise UserError(f"{folder} is not a run folder (it has no run.json): leave it out or name a jaxssl run's folder.")
+        raise UserError(f"{folder} is not a run folder (it has no run.json): leave it out, or name a jaxssl run.")
     notes: list[str] = []
     facts = _json(folder / "run.json", notes)
     if not facts:

@@ -27,14 +27,6 @@ MAPPED = ("view", "moment", "group")
 
 
 @dataclass(frozen=True)
-class Detail:
-    """How much of the pictures goes in: samples a figure, and dots a map."""
-
-    samples: int
-    dots: int
-
-
-@dataclass(frozen=True)
 class Curves:
     """The panels of one verb and the runs drawn in them."""
 
@@ -130,7 +122,7 @@ def strips(rows: Sequence[Row], look: dict[str, Style]) -> list[tuple[str, str]]
     return charts
 
 
-def segmentations(runs: Sequence[Run], detail: Detail) -> list[Segmentations]:
+def segmentations(runs: Sequence[Run], samples: int) -> list[Segmentations]:
     """Runs grouped by the images they were shown on, each image once beside the truth and every prediction."""
     groups: dict[bytes, list[Run]] = {}
     for run in runs:
@@ -138,17 +130,17 @@ def segmentations(runs: Sequence[Run], detail: Detail) -> list[Segmentations]:
         stacks = [part for part in parts if part is not None and part.ndim == 3]
         if len(stacks) == 3 and len({stack.shape for stack in stacks}) == 1:
             groups.setdefault(stacks[0].tobytes() + stacks[1].tobytes(), []).append(run)
-    return [_segmentation(group, detail) for group in groups.values()] if detail.samples else []
+    return [_segmentation(group, samples) for group in groups.values()] if samples else []
 
 
-def embedding_map(run: Run, detail: Detail) -> Map | None:
+def embedding_map(run: Run, dots: int) -> Map | None:
     """The first two principal components, once for each column that tells at least two kinds apart."""
-    if not run.embedding or not detail.dots:
+    if not run.embedding:
         return None
     embedding = run.embedding["embedding"]
-    rows = np.unique(np.linspace(0, len(embedding) - 1, min(len(embedding), 2000)).round().astype(int))
+    rows = _spread(len(embedding), 2000)
     scores, shares = figures.principal_plane(embedding[rows])
-    seen = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), detail.dots)).round().astype(int))
+    seen = _spread(len(rows), dots)
     panels = []
     for name in MAPPED:
         column = run.embedding.get(name)
@@ -160,15 +152,20 @@ def embedding_map(run: Run, detail: Detail) -> Map | None:
     return Map(tuple(panels), shares, len(seen), len(embedding), embedding.shape[1])
 
 
-def _segmentation(group: Sequence[Run], detail: Detail) -> Segmentations:
+def _segmentation(group: Sequence[Run], most: int) -> Segmentations:
     first = group[0].pictures
     images, truths = first["segmentation/image"], first["segmentation/truth"]
     samples = [
         pictures.segmented(image, truth, [run.pictures["segmentation/prediction"][place] for run in group])
-        for place, (image, truth) in enumerate(zip(images[: detail.samples], truths, strict=False))
+        for place, (image, truth) in enumerate(zip(images[:most], truths, strict=False))
     ]
     classes = next((run.evaluation.classes for run in group if run.evaluation), CLASSES)
     return Segmentations(tuple(group), classes, tuple(samples))
+
+
+def _spread(count: int, most: int) -> np.ndarray:
+    """At most `most` of `count` places, evenly spread."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))
 
 
 def _panel(

@@ -117,7 +117,12 @@ def test_thinned_keeps_means_and_breaks_at_gaps():
 
 def test_lines_of_a_resumed_run_count_once(tmp_path: Path, make_run):
     run = make_run("again", parts=())
-    lines = [{"step": 20, "loss": 9.0}, {"step": 10, "loss": 2.0}, {"step": 20, "loss": 1.0}, {"step": 30, "loss": float("nan")}]
+    lines = [
+        {"step": 20, "loss": 9.0},
+        {"step": 10, "loss": 2.0},
+        {"step": 20, "loss": 1.0},
+        {"step": 30, "loss": float("nan")},
+    ]
     (run / "metrics.jsonl").write_text("\n".join(json.dumps(line) for line in lines))
     (found,) = read.read_runs([run])
     steps, values = found.metrics["loss"]
