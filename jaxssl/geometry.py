@@ -1,17 +1,20 @@
 """Imaging planes in patient space, the lines in which they cut each other, and the order of a stack.
 
-Coordinates are LPS (left, posterior, superior) in mm. Images are `array[y, x]`, so spacing and shape are (y, x), while lines
-are written in (x, y) as in `a x + b y + c = 0`. All functions take numpy or jax arrays and give back the same kind;
-a leading batch axis on every leaf is allowed, as is `jax.vmap`.
+Coordinates are LPS (left, posterior, superior) in mm. Images are `array[y, x]`, so spacing and shape are (y, x), while
+lines are written in (x, y) as in `a x + b y + c = 0`. Functions take numpy or jax arrays and give back the same kind.
+`normal` and `line` allow leading batch axes; the others are of one plane, and `jax.vmap` maps them.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import numpy as np
-from jaxtyping import Array, Bool, Float, Shaped
+from jaxtyping import Bool, Float, Shaped
+
+Either: TypeAlias = Any
+"""A numpy or a jax array."""
 
 PARALLEL = 0.999
 """Planes whose unit normals have a product beyond this are parallel: their line is unknown or far away."""
@@ -31,28 +34,28 @@ class Plane:
     `origin` is the centre of pixel (0, 0) and `x_axis` the unit direction in which the column index grows.
     """
 
-    origin: Float[Array | np.ndarray, "*batch 3"]
-    x_axis: Float[Array | np.ndarray, "*batch 3"]
-    y_axis: Float[Array | np.ndarray, "*batch 3"]
-    spacing: Float[Array | np.ndarray, "*batch 2"]
-    shape: Shaped[Array | np.ndarray, "*batch 2"]
+    origin: Float[Either, "*batch 3"]
+    x_axis: Float[Either, "*batch 3"]
+    y_axis: Float[Either, "*batch 3"]
+    spacing: Float[Either, "*batch 2"]
+    shape: Shaped[Either, "*batch 2"]
 
 
 class Line(NamedTuple):
     """The line a x + b y + c = 0 in pixels, with a^2 + b^2 = 1 and a > 0, or a = 0 and b > 0."""
 
-    a: Float[Array, "*batch"]
-    b: Float[Array, "*batch"]
-    c: Float[Array, "*batch"]
-    valid: Bool[Array, "*batch"]
+    a: Float[Either, "*batch"]
+    b: Float[Either, "*batch"]
+    c: Float[Either, "*batch"]
+    valid: Bool[Either, "*batch"]
 
 
-def normal(plane: Plane) -> Float[Array, "*batch 3"]:
+def normal(plane: Plane) -> Float[Either, "*batch 3"]:
     """Unit normal, x_axis x y_axis."""
     return _namespace(plane).linalg.cross(plane.x_axis, plane.y_axis)
 
 
-def patient_point(plane: Plane, y: Any, x: Any) -> Float[Array, "*points 3"]:
+def patient_point(plane: Plane, y: Either, x: Either) -> Float[Either, "*points 3"]:
     """Patient coordinates of the (fractional) pixels (y, x) of one plane."""
     xp = _namespace(plane)
     along_y = xp.asarray(y)[..., None] * plane.spacing[0] * plane.y_axis
@@ -60,13 +63,13 @@ def patient_point(plane: Plane, y: Any, x: Any) -> Float[Array, "*points 3"]:
     return plane.origin + along_y + along_x
 
 
-def pixel(plane: Plane, point: Float[Array, "*points 3"]) -> tuple[Any, Any, Any]:
+def pixel(plane: Plane, point: Float[Either, "*points 3"]) -> tuple[Either, Either, Either]:
     """Fractional pixel (y, x) of patient points, and their signed distance in mm from the plane along its normal."""
     offset = point - plane.origin
     return offset @ plane.y_axis / plane.spacing[0], offset @ plane.x_axis / plane.spacing[1], offset @ normal(plane)
 
 
-def points(plane: Plane) -> Float[Array, "y x 3"]:
+def points(plane: Plane) -> Float[Either, "y x 3"]:
     """Patient coordinates of all pixel centres of one plane, whose shape must be concrete."""
     xp = _namespace(plane)
     rows, columns = (int(n) for n in plane.shape)
@@ -76,7 +79,7 @@ def points(plane: Plane) -> Float[Array, "y x 3"]:
 def line(host: Plane, guest: Plane) -> Line:
     """Where the guest's plane cuts the host's image, in the host's pixels.
 
-    A = n_g . x_axis dx, B = n_g . y_axis dy, C = n_g . (origin_h - origin_g), divided by sqrt(A^2 + B^2), for any spacing.
+    A = n_g . x_axis dx, B = n_g . y_axis dy, C = n_g . (origin_h - origin_g), all divided by sqrt(A^2 + B^2).
     Nearly parallel planes give `valid` False and a finite, meaningless line. Safe under jit and vmap.
     """
     xp = _namespace(host)
@@ -93,8 +96,8 @@ def line(host: Plane, guest: Plane) -> Line:
 def base_to_apex(stack: Sequence[Plane]) -> list[int] | None:
     """The order that runs through a short-axis stack from base to apex, or None where it cannot be known.
 
-    It is unknown for a single slice, for planes that are not parallel or coincide, and where the direction d of the stack has
-    |d . (1, -1, -1)| < 0.3: then the geometry does not tell base from apex, and no guess is made.
+    It is unknown for a single slice, for planes that are not parallel or coincide, and where the unit direction d of
+    the stack has |d . (1, -1, -1)| < 0.3: then the geometry does not tell base from apex, and no guess is made.
     """
     if len(stack) < 2:
         return None

@@ -81,7 +81,9 @@ def test_pixels_and_patient_points_are_inverse(seed):
 
 
 def test_points_put_columns_along_x_axis_with_their_own_spacing():
-    plane = Plane(np.array([1.0, 2, 3]), np.array([0.0, 1, 0]), np.array([0.0, 0, -1]), np.array([2.0, 0.5]), np.array([3, 5]))
+    plane = Plane(
+        np.array([1.0, 2, 3]), np.array([0.0, 1, 0]), np.array([0.0, 0, -1]), np.array([2.0, 0.5]), np.array([3, 5])
+    )
     grid = points(plane)
     assert grid.shape == (3, 5, 3)
     np.testing.assert_allclose(grid[2, 4], [1, 2 + 4 * 0.5, 3 - 2 * 2.0])
@@ -157,6 +159,7 @@ def test_order_does_not_depend_on_in_plane_offsets_or_facing():
     stack = stack_along(np.array([4.0, -5, -6]), 5)
     rng = np.random.default_rng(0)
     offset = [
-        Plane(p.origin + rng.normal(0, 60) * p.x_axis, p.y_axis, p.x_axis, p.spacing[::-1], p.shape[::-1]) for p in stack
+        Plane(p.origin + rng.normal(0, 60) * p.x_axis, p.y_axis, p.x_axis, p.spacing[::-1], p.shape[::-1])
+        for p in stack
     ]
     assert base_to_apex(offset[::-1]) == [4, 3, 2, 1, 0]

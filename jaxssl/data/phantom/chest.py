@@ -3,36 +3,44 @@
 `paint_chest` returns the signed signal (fat negative) at points whose origin is the middle of the chest, in LPS mm.
 """
 
+import functools
+from typing import NamedTuple
+
 import numpy as np
 
-from jaxssl.data.phantom.shapes import (
-    Numbers,
-    Points,
-    ellipsoid,
-    inside,
-    paint,
-    path,
-    ramp,
-    tube,
-)
+from jaxssl.data.phantom.shapes import Numbers, Points, ellipsoid, inside, paint, path, ramp, tube
 from jaxssl.data.phantom.tissue import Body, Textures, Tissues
 
 VERTEBRA = 25.0
+"""Height in mm of a vertebra with its disc."""
+
 RIB = 27.0
+"""Way in mm from one rib to the next."""
+
+
+class _Here(NamedTuple):
+    """Points and what all shapes need to know of them."""
+
+    p: Points
+    wall: Numbers
+    """Distance from the inside of the chest wall."""
+    broad: Numbers
+    coarse: Numbers
+    fine: Numbers
+    vessels: Numbers
 
 
 def paint_chest(body: Body, textures: Textures, tissues: Tissues, p: Points) -> Numbers:
     """Signed signal of the resting anatomy at the points."""
-    canvas = np.zeros_like(p.x)
-    broad, coarse, fine = textures.broad(p), textures.coarse(p), textures.fine(p)
-    vessels = _vessels(textures, p)
     wall = _wall_distance(body, p)
-    _paint_wall(canvas, body, tissues, p, wall, broad, coarse, fine)
-    paint(canvas, tissues.lung * (1 + 0.3 * coarse + 0.4 * fine), inside(wall))
-    paint(canvas, 0.75 * tissues.blood, vessels * inside(wall + 6))
-    _paint_mediastinum(canvas, body, tissues, p, wall, coarse, fine)
-    _paint_abdomen(canvas, body, tissues, p, wall, broad, coarse, fine, vessels)
-    _paint_spine(canvas, body, tissues, p, fine)
+    here = _Here(p, wall, textures.broad(p), textures.coarse(p), textures.fine(p), _vessels(textures, p))
+    canvas = np.zeros_like(p.x)
+    _paint_wall(canvas, body, tissues, here)
+    paint(canvas, tissues.lung * (1 + 0.3 * here.coarse + 0.4 * here.fine), inside(wall))
+    paint(canvas, 0.75 * tissues.blood, here.vessels * inside(wall + 6))
+    _paint_mediastinum(canvas, tissues, here)
+    _paint_abdomen(canvas, body, tissues, here)
+    _paint_spine(canvas, body, tissues, here)
     _paint_great_vessels(canvas, body, tissues, p)
     return canvas
 
@@ -53,10 +61,9 @@ def _wall_distance(body: Body, p: Points) -> Numbers:
     return r * (1 - 1 / np.maximum(q, np.float32(1e-3)))
 
 
-def _paint_wall(
-    canvas: Numbers, body: Body, tissues: Tissues, p: Points, wall: Numbers, broad: Numbers, coarse: Numbers, fine: Numbers
-) -> None:
+def _paint_wall(canvas: Numbers, body: Body, tissues: Tissues, here: _Here) -> None:
     """Fat, muscle with streaks of fat, ribs and breastbone, from the skin inwards."""
+    p, wall, broad, coarse, fine, _ = here
     behind, before = ramp(p.y, 10, 70), ramp(-p.y, 30, 80)
     middle = np.exp(-((p.x / 38) ** 2))
     shoulders = 70 * ramp(p.z, 40, 150)
@@ -79,53 +86,48 @@ def _paint_wall(
     paint(canvas, tissues.marrow, inside(breastbone + 1.8))
 
 
-def _paint_mediastinum(
-    canvas: Numbers, body: Body, tissues: Tissues, p: Points, wall: Numbers, coarse: Numbers, fine: Numbers
-) -> None:
+def _paint_mediastinum(canvas: Numbers, tissues: Tissues, here: _Here) -> None:
     """Fat and connective tissue between the lungs, from breastbone to spine."""
+    p, wall, _, coarse, fine, _ = here
     waist = 24 + 10 * ramp(p.z, 20, 70) + 5 * coarse
     column = np.maximum(np.abs(p.x - 2) - waist, wall - 1)
     grey = ramp(fine + 1.5 * coarse, -1.2, 1.4)
     paint(canvas, tissues.fat * 0.75 + (tissues.muscle - tissues.fat * 0.75) * grey, inside(column))
 
 
-def _paint_abdomen(
-    canvas: Numbers,
-    body: Body,
-    tissues: Tissues,
-    p: Points,
-    wall: Numbers,
-    broad: Numbers,
-    coarse: Numbers,
-    fine: Numbers,
-    vessels: Numbers,
-) -> None:
-    """What lies under the diaphragm: fat, liver with its vessels, stomach with gas, spleen."""
-    right = body.liver - 34 * (((p.x + 62) / 78) ** 2 + ((p.y - 5) / 82) ** 2)
-    left = body.liver - 14 - 34 * (((p.x - 78) / 72) ** 2 + ((p.y - 15) / 75) ** 2)
-    floor = body.heart_floor - 10 * ((p.x - 25) / 70) ** 2 - 12 * ((p.y + 10) / 75) ** 2
-    dome = np.maximum(np.maximum(right, left), floor)
-    below = np.maximum(0.7 * (p.z - dome), wall)
+def _paint_abdomen(canvas: Numbers, body: Body, tissues: Tissues, here: _Here) -> None:
+    """What lies under the diaphragm: fat, bowel, liver with its vessels, spleen, stomach with gas."""
+    p, wall, broad, coarse, fine, vessels = here
+    top = body.liver - 14
+    below = np.maximum(0.7 * (p.z - _diaphragm(body, p)), wall)
     paint(canvas, tissues.muscle, inside(below))
     paint(canvas, tissues.fat * (0.85 + 0.08 * fine), inside(below + 3))
     bowel = ramp(coarse + broad, 0.0, 0.25) * inside(below + 12)
     paint(canvas, tissues.stomach * (0.8 + 0.2 * fine), bowel)
-    liver = np.maximum(np.maximum(below + 3.5, 0.8 * (p.x - 28 - 0.5 * p.z - 10 * broad - 30)), p.x - 62)
-    liver = np.maximum(liver, -(p.z - body.liver + 190) * 0.8)
+    liver = np.maximum(0.8 * (p.x - 58 - 0.5 * p.z - 10 * broad), p.x - 62)
+    liver = np.maximum(np.maximum(liver, below + 3.5), 0.8 * (body.liver - 190 - p.z))
     paint(canvas, tissues.liver * (1 + 0.08 * coarse + 0.07 * fine), inside(liver))
     paint(canvas, 0.72 * tissues.blood, vessels * inside(liver + 7))
-    top = body.liver - 14
     spleen = np.maximum(ellipsoid(p, (98, 48, top - 52), (30, 38, 46)), below + 4)
     paint(canvas, tissues.spleen * (1 + 0.07 * fine), inside(spleen))
-    stomach = np.maximum(ellipsoid(p, (66, -8, top - 58), (44, 46, 50)), below + 4) + 5 * broad + 2.5 * coarse
-    paint(canvas, tissues.muscle, inside(np.maximum(stomach, liver * -1)))
-    content = inside(np.maximum(stomach + 3.5, -liver))
+    stomach = ellipsoid(p, (66, -8, top - 58), (44, 46, 50)) + 5 * broad + 2.5 * coarse
+    stomach = np.maximum(np.maximum(stomach, below + 4), -liver)
     gas = ramp(-p.y + 1.5 * broad, 12 - 40 * body.gas, 15 - 40 * body.gas)
-    paint(canvas, tissues.stomach * (1 + 0.35 * fine) * (1 - gas) + 0.03 * gas, content)
+    paint(canvas, tissues.muscle, inside(stomach))
+    paint(canvas, tissues.stomach * (1 + 0.35 * fine) * (1 - gas) + 0.03 * gas, inside(stomach + 3.5))
 
 
-def _paint_spine(canvas: Numbers, body: Body, tissues: Tissues, p: Points, fine: Numbers) -> None:
+def _diaphragm(body: Body, p: Points) -> Numbers:
+    """Height of the diaphragm: a dome on each side and a floor under the heart."""
+    right = body.liver - 34 * (((p.x + 62) / 78) ** 2 + ((p.y - 5) / 82) ** 2)
+    left = body.liver - 14 - 34 * (((p.x - 78) / 72) ** 2 + ((p.y - 15) / 75) ** 2)
+    floor = body.heart_floor - 10 * ((p.x - 25) / 70) ** 2 - 12 * ((p.y + 10) / 75) ** 2
+    return np.maximum(np.maximum(right, left), floor)
+
+
+def _paint_spine(canvas: Numbers, body: Body, tissues: Tissues, here: _Here) -> None:
     """Vertebrae, discs, the canal with its bright fluid, and the arches behind."""
+    p, fine = here.p, here.fine
     y = p.y - np.float32(body.depth * 0.62) + 8 * ((p.z + 20) / 150) ** 2
     column = np.sqrt((p.x / 1.12) ** 2 + y * y) - 17
     height = np.abs(p.z / VERTEBRA - np.round(p.z / VERTEBRA)) * VERTEBRA
@@ -153,8 +155,6 @@ def _paint_great_vessels(canvas: Numbers, body: Body, tissues: Tissues, p: Point
         path(p, [(-10, 20, 30), (-45, 28, 22), (-75, 34, 4)], 6.0),
         path(p, [(16, 22, 34), (42, 34, 24), (66, 40, 4)], 6.0),
     ]
-    distance = lumens[0]
-    for other in lumens[1:]:
-        distance = np.minimum(distance, other)
+    distance = functools.reduce(np.minimum, lumens)
     paint(canvas, tissues.muscle, inside(distance - 1.6))
     paint(canvas, tissues.blood, inside(distance))

@@ -1,4 +1,4 @@
-"""A synthetic cine study: a short-axis stack and three long-axis views of a beating heart, with exact labels and planes.
+"""A synthetic cine study: a short-axis stack and three long-axis views of a beating heart, its labels and planes exact.
 
 Subject 7 is the same alone and among 64: everything is drawn from (seed, index) and, for noise, from the image's place.
 """
@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from jaxssl.data.phantom.beat import beat, end_systole
 from jaxssl.data.phantom.population import Subject, draw_subject
 from jaxssl.data.phantom.prescription import VIEWS, prescribe
 from jaxssl.data.phantom.scanner import VENDORS, acquire
-from jaxssl.data.phantom.scene import beat, end_systole, frames, masks, thick_slice
+from jaxssl.data.phantom.scene import frames, masks, thick_slice
 from jaxssl.data.phantom.ventricles import volumes
 from jaxssl.data.record import Record
 from jaxssl.geometry import Plane, normal, points

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.optimize import brentq
+from scipy.optimize import root_scalar
 from scipy.spatial.transform import Rotation
 
 from jaxssl.data.phantom.heart import Heart
@@ -102,7 +102,7 @@ def draw_ventricles(group: Group, rng: np.random.Generator) -> Ventricles:
     descent = 0.24 * ejected * length
     radius = _radius(volume, length), _radius(volume * (1 - ejected), length - descent)
     muscle = _shell(radius[0], wall, length)
-    thick = float(brentq(lambda w: _shell(radius[1], w, length - descent) - muscle, 1.0, 60.0))
+    thick = root_scalar(lambda w: _shell(radius[1], w, length - descent) - muscle, bracket=(1, 60)).root
     right, right_ejected = draw(group.rv_volume), draw(group.rv_ejected)
     span = (0.95 * (radius[0] + wall) + 11) * (right / 150) ** 0.33
     drawn = Ventricles(
@@ -129,8 +129,10 @@ def _fit_right(v: Ventricles, diastole: float, systole: float) -> Ventricles:
         trial = replace(v, rv_reach=(reach, reach))
         return volumes(trial, contraction, angles=72, heights=48)["RV"] - wanted
 
-    reach = [float(brentq(excess, 20.0, 140.0, args=case, xtol=0.01)) for case in ((0.0, diastole), (1.0, systole))]
-    return replace(v, rv_reach=(reach[0], reach[1]))
+    first, last = (
+        root_scalar(excess, args=case, bracket=(20, 140), xtol=0.01).root for case in ((0.0, diastole), (1.0, systole))
+    )
+    return replace(v, rv_reach=(first, last))
 
 
 def _factor(cut: float) -> float:

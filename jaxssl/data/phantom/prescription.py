@@ -33,7 +33,7 @@ def prescribe(subject: Subject, slices: int, rng: np.random.Generator) -> dict[s
 
 
 def _plane(subject: Subject, view: str, centre: np.ndarray, normal: np.ndarray) -> Plane:
-    """A plane through the centre, displayed the usual way up, its field of view moved a little towards the chest's middle."""
+    """A plane through the centre, the usual way up on the screen, its image moved towards the middle of the chest."""
     vendor = VENDORS[subject.vendor]
     right, down = DISPLAY[view]
     y_axis = _unit(down - (down @ normal) * normal)

@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field
 
 import numpy as np
-import scipy.fft
 
 from jaxssl.data.phantom.tissue import Tissues
 
@@ -36,9 +35,7 @@ VENDORS = {
     "B": Vendor(
         900, 0.022, 1.25, (340, 300), 8.0, 0.75, 0.35, Tissues(fat=-0.75, myocardium=0.4, muscle=0.27, liver=0.42)
     ),
-    "C": Vendor(
-        330, 0.05, 1.56, (375, 312), 8.0, 0.9, 0.95, Tissues(fat=-1.1, myocardium=0.3, muscle=0.18, liver=0.3)
-    ),
+    "C": Vendor(330, 0.05, 1.56, (375, 312), 8.0, 0.9, 0.95, Tissues(fat=-1.1, myocardium=0.3, muscle=0.18, liver=0.3)),
     "D": Vendor(
         720, 0.04, 1.8, (360, 306), 7.0, 0.95, 0.55, Tissues(fat=-0.85, myocardium=0.46, muscle=0.32, liver=0.48)
     ),
@@ -57,7 +54,9 @@ class Coils:
     def random(cls, rng: np.random.Generator) -> "Coils":
         """Coils as they came to lie."""
         return cls(
-            float(rng.uniform(0.7, 1.2)), float(rng.uniform(0.25, 0.6)), (float(rng.normal(0, 0.12)), float(rng.normal(0, 0.12)))
+            float(rng.uniform(0.7, 1.2)),
+            float(rng.uniform(0.25, 0.6)),
+            (float(rng.normal(0, 0.12)), float(rng.normal(0, 0.12))),
         )
 
     def sensitivity(self, where: np.ndarray, strength: float) -> np.ndarray:
@@ -72,9 +71,9 @@ class Coils:
 def acquire(signal: np.ndarray, vendor: Vendor, rng: np.random.Generator) -> np.ndarray:
     """Stored values (uint16) of a signal image [y, x]: blurred by the limited k-space, with Rician noise, scaled."""
     noise = rng.standard_normal((2, *signal.shape), dtype=np.float32) * np.float32(vendor.noise / vendor.resolution)
-    spectrum = scipy.fft.fft2(signal + (noise[0] + 1j * noise[1]))
+    spectrum = np.fft.fft2(signal + (noise[0] + 1j * noise[1]))
     rows, columns = (_window(n, vendor.resolution) for n in signal.shape)
-    magnitude = np.abs(scipy.fft.ifft2(spectrum * rows[:, None] * columns[None, :]))
+    magnitude = np.abs(np.fft.ifft2(spectrum * rows[:, None] * columns[None, :]))
     return np.clip(np.rint(vendor.gain * magnitude), 0, HIGHEST).astype(np.uint16)
 
 

@@ -1,11 +1,10 @@
 """The signal and the labels of a subject at any points of patient space and any moment of the beat."""
 
-import math
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 import numpy as np
 
+from jaxssl.data.phantom.beat import Beat
 from jaxssl.data.phantom.chest import paint_chest
 from jaxssl.data.phantom.heart import paint_heart
 from jaxssl.data.phantom.population import Subject
@@ -15,27 +14,6 @@ from jaxssl.data.phantom.ventricles import distances, labels
 
 SUBSLICES = (-1 / 3, 0.0, 1 / 3)
 """Depths, as a part of the thickness, whose mean is the signal of a thick slice."""
-
-
-class Beat(NamedTuple):
-    """A moment of the beat: contraction 0 at end-diastole and 1 at end-systole, and whether the ventricles are filling."""
-
-    contraction: float
-    filling: bool
-
-
-def end_systole(phases: int) -> int:
-    """The phase of greatest contraction, a little more than a third into the beat."""
-    return max(round(0.36 * phases), 1) if phases > 1 else 0
-
-
-def beat(phase: int, phases: int) -> Beat:
-    """The moment of one of `phases` frames: contraction, fast filling, rest, and filling by the atria."""
-    systole = end_systole(phases)
-    if phase <= systole:
-        return Beat(math.sin(math.pi / 2 * phase / max(systole, 1)) ** 2, False)
-    rest = (phase - systole) / (phases - systole)
-    return Beat(1 - 0.78 * _smooth(rest / 0.5) - 0.22 * _smooth((rest - 0.65) / 0.35), True)
 
 
 def clean_signal(subject: Subject, where: np.ndarray, moment: Beat) -> np.ndarray:
@@ -67,7 +45,7 @@ def frames(subject: Subject, layers: np.ndarray, moments: Sequence[Beat]) -> Ite
     near, points = _near_heart(subject, layers)
     for moment in moments:
         canvas, signal = chest[near], chest.copy()
-        paint_heart(canvas, subject.heart, moment.contraction, textures, tissues, points, moment.filling)
+        paint_heart(canvas, subject.heart, moment, textures, tissues, points)
         signal[near] = canvas
         yield signal.mean(axis=0)
 
@@ -81,11 +59,7 @@ def _near_heart(subject: Subject, where: np.ndarray) -> tuple[np.ndarray, Points
     """Which points the heart can reach, and those points in the heart frame."""
     middle, radius = subject.heart.sphere
     centre = subject.origin + middle @ subject.axes
-    near = sum((where[..., k] - np.float32(centre[k])) ** 2 for k in range(3)) < radius**2
+    x, y, z = (where[..., k] - np.float32(centre[k]) for k in range(3))
+    near = x * x + y * y + z * z < radius**2
     heart = subject.axes @ (where[near] - subject.origin).T
     return near, Points(*heart.astype(np.float32))
-
-
-def _smooth(t: float) -> float:
-    t = min(max(t, 0.0), 1.0)
-    return t * t * (3 - 2 * t)

@@ -3,6 +3,8 @@
 Points are three flat float32 arrays, which numpy runs through several times faster than rows of three.
 """
 
+import functools
+import itertools
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -26,11 +28,16 @@ class Points(NamedTuple):
 def ellipsoid(p: Points, centre: tuple[float, float, float], axes: tuple[float, float, float]) -> Numbers:
     """Distance from an ellipsoid, right to first order near its surface."""
     u, v, w = ((q - np.float32(c)) / np.float32(r) for q, c, r in zip(p, centre, axes, strict=True))
-    return spheroid_distance(u, v, w, *(np.float32(r) for r in axes))
+    return spheroid_distance(u, v, w, *axes)
 
 
-def spheroid_distance(u: Numbers, v: Numbers, w: Numbers, a: Numbers, b: Numbers, c: Numbers) -> Numbers:
-    """First-order distance k0 (k0 - 1) / k1 with k0 = |(u, v, w)|, k1 = |(u/a, v/b, w/c)|; coordinates already scaled."""
+def spheroid_distance(
+    u: Numbers, v: Numbers, w: Numbers, a: Numbers | float, b: Numbers | float, c: Numbers | float
+) -> Numbers:
+    """First-order distance k0 (k0 - 1) / k1 from a surface with half-axes a, b, c, at coordinates divided by them.
+
+    k0 = |(u, v, w)| and k1 = |(u/a, v/b, w/c)|.
+    """
     k0 = np.sqrt(u * u + v * v + w * w)
     k1 = np.sqrt((u / a) ** 2 + (v / b) ** 2 + (w / c) ** 2)
     return k0 * (k0 - 1) / np.maximum(k1, np.float32(1e-6))
@@ -46,15 +53,13 @@ def tube(p: Points, start: tuple[float, float, float], end: tuple[float, float, 
 
 def path(p: Points, corners: list[tuple[float, float, float]], radius: float) -> Numbers:
     """Distance from a tube that runs through the corners."""
-    distance = tube(p, corners[0], corners[1], radius)
-    for start, end in zip(corners[1:-1], corners[2:], strict=True):
-        distance = np.minimum(distance, tube(p, start, end, radius))
-    return distance
+    pieces = (tube(p, start, end, radius) for start, end in itertools.pairwise(corners))
+    return functools.reduce(np.minimum, pieces)
 
 
-def ramp(value: Numbers, low: float, high: float) -> Numbers:
+def ramp(value: Numbers, low: Numbers | float, high: Numbers | float) -> Numbers:
     """0 below `low`, 1 above `high`, a smooth cubic between."""
-    t = np.clip((value - np.float32(low)) / np.float32(high - low), 0, 1)
+    t = np.clip((value - low) / (high - low), 0, 1)
     return t * t * (3 - 2 * t)
 
 
@@ -80,7 +85,8 @@ class Texture:
         """Waves in random directions, with wavelengths in mm spread evenly over the given octaves."""
         directions = rng.normal(size=(waves, 3))
         directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-        lengths = np.geomspace(*wavelength[::-1], waves)
+        shortest, longest = wavelength
+        lengths = np.geomspace(longest, shortest, waves)
         return cls((directions * (2 * np.pi / lengths)[:, None]).astype(np.float32), rng.uniform(0, 2 * np.pi, waves))
 
     def __call__(self, p: Points) -> Numbers:

@@ -11,8 +11,8 @@ from jaxssl.data.phantom.shapes import Texture
 class Tissues:
     """Signals, with blood at 1.
 
-    Fat is negative: it is in opposed phase to water, so that their mixture cancels and leaves the thin black outline that
-    every reader of bSSFP images knows. The magnitude is taken at the end.
+    Fat is negative: it is in opposed phase to water, so that their mixture cancels and leaves the thin black outline
+    that every reader of bSSFP images knows. The magnitude is taken at the end.
     """
 
     blood: float = 1.0

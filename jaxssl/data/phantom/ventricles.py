@@ -1,10 +1,10 @@
 """The two ventricles over the beat, in closed form: surfaces, labels and volumes.
 
-Heart frame, in mm: z runs from the mitral plane (0 at end-diastole) to the apex, x from the left ventricle to the right,
-y towards the anterior wall. An angle round the left ventricle is 0 at the septum, 90 degrees at the anterior wall.
+Heart frame, in mm: z runs from the mitral plane (0 at end-diastole) to the apex, x from the left ventricle to the
+right, y towards the anterior wall. An angle round the left ventricle is 0 at the septum, pi/2 at the anterior wall.
 
-The left ventricle is a spheroid cut off by the mitral plane, its radius and wall varying with angle and height. The right
-ventricle is a sheared spheroid minus the left one. `contraction` is 0 at end-diastole and 1 at end-systole.
+The left ventricle is a spheroid cut off by the mitral plane, its radius and wall varying with angle and height. The
+right ventricle is a sheared spheroid minus the left one. `contraction` is 0 at end-diastole and 1 at end-systole.
 """
 
 import functools
@@ -93,7 +93,9 @@ def right_frame(v: Ventricles, contraction: float) -> _Right:
     return _Right(base, apex - half, half, _between(v.rv_reach, contraction), _between(v.rv_span, contraction))
 
 
-def radius_and_wall(v: Ventricles, contraction: float, cos: Numbers, sin: Numbers, z: Numbers) -> tuple[Numbers, Numbers]:
+def radius_and_wall(
+    v: Ventricles, contraction: float, cos: Numbers, sin: Numbers, z: Numbers
+) -> tuple[Numbers, Numbers]:
     """Equatorial radius of the endocardium and wall thickness for an angle (cos, sin) and height z.
 
     Within the infarct the muscle contracts less and is thinner.
@@ -177,7 +179,7 @@ def _quadrature(points: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _right_coordinates(right: _Right, x, y, z):
-    """Coordinates in which the right ventricle's free wall is the unit sphere; it leans to the left towards the apex."""
+    """Coordinates in which the right free wall is the unit sphere; towards the apex it leans to the left ventricle."""
     height = (z - right.equator) / right.half
     lean = 1 - 0.25 * (height + RV_CUT) / (1 + RV_CUT)
     return (x - 0.54 * right.reach * lean) / (0.46 * right.reach), (y - 4 * lean) / right.span, height
