@@ -1,0 +1,224 @@
+"""The U-Net: the published counts of study B, its layers against their definitions, and laws of its arithmetic."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.extend.core import ClosedJaxpr
+
+from jaxssl.errors import UserError
+from jaxssl.models.heads import PixelHeads, Projector
+from jaxssl.models.norm import Norm
+from jaxssl.models.unet import UNet, Upsample
+from jaxssl.numerics import island
+
+TINY = UNet(widths=(4, 6, 8), norm=Norm(group=2))
+
+
+def segmenter(options, outputs, scales, dtype=jnp.float32, rows=1):
+    """Encoder, decoder and output layers, each called with (input, train)."""
+    return {
+        "encoder": options.encoder(dtype, rows),
+        "decoder": options.decoder(dtype, rows),
+        "head": PixelHeads(outputs, scales, dtype),
+    }
+
+
+def initialise(parts, images):
+    """Variables of each part, the input of one being the output of the one before."""
+    variables, x = {}, images
+    for seed, (name, part) in enumerate(parts.items()):
+        x, variables[name] = part.init_with_output(jax.random.key(seed), x, False)
+    return variables
+
+
+def run(parts, variables, images, train):
+    """The maps of the head and the embedding."""
+    x, embedding = images, None
+    for name, part in parts.items():
+        x, _ = part.apply(variables[name], x, train, mutable=["moments"])
+        embedding = x.embedding if name == "encoder" else embedding
+    return x, embedding
+
+
+def count(variables):
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(variables["params"]))
+
+
+def multiply_adds(jaxpr):
+    """Multiply-adds of the convolutions and matrix products of a jaxpr, inner jaxprs included."""
+    total = 0
+    for equation in jaxpr.eqns:
+        out = equation.outvars[0].aval.shape if equation.outvars else ()
+        if equation.primitive.name == "conv_general_dilated":
+            spec = equation.params["dimension_numbers"].rhs_spec
+            kernel = equation.invars[1].aval.shape
+            total += math.prod(out) * math.prod(kernel) // kernel[spec[0]]
+        elif equation.primitive.name == "dot_general":
+            (contracted, _), _ = equation.params["dimension_numbers"]
+            total += math.prod(out) * math.prod(equation.invars[0].aval.shape[axis] for axis in contracted)
+        for value in equation.params.values():
+            if isinstance(value, ClosedJaxpr):
+                total += multiply_adds(value.jaxpr)
+    return total
+
+
+def test_counter_on_known_products():
+    jaxpr = jax.make_jaxpr(jax.jit(lambda a, b: a @ b))(jnp.ones((3, 5)), jnp.ones((5, 7)))
+    assert multiply_adds(jaxpr.jaxpr) == 3 * 5 * 7
+
+
+def test_study_b_has_the_published_parameters_and_multiply_adds():
+    parts = segmenter(UNet.study_b(), outputs=4, scales=6)
+    images = jax.ShapeDtypeStruct((1, 256, 256, 1), jnp.float32)
+    variables = jax.eval_shape(lambda x: initialise(parts, x), images)
+    assert round(count(variables["encoder"]) / 1e6, 2) == 14.16
+    assert round(sum(map(count, variables.values())) / 1e6, 2) == 33.47
+    jaxpr, (maps, _) = jax.make_jaxpr(lambda v, x: run(parts, v, x, False), return_shape=True)(variables, images)
+    assert multiply_adds(jaxpr.jaxpr) == pytest.approx(14.76e9, rel=0.01)
+    assert [m.shape for m in maps] == [(1, 256 >> scale, 256 >> scale, 4) for scale in range(6)]
+
+
+def test_upsample_is_the_transposed_convolution():
+    x = jax.random.normal(jax.random.key(0), (2, 3, 4, 5))
+    variables = Upsample(6, jnp.float32).init(jax.random.key(1), x)
+    y = Upsample(6, jnp.float32).apply(variables, x)
+    kernel = variables["params"]["kernel"]  # c, i, j, d -> i, j, c, d
+    expected = jax.lax.conv_transpose(
+        x,
+        kernel.transpose(1, 2, 0, 3)[::-1, ::-1],
+        (2, 2),
+        "VALID",
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        transpose_kernel=False,
+    )
+    np.testing.assert_allclose(y, expected, atol=1e-5)
+    np.testing.assert_allclose(y[0, 5, 2], x[0, 2, 1] @ kernel[:, 1, 0], atol=1e-5)
+
+
+def build(dtype, channels=1):
+    """A tiny segmenter, its variables, and four images 16 x 24."""
+    parts = segmenter(TINY, outputs=3, scales=2, dtype=dtype, rows=2)
+    images = jax.random.normal(jax.random.key(5), (4, 16, 24, channels), jnp.promote_types(dtype, jnp.float32))
+    return parts, jax.jit(lambda x: initialise(parts, x))(images), images
+
+
+def loss_of(parts, variables, train):
+    """A loss of the parameters of all parts, that sees each map and the embedding."""
+
+    def loss(params, images):
+        given = {name: {**variables[name], "params": params[name]} for name in params}
+        maps, embedding = run(parts, given, images, train)
+        return sum(jnp.square(island(m) - 0.5).mean() for m in maps) + embedding.mean()
+
+    return loss
+
+
+def params_of(variables):
+    return {name: variables[name]["params"] for name in variables}
+
+
+def test_embedding_is_the_average_of_the_coarsest_map_whatever_the_channels_and_sides():
+    parts, variables, images = build(jnp.float32, channels=3)
+    features = parts["encoder"].apply(variables["encoder"], images, False)
+    assert [m.shape[1:] for m in features.maps] == [(16, 24, 4), (8, 12, 6), (4, 6, 8)]
+    np.testing.assert_allclose(features.embedding, np.asarray(features.maps[-1]).mean((1, 2)), atol=1e-6)
+
+
+def test_in_evaluation_a_sample_is_alone():
+    parts, variables, images = build(jnp.float32)
+    together, _ = run(parts, variables, images, False)
+    alone, _ = run(parts, variables, images[2:3], False)
+    for a, b in zip(together, alone, strict=True):
+        np.testing.assert_allclose(a[2:3], b, atol=1e-5)
+
+
+def test_bias_before_the_norm_has_no_gradient_in_training_only():
+    parts, variables, images = build(jnp.float32)
+    bias = {}
+    for train in (True, False):
+        gradient = jax.jit(jax.grad(loss_of(parts, variables, train)))(params_of(variables), images)
+        bias[train] = np.abs(gradient["encoder"]["level1"]["first"]["bias"]).max()
+    assert bias[True] == 0.0
+    assert bias[False] > 1e-4
+
+
+def test_micro_batches_of_whole_groups_give_the_same_gradient():
+    parts, variables, images = build(jnp.float32)
+    value_and_grad = jax.jit(jax.value_and_grad(loss_of(parts, variables, True)))
+    whole_loss, whole = value_and_grad(params_of(variables), images)
+    halves = [value_and_grad(params_of(variables), half) for half in jnp.split(images, 2)]
+    loss, gradient = jax.tree.map(lambda a, b: (a + b) / 2, *halves)
+    np.testing.assert_allclose(loss, whole_loss, rtol=1e-6)
+    for a, b in zip(jax.tree.leaves(gradient), jax.tree.leaves(whole), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5 * float(jnp.abs(b).max()))
+
+
+def test_bfloat16_is_close_and_its_gradient_finite():
+    """Stated beforehand: 8 bits of mantissa through 10 layers, so 5% of the largest value."""
+    parts, variables, images = build(jnp.float32)
+    low_parts, low_variables, _ = build(jnp.bfloat16)
+    assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(low_variables))
+    maps, _ = run(parts, variables, images, True)
+    low_maps, low_embedding = run(low_parts, variables, images, True)
+    assert low_maps[0].dtype == jnp.bfloat16
+    assert low_embedding.dtype == jnp.float32
+    for low, high in zip(low_maps, maps, strict=True):
+        np.testing.assert_allclose(low.astype(jnp.float32), high, atol=0.05 * float(jnp.abs(high).max()))
+    gradient = jax.jit(jax.grad(loss_of(low_parts, variables, True)))(params_of(variables), images)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
+
+
+def test_gradient_in_float64_equals_finite_differences():
+    with jax.enable_x64(True):
+        parts, variables, images = build(jnp.float64)
+        params = params_of(variables)
+        loss = jax.jit(loss_of(parts, variables, True))
+        gradient = jax.jit(jax.grad(loss_of(parts, variables, True)))(params, images)
+        leaves, tree = jax.tree.flatten(params)
+        directions = [jax.random.normal(jax.random.key(i), leaf.shape, leaf.dtype) for i, leaf in enumerate(leaves)]
+        direction = jax.tree.unflatten(tree, directions)
+        ends = [loss(jax.tree.map(lambda p, d, h=h: p + h * d, params, direction), images) for h in (1e-6, -1e-6)]
+        slope = sum(jax.tree.leaves(jax.tree.map(lambda g, d: (g * d).sum(), gradient, direction)))
+        assert slope.dtype == jnp.float64
+        np.testing.assert_allclose((ends[0] - ends[1]) / 2e-6, slope, rtol=1e-5)
+
+
+def test_activations_keep_their_size_through_the_depth():
+    """He initialisation: without normalisation's help (evaluation, statistics 0 and 1) nothing explodes or dies."""
+    images = jax.random.normal(jax.random.key(0), (2, 32, 32, 1))
+    encoder = UNet.small().encoder(jnp.float32, 2)
+    features = encoder.apply(encoder.init(jax.random.key(1), images, False), images, False)
+    squares = [float(jnp.square(m).mean()) for m in features.maps]
+    assert all(0.2 < s < 3.0 for s in squares), squares
+
+
+@pytest.mark.parametrize(
+    ("options", "size", "words"),
+    [
+        (TINY, (16, 18), "divisible by 4, not 16x18"),
+        (UNet.study_b(), (96, 96), "divisible by 64"),
+        (UNet(widths=(8,)), (16, 16), "two levels"),
+    ],
+)
+def test_impossible_networks_and_sizes_are_refused(options, size, words):
+    with pytest.raises(UserError, match=words):
+        options.check_size(size)
+
+
+def test_more_scales_than_the_decoder_has_are_refused():
+    maps = (jnp.ones((1, 4, 4, 2)), jnp.ones((1, 2, 2, 2)))
+    with pytest.raises(UserError, match="3 scales"):
+        PixelHeads(1, scales=3).init(jax.random.key(0), maps, False)
+
+
+def test_projector_against_numpy():
+    x = jax.random.normal(jax.random.key(0), (3, 5))
+    head = Projector((7, 4))
+    variables = head.init(jax.random.key(1), x, True)
+    first, second = (variables["params"][n] for n in ("layer0", "layer1"))
+    hidden = np.maximum(np.asarray(x) @ first["kernel"] + first["bias"], 0)
+    np.testing.assert_allclose(head.apply(variables, x, True), hidden @ second["kernel"] + second["bias"], atol=1e-5)
+    assert count(jax.eval_shape(lambda: Projector().init(jax.random.key(0), jnp.ones((1, 512)), True))) == 2 * 513 * 512
