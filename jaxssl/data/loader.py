@@ -46,11 +46,6 @@ def batches(
     The only state of the iterator is t; grain's own counts batches since `start`.
     """
     index, count = process
-    if batch > plan.length:
-        raise UserError(
-            f"A batch of {batch} is larger than the {plan.length} samples of an epoch: lower it to at most "
-            f"{plan.length}, or add data."
-        )
     if batch % count:
         raise UserError(f"A batch of {batch} cannot be shared by {count} processes: choose a multiple of {count}.")
     if masks and cache.masks is None:
@@ -67,11 +62,21 @@ def batches(
     return iter(indices.map(element).to_iter_dataset(options))
 
 
+def steps_per_epoch(plan: Plan, batch: int) -> int:
+    """Whole batches of an epoch."""
+    if batch > plan.length:
+        raise UserError(
+            f"A batch of {batch} is larger than the {plan.length} samples of an epoch: lower it to at most "
+            f"{plan.length}, or add data."
+        )
+    return plan.length // batch
+
+
 class Schedule:
     """The list of samples of global batch t."""
 
     def __init__(self, plan: Plan, batch: int, seed: int):
-        self.batch, self.per_epoch = batch, plan.length // batch
+        self.batch, self.per_epoch = batch, steps_per_epoch(plan, batch)
         # A draw costs O(length) and serves all batches of its epoch; threads may work on two epochs at once.
         self._draw = functools.lru_cache(maxsize=2)(lambda epoch: plan.draw(seed, epoch))
 

@@ -15,7 +15,7 @@ from jax.sharding import Mesh
 from rich.console import Console
 
 from jaxssl import config
-from jaxssl.data.loader import batches
+from jaxssl.data.loader import batches, steps_per_epoch
 from jaxssl.data.record import CLASSES
 from jaxssl.data.source import Source
 from jaxssl.evaluate.segment import segment_subjects
@@ -103,11 +103,11 @@ class _Run:
         check_divisible(mesh, recipe.train.batch, recipe.train.micro_batches)
         console = console_of(console)
         source = opened(recipe.data, console)
-        plan = source.training_plan()
+        per_epoch = steps_per_epoch(source.training_plan(), recipe.train.batch)
         schedule = Schedule(
             seed=recipe.train.seed,
-            steps=recipe.train.total_steps(plan.length),
-            steps_per_epoch=plan.length / recipe.train.batch,
+            steps=recipe.train.total_steps(per_epoch),
+            steps_per_epoch=per_epoch,
             micro_batches=recipe.train.micro_batches,
         )
         method = build(recipe.method, recipe.model, spec_of(recipe, source.store.info.channels))

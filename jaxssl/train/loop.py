@@ -59,9 +59,9 @@ class Train:
     def dtype(self) -> Any:
         return jnp.dtype(self.precision)
 
-    def total_steps(self, samples: int) -> int:
-        """Optimiser steps of the whole run over this many samples."""
-        return self.steps if self.steps is not None else max(round((self.epochs or 0) * samples / self.batch), 1)
+    def total_steps(self, steps_per_epoch: int) -> int:
+        """Optimiser steps of the whole run."""
+        return self.steps if self.steps is not None else max(round((self.epochs or 0) * steps_per_epoch), 1)
 
 
 @dataclass

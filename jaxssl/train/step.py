@@ -23,7 +23,7 @@ class Schedule:
 
     seed: int
     steps: int
-    steps_per_epoch: float
+    steps_per_epoch: int
     micro_batches: int = 1
 
     def progress(self, step: jax.Array) -> Progress:

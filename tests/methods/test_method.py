@@ -13,7 +13,7 @@ from jaxssl.train.mesh import make_mesh, put_batch
 from jaxssl.train.state import State, abstract_state, create_state
 from jaxssl.train.step import Schedule, loss_and_gradient, make_step
 
-PLAN = Schedule(seed=3, steps=10, steps_per_epoch=4.0)
+PLAN = Schedule(seed=3, steps=10, steps_per_epoch=4)
 START = PLAN.progress(jnp.zeros((), jnp.int32))
 
 

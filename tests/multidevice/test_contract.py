@@ -21,7 +21,7 @@ SPLITS = [(devices, micro) for devices in (1, 2, 4, 8) for micro in (1, 2, 4) if
 
 
 def schedule(micro: int = 1) -> Schedule:
-    return Schedule(seed=3, steps=10, steps_per_epoch=4.0, micro_batches=micro)
+    return Schedule(seed=3, steps=10, steps_per_epoch=4, micro_batches=micro)
 
 
 @cache

@@ -8,4 +8,4 @@ import jaxssl
 @pytest.fixture(scope="session")
 def store(tmp_path_factory):
     path = tmp_path_factory.mktemp("data") / "phantom"
-    return jaxssl.data_phantom(path, jaxssl.CineOptions(subjects=6, phases=2, seed=3))
+    return jaxssl.data_phantom(path, jaxssl.CineOptions(subjects=10, phases=2, slices=4, seed=3))
