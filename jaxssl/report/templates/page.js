@@ -17,7 +17,8 @@ for (const button of document.querySelectorAll("[data-sort]")) {
     const body = header.closest("table").tBodies[0];
     const place = header.cellIndex;
     const kind = button.dataset.sort;
-    const down = header.getAttribute("aria-sort") !== "descending";
+    const before = header.getAttribute("aria-sort");
+    const down = before ? before === "ascending" : kind === "number";
     for (const other of header.parentElement.cells) other.removeAttribute("aria-sort");
     header.setAttribute("aria-sort", down ? "descending" : "ascending");
     const rows = [...body.rows].sort((one, two) => {
@@ -37,6 +38,12 @@ let shown = null;
 const enlarge = (element) => {
   shown = element;
   stage.replaceChildren(...[...element.childNodes].map((node) => node.cloneNode(true)));
+  const named = element.closest("[aria-label]") ?? element.querySelector("[aria-label]");
+  if (named && !element.querySelector("figcaption")) {
+    const caption = document.createElement("p");
+    caption.textContent = named.getAttribute("aria-label");
+    stage.append(caption);
+  }
   if (!enlarged.open) enlarged.showModal();
 };
 
