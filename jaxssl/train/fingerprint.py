@@ -63,9 +63,7 @@ def fingerprint(tree: Any) -> dict[str, UInt32[Array, "2"]]:
     are sum h_i and sum (2i + 1) h_i modulo 2^32. `mix` is a bijection and the weights are odd, so a change of a single
     word always changes both lanes; any other change goes unseen with a probability of about 2^-64.
     """
-    return _lanes(
-        {path: _host_words(leaf) if isinstance(leaf, np.ndarray) else leaf for path, leaf in named(tree).items()}
-    )
+    return {path: _lanes(_for_device(leaf)) for path, leaf in named(tree).items()}
 
 
 def readable(fingerprints: Mapping[str, UInt32[Array, "2"]]) -> dict[str, str]:
@@ -86,16 +84,26 @@ def _shape(leaf: Leaf) -> list[int]:
     return list(jax.eval_shape(jax.random.key_data, leaf).shape if is_key(leaf.dtype) else leaf.shape)
 
 
-def _host_words(array: np.ndarray) -> np.ndarray:
-    """The bits of a numpy array as unsigned integers: jax would round 64-bit values to 32 before they could be seen."""
-    if array.dtype.itemsize == 8:
-        return np.ascontiguousarray(array)[..., None].view(np.uint32)
-    return array.view(_WORD[array.dtype.itemsize])
+def _for_device(leaf: Leaf) -> Leaf:
+    """A 64-bit numpy array as 32-bit words: jax would round its values to 32 bits before they could be seen."""
+    if isinstance(leaf, np.ndarray) and leaf.dtype.itemsize == 8:
+        return np.ascontiguousarray(leaf)[..., None].view(np.uint32)
+    return leaf
 
 
+# Compiled for each shape and dtype, of which even a large state has few, not for the tree as a whole.
 @jax.jit
-def _lanes(leaves: dict[str, Leaf]) -> dict[str, UInt32[Array, "2"]]:
-    return {path: _sums(_words(leaf)) for path, leaf in leaves.items()}
+def _lanes(leaf: Leaf) -> UInt32[Array, "2"]:
+    """Both lanes of one array's fingerprint."""
+    words = _words(leaf)
+    places = jnp.zeros(words.shape, jnp.uint32)
+    stride = 1
+    for axis in reversed(range(words.ndim)):
+        places += lax.broadcasted_iota(jnp.uint32, words.shape, axis) * np.uint32(stride % 2**32)
+        stride *= words.shape[axis]
+    # Odd weights on the bare words would not do: swapping x and -x changes such a sum by 2 * 2^31 = 0.
+    mixed = _mix(words ^ places * _GOLDEN)
+    return jnp.stack([jnp.sum(mixed, dtype=jnp.uint32), jnp.sum(mixed * (2 * places + 1), dtype=jnp.uint32)])
 
 
 def _words(array: Leaf) -> UInt32[Array, "..."]:
@@ -105,17 +113,6 @@ def _words(array: Leaf) -> UInt32[Array, "..."]:
     if array.dtype == bool:
         return array.astype(jnp.uint32)
     return lax.bitcast_convert_type(array, _WORD[array.dtype.itemsize]).astype(jnp.uint32)
-
-
-def _sums(words: UInt32[Array, "..."]) -> UInt32[Array, "2"]:
-    places = jnp.zeros(words.shape, jnp.uint32)
-    stride = 1
-    for axis in reversed(range(words.ndim)):
-        places += lax.broadcasted_iota(jnp.uint32, words.shape, axis) * np.uint32(stride % 2**32)
-        stride *= words.shape[axis]
-    # Odd weights on the bare words would not do: swapping x and -x changes such a sum by 2 * 2^31 = 0.
-    mixed = _mix(words ^ places * _GOLDEN)
-    return jnp.stack([jnp.sum(mixed, dtype=jnp.uint32), jnp.sum(mixed * (2 * places + 1), dtype=jnp.uint32)])
 
 
 def _mix(words: UInt32[Array, "..."]) -> UInt32[Array, "..."]:
