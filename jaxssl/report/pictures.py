@@ -15,6 +15,9 @@ from PIL import Image
 LARGEST = 256
 """Longest side, in pixels, that a picture is kept at."""
 
+ORDER = ("original", "masked", "prediction")
+"""How a reader follows a reconstruction; a file may hold the names in any order."""
+
 
 @dataclass(frozen=True)
 class Tile:
@@ -45,13 +48,14 @@ class Segmented:
 
 
 def columns(pictures: Mapping[str, np.ndarray], prefix: str, most: int) -> list[list[Tile]]:
-    """For each of the first `most` samples the pictures named `prefix/...`, in the order of the file."""
+    """For each of the first `most` samples the pictures named `prefix/...`, in reading order, then by name."""
     named = {key.removeprefix(prefix): stack for key, stack in pictures.items() if key.startswith(prefix)}
     named = {name: stack for name, stack in named.items() if stack.ndim == 3}
     if not named:
         return []
+    names = sorted(named, key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name))
     samples = min(most, *(len(stack) for stack in named.values()))
-    return [[tile(stack[place], name) for name, stack in named.items()] for place in range(samples)]
+    return [[tile(named[name][place], name) for name in names] for place in range(samples)]
 
 
 def tile(image: Float[np.ndarray, "y x"], word: str) -> Tile:

@@ -33,7 +33,8 @@ class Curves:
     verb: str
     runs: tuple[Run, ...]
     panels: tuple[tuple[str, str], ...]
-    gaps: tuple[str, ...]
+    constant: tuple[str, ...] = ()
+    gaps: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -72,33 +73,33 @@ def styles(runs: Sequence[Run]) -> dict[str, Style]:
 
 
 def curves(runs: Sequence[Run], look: dict[str, Style]) -> list[Curves]:
-    """For each verb the loss (a panel a method), learning rate, gradient norm and whatever else was logged."""
+    """For each verb the loss (a panel a method), learning rate, gradient norm and whatever else was not constant."""
     found = []
-    for verb in dict.fromkeys(run.facts.verb for run in runs):
-        group = [run for run in runs if run.facts.verb == verb and run.metrics]
+    for verb, group in _by_verb(runs):
         names = {name for run in group for name in run.metrics}
-        order = [name for name in FIRST if name in names] + sorted(names - set(FIRST))
+        constant = {name: value for name in sorted(names - set(FIRST)) if (value := _constant(group, name)) is not None}
+        order = [name for name in FIRST if name in names] + sorted(names - set(FIRST) - set(constant))
         panels = []
         for name in order:
             methods = list(dict.fromkeys(run.facts.method for run in group)) if name == "loss" else [None]
             for method in methods:
-                part = [run for run in group if method in (None, run.facts.method)]
-                suffix = f" of {method}" if method and len(methods) > 1 else ""
-                panels += _panel([(run, run.metrics) for run in part], name, suffix, look)
+                part = [(run, run.metrics) for run in group if method in (None, run.facts.method)]
+                panels += _panel(part, name, f" of {method}" if method and len(methods) > 1 else "", look)
         if panels:
-            found.append(Curves(verb, tuple(group), tuple(panels[:MOST_PANELS]), _gaps(group)))
+            drawn = tuple(run for run in group if run.metrics)
+            said = tuple(f"{name.replace('_', ' ')} ({value:g})" for name, value in constant.items())
+            found.append(Curves(verb, drawn, tuple(panels[:MOST_PANELS]), said, _gaps(group)))
     return found
 
 
 def throughput(runs: Sequence[Run], look: dict[str, Style]) -> list[Curves]:
     """For each verb the images a second and the share of time spent waiting for data."""
     found = []
-    for verb in dict.fromkeys(run.facts.verb for run in runs):
-        group = [run for run in runs if run.facts.verb == verb and run.timing]
-        logged = [(run, {**run.timing, "data_wait": _percent(run.timing)}) for run in group]
+    for verb, group in _by_verb(runs):
+        logged = [(run, {**run.timing, "data_wait": _percent(run.timing)}) for run in group if run.timing]
         panels = [panel for name in ("images_per_second", "data_wait") for panel in _panel(logged, name, "", look)]
         if panels:
-            found.append(Curves(verb, tuple(group), tuple(panels), ()))
+            found.append(Curves(verb, tuple(run for run, _ in logged), tuple(panels)))
     return found
 
 
@@ -161,6 +162,18 @@ def _segmentation(group: Sequence[Run], most: int) -> Segmentations:
     ]
     classes = next((run.evaluation.classes for run in group if run.evaluation), CLASSES)
     return Segmentations(tuple(group), classes, tuple(samples))
+
+
+def _by_verb(runs: Sequence[Run]) -> list[tuple[str, list[Run]]]:
+    """Runs by what they did, pretraining first."""
+    verbs = sorted(dict.fromkeys(run.facts.verb for run in runs), key=lambda verb: verb != "pretrain")
+    return [(verb, [run for run in runs if run.facts.verb == verb]) for verb in verbs]
+
+
+def _constant(group: Sequence[Run], name: str) -> float | None:
+    """The one value that a quantity had throughout all runs; none when it moved."""
+    values = np.unique(np.concatenate([run.metrics[name][1] for run in group if name in run.metrics]))
+    return float(values[0]) if len(values) == 1 and np.isfinite(values[0]) else None
 
 
 def _spread(count: int, most: int) -> np.ndarray:

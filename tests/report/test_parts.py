@@ -106,6 +106,13 @@ def test_tile_is_the_picture_in_8_bits():
     assert (tile.width, tile.height) == (3, 2)
 
 
+def test_reconstructions_stand_in_reading_order():
+    stack = np.zeros((3, 2, 2), np.float32)
+    named = {f"reconstruction/{name}": stack for name in ("masked", "error", "original", "prediction")}
+    columns = pictures.columns(named | {"views/first": stack}, "reconstruction/", most=2)
+    assert [[tile.word for tile in column] for column in columns] == [["original", "masked", "prediction", "error"]] * 2
+
+
 def test_thinned_keeps_means_and_breaks_at_gaps():
     values = np.arange(1000.0)
     steps, kept = figures.thinned(np.arange(1000), values, most=100)
@@ -186,3 +193,16 @@ def test_runs_of_one_name_are_told_apart(make_run):
 )
 def test_words(written, expected):
     assert written == expected
+
+
+def test_quantities_that_never_move_are_said_and_not_drawn(make_run):
+    runs = [make_run("tuned", verb="finetune", parts=()), make_run("pre", parts=())]
+    for run, moving in zip(runs, (0.0, 1.0), strict=True):
+        lines = [{"step": s, "loss": 1 / s, "skipped": 0.0, "learning_rate": 0.1, "std": moving * s} for s in (1, 2)]
+        (run / "metrics.jsonl").write_text("\n".join(json.dumps(line) for line in lines))
+    found = read.read_runs(runs)
+    first, second = sections.curves(found, sections.styles(found))
+    assert (first.verb, second.verb) == ("pretrain", "finetune")
+    assert [name for name, _ in first.panels] == ["loss", "learning rate", "std"]
+    assert first.constant == ("skipped (0)",)
+    assert second.constant == ("skipped (0)", "std (0)")
