@@ -114,7 +114,7 @@ def _paint_abdomen(canvas: Numbers, body: Body, tissues: Tissues, here: _Here) -
     stomach = np.maximum(np.maximum(stomach, below + 4), -liver)
     gas = ramp(-p.y + 1.5 * broad, 12 - 40 * body.gas, 15 - 40 * body.gas)
     paint(canvas, tissues.muscle, inside(stomach))
-    paint(canvas, tissues.stomach * (1 + 0.35 * fine) * (1 - gas) + 0.03 * gas, inside(stomach + 3.5))
+    paint(canvas, tissues.stomach * (1 + 0.2 * coarse + 0.12 * fine) * (1 - gas) + 0.03 * gas, inside(stomach + 3.5))
 
 
 def _diaphragm(body: Body, p: Points) -> Numbers:

@@ -76,7 +76,8 @@ def _paint_walls_and_blood(canvas: Numbers, now: _Now) -> None:
     tricuspid = right_frame(heart.ventricles, contraction).base
     right_wall = np.minimum(np.maximum(d.right - heart.right_wall, tricuspid - p.z), outflow - 2.0)
     walls = np.minimum(np.minimum(d.epicardium, right_wall), np.minimum(left_atrium, right_atrium) - 2.0)
-    walls = np.minimum(walls, aorta - 1.6)
+    ring = np.maximum(d.epicardium - 2.2, p.z - left_frame(heart.ventricles, contraction).base)
+    walls = np.minimum(np.minimum(walls, aorta - 1.6), ring)
     _paint_sac(canvas, now, walls)
     paint(canvas, tissues.myocardium * (1 + 0.09 * coarse + 0.06 * fine), inside(walls))
     blood = tissues.blood * (1 + 0.045 * coarse + 0.03 * fine)
@@ -107,7 +108,7 @@ def _atria(heart: Heart, contraction: float, p: Points) -> tuple[Numbers, Number
 def _roots(v: Ventricles, contraction: float, p: Points) -> tuple[Numbers, Numbers]:
     """Distances from the root of the aorta and the outflow tract of the right ventricle with the pulmonary trunk."""
     left, right = left_frame(v, contraction).base, right_frame(v, contraction).base
-    aorta = path(p, [(12, 9, 0.8 * left), (15, 13, -20), (14, 24, -42)], 13.0)
+    aorta = path(p, [(12, 11, 0.8 * left), (15, 17, -20), (14, 27, -42)], 13.0)
     aorta = np.maximum(aorta, p.z - left)
     outflow = path(p, [(34, 24, right + 8), (22, 34, -8), (8, 38, -34)], 12.5)
     return aorta, outflow
@@ -158,12 +159,13 @@ def _paint_atrioventricular_valves(canvas: Numbers, now: _Now, filling: bool) ->
     """Mitral and tricuspid leaflets: a shallow tent when closed, folded into the ventricles while they fill."""
     v, p = now.heart.ventricles, now.p
     left, right = left_frame(v, now.contraction).base, right_frame(v, now.contraction).base
-    for x, y, base, radius in ((-4.0, -7.0, left, 19.0), (42.0, -6.0, right, 20.0)):
+    rings = ((-5.0, -8.0, left, 0.55 * v.radius[0]), (0.62 * v.rv_reach[0], -7.0, right, 0.29 * v.rv_reach[0]))
+    for x, y, base, radius in rings:
         rho = np.sqrt((p.x - x) ** 2 + (p.y - y) ** 2) / np.float32(radius)
         if filling:
             # A steep sheet: its thickness is measured across, not along the axis.
-            sheet = 0.5 * np.abs(p.z - base - 20 * rho + 1)
-            leaflet = np.maximum(sheet - 0.8, np.maximum(rho - 1, 0.45 - rho) * radius)
+            sheet = 0.6 * np.abs(p.z - base - 24 * (1 - rho))
+            leaflet = np.maximum(sheet - 0.8, np.maximum(rho - 1, 0.5 - rho) * radius)
         else:
             leaflet = np.maximum(np.abs(p.z - base - 6 * (1 - rho)) - 0.8, (rho - 1) * radius)
         paint(canvas, 0.9 * now.tissues.myocardium, 0.8 * inside(leaflet))
@@ -172,6 +174,6 @@ def _paint_atrioventricular_valves(canvas: Numbers, now: _Now, filling: bool) ->
 def _paint_aortic_valve(canvas: Numbers, now: _Now) -> None:
     """A closed disc across the root of the aorta."""
     height = left_frame(now.heart.ventricles, now.contraction).base - 7
-    disc = tube(now.p, (12, 9, height), (12.5, 10, height + 0.8), 12.5)
+    disc = tube(now.p, (12, 11, height), (12.5, 12, height + 0.8), 12.5)
     closed = np.maximum(disc, np.abs(now.p.z - height) - 0.7)
     paint(canvas, now.tissues.myocardium, 0.7 * inside(closed))

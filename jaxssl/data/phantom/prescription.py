@@ -8,7 +8,7 @@ from jaxssl.geometry import Plane
 
 VIEWS = ("sax", "2ch", "3ch", "4ch")
 
-ANGLES = {"2ch": 1.65, "3ch": 0.68, "4ch": -0.08}
+ANGLES = {"2ch": 1.65, "3ch": 0.68, "4ch": -0.18}
 """Angle round the left ventricle at which a long-axis view cuts it: 0 through the septum, pi/2 the anterior wall."""
 
 LEFT, BACK, DOWN = np.eye(3) * (1, 1, -1)
