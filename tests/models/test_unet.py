@@ -1,6 +1,8 @@
 """The U-Net: the published counts of study B, its layers against their definitions, and laws of its arithmetic."""
 
+import functools
 import math
+import zlib
 
 import jax
 import jax.numpy as jnp
@@ -35,9 +37,14 @@ def initialise(parts, images):
 
 
 def run(parts, variables, images, train):
-    """The maps of the head and the embedding."""
+    """The maps of the head and the embedding, compiled once."""
+    return _run(tuple(parts.items()), variables, images, train)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 3))
+def _run(parts, variables, images, train):
     x, embedding = images, None
-    for name, part in parts.items():
+    for name, part in parts:
         x, _ = part.apply(variables[name], x, train, mutable=["moments"])
         embedding = x.embedding if name == "encoder" else embedding
     return x, embedding
@@ -98,22 +105,36 @@ def test_upsample_is_the_transposed_convolution():
     np.testing.assert_allclose(y[0, 5, 2], x[0, 2, 1] @ kernel[:, 1, 0], atol=1e-5)
 
 
-def build(dtype, channels=1):
-    """A tiny segmenter, its variables, and four images 16 x 24."""
+def filled(path, leaf):
+    """Numbers for a leaf: kernels of variance 2 / fan-in, small biases, statistics near 0 and 1."""
+    draw = np.random.default_rng(zlib.crc32(str(path).encode())).normal(size=leaf.shape)
+    name = path[-1].key
+    if name == "kernel":
+        return jnp.asarray(draw * np.sqrt(2 * leaf.shape[-1] / draw.size), leaf.dtype)
+    return jnp.asarray(0.1 * draw + (name in ("scale", "var")), leaf.dtype)
+
+
+@functools.cache
+def build(dtype):
+    """A tiny segmenter, its variables (drawn by numpy: nothing to compile), and four images 16 x 24 of 3 channels."""
     parts = segmenter(TINY, outputs=3, scales=2, dtype=dtype, rows=2)
-    images = jax.random.normal(jax.random.key(5), (4, 16, 24, channels), jnp.promote_types(dtype, jnp.float32))
-    return parts, jax.jit(lambda x: initialise(parts, x))(images), images
+    wide = jnp.promote_types(dtype, jnp.float32)
+    images = jnp.asarray(np.random.default_rng(5).normal(size=(4, 16, 24, 3)), wide)
+    variables = jax.eval_shape(lambda: initialise(parts, images))
+    return parts, jax.tree_util.tree_map_with_path(filled, variables), images
 
 
-def loss_of(parts, variables, train):
-    """A loss of the parameters of all parts, that sees each map and the embedding."""
+@functools.cache
+def loss_and_gradient(dtype, train):
+    """Of the parameters of all parts and the images; the loss sees each map and the embedding. Compiled once."""
+    parts, variables, _ = build(dtype)
 
     def loss(params, images):
         given = {name: {**variables[name], "params": params[name]} for name in params}
         maps, embedding = run(parts, given, images, train)
         return sum(jnp.square(island(m) - 0.5).mean() for m in maps) + embedding.mean()
 
-    return loss
+    return jax.jit(jax.value_and_grad(loss))
 
 
 def params_of(variables):
@@ -121,8 +142,8 @@ def params_of(variables):
 
 
 def test_embedding_is_the_average_of_the_coarsest_map_whatever_the_channels_and_sides():
-    parts, variables, images = build(jnp.float32, channels=3)
-    features = parts["encoder"].apply(variables["encoder"], images, False)
+    parts, variables, images = build(jnp.float32)
+    features = jax.jit(lambda v, x: parts["encoder"].apply(v, x, False))(variables["encoder"], images)
     assert [m.shape[1:] for m in features.maps] == [(16, 24, 4), (8, 12, 6), (4, 6, 8)]
     np.testing.assert_allclose(features.embedding, np.asarray(features.maps[-1]).mean((1, 2)), atol=1e-6)
 
@@ -136,18 +157,18 @@ def test_in_evaluation_a_sample_is_alone():
 
 
 def test_bias_before_the_norm_has_no_gradient_in_training_only():
-    parts, variables, images = build(jnp.float32)
+    _, variables, images = build(jnp.float32)
     bias = {}
     for train in (True, False):
-        gradient = jax.jit(jax.grad(loss_of(parts, variables, train)))(params_of(variables), images)
+        _, gradient = loss_and_gradient(jnp.float32, train)(params_of(variables), images)
         bias[train] = np.abs(gradient["encoder"]["level1"]["first"]["bias"]).max()
     assert bias[True] == 0.0
     assert bias[False] > 1e-4
 
 
 def test_micro_batches_of_whole_groups_give_the_same_gradient():
-    parts, variables, images = build(jnp.float32)
-    value_and_grad = jax.jit(jax.value_and_grad(loss_of(parts, variables, True)))
+    _, variables, images = build(jnp.float32)
+    value_and_grad = loss_and_gradient(jnp.float32, True)
     whole_loss, whole = value_and_grad(params_of(variables), images)
     halves = [value_and_grad(params_of(variables), half) for half in jnp.split(images, 2)]
     loss, gradient = jax.tree.map(lambda a, b: (a + b) / 2, *halves)
@@ -167,20 +188,21 @@ def test_bfloat16_is_close_and_its_gradient_finite():
     assert low_embedding.dtype == jnp.float32
     for low, high in zip(low_maps, maps, strict=True):
         np.testing.assert_allclose(low.astype(jnp.float32), high, atol=0.05 * float(jnp.abs(high).max()))
-    gradient = jax.jit(jax.grad(loss_of(low_parts, variables, True)))(params_of(variables), images)
+    _, gradient = loss_and_gradient(jnp.bfloat16, True)(params_of(variables), images)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
 
 
 def test_gradient_in_float64_equals_finite_differences():
     with jax.enable_x64(True):
-        parts, variables, images = build(jnp.float64)
+        _, variables, images = build(jnp.float64)
         params = params_of(variables)
-        loss = jax.jit(loss_of(parts, variables, True))
-        gradient = jax.jit(jax.grad(loss_of(parts, variables, True)))(params, images)
-        leaves, tree = jax.tree.flatten(params)
-        directions = [jax.random.normal(jax.random.key(i), leaf.shape, leaf.dtype) for i, leaf in enumerate(leaves)]
-        direction = jax.tree.unflatten(tree, directions)
-        ends = [loss(jax.tree.map(lambda p, d, h=h: p + h * d, params, direction), images) for h in (1e-6, -1e-6)]
+        value_and_grad = loss_and_gradient(jnp.float64, True)
+        _, gradient = value_and_grad(params, images)
+        direction = jax.tree_util.tree_map_with_path(filled, params)
+        ends = [
+            value_and_grad(jax.tree.map(lambda p, d, h=h: p + h * d, params, direction), images)[0]
+            for h in (1e-6, -1e-6)
+        ]
         slope = sum(jax.tree.leaves(jax.tree.map(lambda g, d: (g * d).sum(), gradient, direction)))
         assert slope.dtype == jnp.float64
         np.testing.assert_allclose((ends[0] - ends[1]) / 2e-6, slope, rtol=1e-5)
@@ -188,9 +210,9 @@ def test_gradient_in_float64_equals_finite_differences():
 
 def test_activations_keep_their_size_through_the_depth():
     """He initialisation: without normalisation's help (evaluation, statistics 0 and 1) nothing explodes or dies."""
-    images = jax.random.normal(jax.random.key(0), (2, 32, 32, 1))
-    encoder = UNet.small().encoder(jnp.float32, 2)
-    features = encoder.apply(encoder.init(jax.random.key(1), images, False), images, False)
+    images = jnp.asarray(np.random.default_rng(0).normal(size=(2, 32, 32, 1)), jnp.float32)
+    encoder = UNet(widths=(16, 32, 64)).encoder(jnp.float32, 2)
+    features, _ = jax.jit(lambda key: encoder.init_with_output(key, images, False))(jax.random.key(1))
     squares = [float(jnp.square(m).mean()) for m in features.maps]
     assert all(0.2 < s < 3.0 for s in squares), squares
 
