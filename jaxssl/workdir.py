@@ -12,9 +12,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxssl import __version__, config
+from jaxssl import config
 from jaxssl.errors import UserError
 from jaxssl.recipe import Recipe
+from jaxssl.version import __version__
 
 
 @dataclass(frozen=True)

@@ -39,8 +39,8 @@ class Network(nn.Module):
     @nn.compact
     def __call__(self, x, keys, train: bool):
         dense = {"dtype": self.dtype, "param_dtype": jnp.promote_types(self.dtype, jnp.float32)}
-        x = nn.Conv(WIDTH, (3, 3), **dense)(x)
-        x = nn.relu(GroupedBatchNorm(rows=self.rows, dtype=self.dtype)(x, train=train))
+        x = nn.Conv(WIDTH, (3, 3), use_bias=False, **dense)(x)
+        x = nn.silu(GroupedBatchNorm(rows=self.rows, dtype=self.dtype)(x, train=train))
         x = x.mean((1, 2))
         if train:
             x = Dropout(0.3)(x, keys)

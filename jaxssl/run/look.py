@@ -92,12 +92,9 @@ def report(runs: Annotated[tuple[Path, ...], tyro.conf.Positional], out: Path = 
         runs: Folders of runs.
         out: The page.
     """
-    if not runs:
-        raise UserError("Name at least one run folder, for example: jaxssl report runs/*.")
-    folders = [existing(run).path for run in runs]
-    page = write_report(folders, out)
+    page = write_report(runs, out)
     console = console_of(None)
-    for row in comparison(read_runs(folders)):
+    for row in comparison(read_runs(runs)):
         console.print(_in_words(row))
     console.print(f"The page is {page}.")
     return page

@@ -155,23 +155,24 @@ class _Run:
         )
         self._add_pictures(pictures)
         values = np.array([row["dice"] for row in result])
+        subjects = {row["subject"] for row in result}
+        info = self.source.store.info
         config.write_json(
             {
                 "kind": "segmentation",
                 "unit": "subject",
-                "data": self.source.store.info.name + (" (synthetic)" if self.source.store.info.synthetic else ""),
+                "data": f"{info.name} (synthetic)" if info.synthetic else info.name,
                 "classes": list(CLASSES[1:]),
                 "training_subjects": len(self.source.training_subjects),
                 "subset_seed": self.recipe.data.subset_seed,
                 "seed": self.recipe.train.seed,
                 "subjects": result,
                 "mean_dice": float(values.mean()),
-                "per_class": values.mean(0).tolist(),
-                "n": len({row["subject"] for row in result}),
+                "n": len(subjects),
             },
             self.workdir.path / "evaluation.json",
         )
-        self.console.print(f"Test Dice {values.mean():.3f} over {len(self.source.split.test)} subjects.")
+        self.console.print(f"Dice {values.mean():.3f} on {len(subjects)} test subjects.")
 
     def finish(self, state: State) -> None:
         """Draw the pictures that a report shows, and say that the run has come to its end."""
