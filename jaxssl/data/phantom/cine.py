@@ -18,6 +18,7 @@ from jaxssl.data.phantom.scanner import VENDORS, acquire
 from jaxssl.data.phantom.scene import frames, masks, thick_slice
 from jaxssl.data.phantom.ventricles import volumes
 from jaxssl.data.record import Record
+from jaxssl.errors import UserError
 from jaxssl.geometry import Plane, normal, points
 
 BREATH_HOLD = 1.6
@@ -32,6 +33,13 @@ class CineOptions:
     phases: int = 4
     slices: int = 9
     seed: int = 0
+
+    def __post_init__(self):
+        for name, least in (("subjects", 1), ("phases", 1), ("slices", 2), ("seed", 0)):
+            if getattr(self, name) < least:
+                raise UserError(
+                    f"phantom {name} must be at least {least}, not {getattr(self, name)}: choose a larger one."
+                )
 
 
 def cine_phantom(options: CineOptions, progress: Callable[[int, int], None] | None = None) -> Iterator[Record]:

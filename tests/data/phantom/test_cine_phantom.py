@@ -13,6 +13,7 @@ from jaxssl.data.phantom.prescription import VIEWS, prescribe
 from jaxssl.data.phantom.scene import clean_signal, masks
 from jaxssl.data.phantom.shapes import Points
 from jaxssl.data.phantom.tissue import Tissues
+from jaxssl.errors import UserError
 from jaxssl.geometry import Plane, base_to_apex, line, normal, patient_point, pixel, points
 
 SMALL = CineOptions(subjects=3, phases=2, slices=3, seed=11)
@@ -161,6 +162,13 @@ def test_nothing_that_beats_leaves_the_sphere_it_is_painted_in(index):
     for contraction in (0.0, 1.0):
         paint_heart(canvas, subject.heart, Beat(contraction, False), subject.textures, Tissues(), shell)
     assert np.abs(canvas).max() == 0
+
+
+@pytest.mark.parametrize("wrong", [{"subjects": 0}, {"phases": 0}, {"slices": 1}, {"seed": -1}])
+def test_impossible_options_are_refused(wrong):
+    (name,) = wrong
+    with pytest.raises(UserError, match=name):
+        CineOptions(**wrong)
 
 
 def test_groups_and_vendors_take_turns():
