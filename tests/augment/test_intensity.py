@@ -44,10 +44,10 @@ def test_noise_has_its_probability_and_strength(image):
 
 @pytest.mark.parametrize("sigma", [0.5, 1.0, 1.5])
 def test_blur_equals_scipy_inside_and_keeps_a_flat_image(image, sigma):
-    ours = blurred(image, jnp.float32(sigma))
+    ours = jax.jit(blurred)(image, sigma)
     theirs = ndimage.gaussian_filter(np.asarray(image, np.float64), (sigma, sigma, 0), truncate=6.0)
     np.testing.assert_allclose(ours[9:-9, 9:-9], theirs[9:-9, 9:-9], atol=1e-6)
-    np.testing.assert_allclose(blurred(jnp.full((5, 7, 1), 3.0), jnp.float32(sigma)), 3.0, rtol=1e-6)
+    np.testing.assert_allclose(jax.jit(blurred)(jnp.full_like(image, 3.0), sigma), 3.0, rtol=1e-6)
 
 
 def test_blur_draws_its_sigma_within_the_range():

@@ -93,7 +93,8 @@ def test_standardise_keeps_all_bits(dtype):
 def test_float64_stays_float64():
     with jax.enable_x64(True):
         wide = jnp.zeros(SHAPE).at[5:9].set(1.0)[..., None]
-        view, _ = augment(jax.random.key(0), wide, None, jnp.array([1.0, 1.0]), Augment())
+        spacing = jnp.array([1.0, 1.0])
+        view, _ = jax.jit(lambda key: augment(key, wide, None, spacing, Augment()))(jax.random.key(0))
         assert view.dtype == jnp.float64
 
 
