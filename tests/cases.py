@@ -44,3 +44,8 @@ def batch_of(case: recipe.Recipe, size: int = 32, seed: int = 0) -> dict[str, np
         "spacing": np.tile(np.array([1.5, 1.25], np.float32), (size, 1)),
         "place": np.arange(size, dtype=np.int32),
     }
+
+
+def in_precision(batch: dict[str, np.ndarray], precision: str) -> dict[str, np.ndarray]:
+    """The batch with its floating fields in another type, which is the one that views are made in."""
+    return {name: x.astype(precision) if x.dtype.kind == "f" else x for name, x in batch.items()}

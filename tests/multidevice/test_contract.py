@@ -30,7 +30,7 @@ def one_step(name: str, devices: int, micro: int, precision: str):
     # The momentum of a first step is the gradient itself.
     optimiser = optax.sgd(RATE, momentum=0.9)
     plan = Schedule(seed=3, steps=10, steps_per_epoch=4, micro_batches=micro)
-    key, batch = jax.random.key(0), cases.batch_of(case, BATCH)
+    key, batch = jax.random.key(0), cases.in_precision(cases.batch_of(case, BATCH), precision)
     views = jax.jit(method.views)(jax.random.split(key, BATCH), batch, plan.progress(jnp.int32(0)))
     state = create_state(method, optimiser, key, views, abstract_state(method, optimiser, key, views, mesh))
     # At step 1 the toy's frozen layer has thawed, so that its gradient is there to be compared.
