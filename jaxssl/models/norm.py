@@ -26,6 +26,15 @@ class Norm:
     epsilon: float = 1e-5
     momentum: float = 0.9
 
+    def check(self) -> None:
+        """Refuse values that mean nothing, with a UserError that names the option."""
+        if self.group < 1:
+            raise UserError(f"norm.group={self.group} is no group: choose at least 1 sample.")
+        if self.epsilon <= 0.0:
+            raise UserError(f"norm.epsilon={self.epsilon} would divide by zero: choose a positive number such as 1e-5.")
+        if not 0.0 <= self.momentum < 1.0:
+            raise UserError(f"norm.momentum={self.momentum} would never learn: choose a number from 0 to below 1.")
+
 
 class GroupedBatchNorm(nn.Module):
     """Batch normalisation in which each `rows` consecutive rows of the leading axis are a batch of their own.

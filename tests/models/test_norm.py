@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxssl.errors import UserError
-from jaxssl.models.norm import GroupedBatchNorm, running
+from jaxssl.models.norm import GroupedBatchNorm, Norm, running
 
 EPSILON = 1e-5
 
@@ -119,3 +119,10 @@ def test_impossible_groups_are_refused(images):
         train(images, rows=4)
     with pytest.raises(UserError, match="no variance"):
         train(images[:, :1, :1], rows=1)
+
+
+@pytest.mark.parametrize("change", [{"group": 0}, {"epsilon": 0.0}, {"momentum": 1.0}])
+def test_impossible_options_are_refused(change):
+    Norm().check()
+    with pytest.raises(UserError, match=f"norm.{next(iter(change))}="):
+        Norm(**change).check()
