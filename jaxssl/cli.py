@@ -115,6 +115,13 @@ def doctor(words: Sequence[str]) -> int:
     return tyro.cli(examine, args=words, prog="jaxssl doctor", config=STYLE)
 
 
+def _refused(sentence: str, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    print(f"jaxssl: {sentence}", file=sys.stderr)
+    return 2
+
+
 VERBS: dict[str, Callable[[Sequence[str]], int | None]] = {
     verb.__name__: verb for verb in (pretrain, finetune, probe, embed, report, data, doctor)
 }
@@ -133,10 +140,10 @@ def main(words: Sequence[str] | None = None) -> int:
             raise UserError(f"There is no verb {words[0]!r}; there are {', '.join(VERBS)}.")
         return VERBS[words[0]](words[1:]) or 0
     except UserError as error:
-        if debug:
-            traceback.print_exc()
-        print(f"jaxssl: {error}", file=sys.stderr)
-        return 2
+        return _refused(str(error), debug)
+    except OSError as error:
+        what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        return _refused(f"{what}; free some space, or choose a place that can be read and written.", debug)
     except KeyboardInterrupt:
         print("\nStopped. The same command continues from the last checkpoint.", file=sys.stderr)
         return 130

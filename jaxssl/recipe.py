@@ -6,6 +6,7 @@ is plain JSON.
 
 import importlib.util
 import inspect
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -81,6 +82,23 @@ def variants(default: Callable[[], Recipe], *others: Callable[[], Recipe]) -> Ca
 def names() -> list[str]:
     """The recipes that come with jaxssl."""
     return sorted({path.stem for folder in FOLDERS for path in folder.glob("*.py") if path.stem != "__init__"})
+
+
+def command(verb: str, recipe: Recipe, workdir: Path) -> str:
+    """The command that makes a run again; empty where the recipe is not one that its name finds."""
+    try:
+        default = load_recipe(recipe.name)
+    except UserError:
+        return ""
+    if (type(default.model), type(default.method)) != (type(recipe.model), type(recipe.method)):
+        return ""
+    known = dict(config.flat(default))
+    words = ["jaxssl", verb, recipe.name, "--workdir", str(workdir)]
+    for name, value in config.flat(recipe):
+        if value != known[name]:
+            values = value if isinstance(value, tuple) else (value,)
+            words += [f"--{name.replace('_', '-')}", *map(str, values)]
+    return shlex.join(words)
 
 
 def _file_of(where: str) -> Path:

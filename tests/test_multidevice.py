@@ -9,9 +9,8 @@ FOLDER = pathlib.Path(__file__).parent / "multidevice"
 
 
 def test_on_eight_simulated_devices():
-    environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu"}
-    ran = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-x", str(FOLDER)], env=environment, capture_output=True, text=True, check=False
-    )
+    environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=8"}
+    command = [sys.executable, "-m", "pytest", "-q", str(FOLDER)]
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     print(ran.stdout[-20000:])
     assert ran.returncode == 0, ran.stdout[-6000:]

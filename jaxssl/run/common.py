@@ -54,10 +54,10 @@ def console_of(console: Console | None) -> Console:
 
 def use_device(device: Literal["auto", "cpu", "gpu", "tpu"]) -> None:
     """Choose the hardware; one that is asked for and absent is refused."""
-    if device != "auto":
-        jax.config.update("jax_platforms", {"gpu": "cuda,rocm"}.get(device, device))
+    if device == "cpu":
+        jax.config.update("jax_platforms", "cpu")
     try:
-        jax.devices()
+        jax.devices(None if device == "auto" else device)
     except RuntimeError as error:
         raise UserError(
             f"A {device} was asked for and jax finds none ({str(error).splitlines()[0]}); "

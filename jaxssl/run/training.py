@@ -16,19 +16,17 @@ from rich.console import Console
 
 from jaxssl import config
 from jaxssl.data.loader import batches, steps_per_epoch
-from jaxssl.data.record import CLASSES
 from jaxssl.data.source import Source
-from jaxssl.evaluate.segment import segment_subjects
-from jaxssl.methods import segment
 from jaxssl.methods.base import Batch, Method, build
 from jaxssl.methods.parts import adopt
-from jaxssl.recipe import Recipe, load_recipe
+from jaxssl.recipe import Recipe, command, load_recipe
 from jaxssl.run.common import console_of, load_run, opened, spec_of
+from jaxssl.run.evaluation import evaluate_segmentation
 from jaxssl.train import monitors
 from jaxssl.train.checkpoint import Checkpoints
 from jaxssl.train.keys import named_key, sample_keys
 from jaxssl.train.loop import Hook, Tick, run_steps
-from jaxssl.train.mesh import check_divisible, make_mesh, put_batch
+from jaxssl.train.mesh import check_divisible, make_mesh
 from jaxssl.train.optim import learning_rate, make_optimiser
 from jaxssl.train.state import State, abstract_state, create_state
 from jaxssl.train.step import Schedule, make_step
@@ -141,38 +139,11 @@ class _Run:
 
     def evaluate(self, state: State) -> None:
         """Segment the test subjects and write evaluation.json."""
-        predictor = segment.predictor(self.recipe.method, self.recipe.model, spec_of(self.recipe, self.source.store.info.channels))
         variables = self.method.parts(state.params, state.carry)
-        predict = jax.jit(predictor)
-        result, pictures = segment_subjects(
-            lambda batch: predict(variables, batch),
-            self.source.store,
-            self.source.cache,
-            self.source.split.test,
-            views=self.recipe.data.views,
-            moments=("ED", "ES"),
-            batch=self.recipe.train.batch,
-        )
+        result, pictures = evaluate_segmentation(self.recipe, self.source, variables)
         self._add_pictures(pictures)
-        values = np.array([row["dice"] for row in result])
-        subjects = {row["subject"] for row in result}
-        info = self.source.store.info
-        config.write_json(
-            {
-                "kind": "segmentation",
-                "unit": "subject",
-                "data": f"{info.name} (synthetic)" if info.synthetic else info.name,
-                "classes": list(CLASSES[1:]),
-                "training_subjects": len(self.source.training_subjects),
-                "subset_seed": self.recipe.data.subset_seed,
-                "seed": self.recipe.train.seed,
-                "subjects": result,
-                "mean_dice": float(values.mean()),
-                "n": len(subjects),
-            },
-            self.workdir.path / "evaluation.json",
-        )
-        self.console.print(f"Dice {values.mean():.3f} on {len(subjects)} test subjects.")
+        config.write_json(result, self.workdir.path / "evaluation.json")
+        self.console.print(f"Dice {result['mean_dice']:.3f} on {result['n']} test subjects.")
 
     def finish(self, state: State) -> None:
         """Draw the pictures that a report shows, and say that the run has come to its end."""
@@ -242,6 +213,7 @@ class _Run:
             name=self.recipe.name,
             method=type(self.recipe.method).__module__.rpartition(".")[2],
             status="running",
+            command=command(self.verb, self.recipe, self.workdir.path),
             init=self.recipe.init.run,
             channels=self.source.store.info.channels,
             parameters=sum(leaf.size for leaf in jax.tree.leaves(state.params)),
@@ -264,7 +236,7 @@ class _Run:
             keys = sample_keys(self.schedule.seed, "forward", progress.step, batch["place"])
             return self.method.pictures(views, self.method.forward(state.params, state.carry, views, keys, progress))
 
-        return draw(state, put_batch(make_mesh(jax.devices()[:1]), batch))
+        return draw(state, batch)
 
     def _add_pictures(self, pictures: Mapping[str, np.ndarray]) -> None:
         path = self.workdir.path / "pictures.npz"

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -92,3 +94,18 @@ def test_a_workdir_without_permission_is_refused(capsys, tmp_path, store):
 def test_debug_shows_the_traceback(capsys):
     assert main(["report", "nowhere", "--debug"]) == 2
     assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_told_in_one_sentence(store, tmp_path):
+    """A limit on the size of files stands in for a disk without space."""
+    limited = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000)); "
+    code = limited + "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+    code += "from jaxssl.cli import main; sys.exit(main(sys.argv[1:]))"
+    words = ["pretrain", "simclr:tiny", "--data.store", str(store), "--workdir", str(tmp_path / "a")]
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
+    ran = subprocess.run(
+        [sys.executable, "-c", code, *words], env=environment, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 2, ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert "jaxssl: " in ran.stderr
