@@ -12,8 +12,6 @@ import tyro
 from jaxssl.errors import UserError
 
 R = TypeVar("R")
-STYLE = (tyro.conf.FlagConversionOff,)
-
 GREETING = """jaxssl pretrains image encoders without labels on cardiac MR and ultrasound, and says whether it helped.
 
   jaxssl data phantom --out stores/phantom                          make a synthetic cine data set
@@ -62,7 +60,7 @@ def _train(verb: str, words: Sequence[str]) -> None:
         return
     default = load_recipe(words[0])
     kind: Any = Training[type(default)[type(default.model), type(default.method)]]  # type: ignore[misc]
-    asked = tyro.cli(kind, default=Training(default), args=words[1:], prog=f"jaxssl {verb} {words[0]}", config=STYLE)
+    asked = tyro.cli(kind, default=Training(default), args=words[1:], prog=f"jaxssl {verb} {words[0]}")
     if asked.print_config:
         import json
 
@@ -82,21 +80,21 @@ def probe(words: Sequence[str]) -> None:
     """jaxssl probe RUN [--target group]: kNN and linear probe of a run's frozen encoder."""
     from jaxssl import run
 
-    tyro.cli(run.probe, args=words, prog="jaxssl probe", config=STYLE)
+    tyro.cli(run.probe, args=words, prog="jaxssl probe")
 
 
 def embed(words: Sequence[str]) -> None:
     """jaxssl embed RUN [--out FILE.npz]: embeddings of a run's data set by its encoder."""
     from jaxssl import run
 
-    tyro.cli(run.embed, args=words, prog="jaxssl embed", config=STYLE)
+    tyro.cli(run.embed, args=words, prog="jaxssl embed")
 
 
 def report(words: Sequence[str]) -> None:
     """jaxssl report RUN [RUN ...] [--out FILE.html]: one self-contained page about one or many runs."""
     from jaxssl import run
 
-    tyro.cli(run.report, args=words, prog="jaxssl report", config=STYLE)
+    tyro.cli(run.report, args=words, prog="jaxssl report")
 
 
 def data(words: Sequence[str]) -> None:
@@ -104,7 +102,7 @@ def data(words: Sequence[str]) -> None:
     from jaxssl import run
 
     tyro.extras.subcommand_cli_from_dict(
-        {"phantom": run.data_phantom, "info": run.data_info}, args=words, prog="jaxssl data", config=STYLE
+        {"phantom": run.data_phantom, "info": run.data_info}, args=words, prog="jaxssl data"
     )
 
 
@@ -112,7 +110,7 @@ def doctor(words: Sequence[str]) -> int:
     """jaxssl doctor: devices, versions, memory, and what to install."""
     from jaxssl.doctor import doctor as examine
 
-    return tyro.cli(examine, args=words, prog="jaxssl doctor", config=STYLE)
+    return tyro.cli(examine, args=words, prog="jaxssl doctor")
 
 
 def _refused(sentence: str, debug: bool) -> int:

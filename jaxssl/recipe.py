@@ -96,9 +96,16 @@ def command(verb: str, recipe: Recipe, workdir: Path) -> str:
     words = ["jaxssl", verb, recipe.name, "--workdir", str(workdir)]
     for name, value in config.flat(recipe):
         if value != known[name]:
-            values = value if isinstance(value, tuple) else (value,)
-            words += [f"--{name.replace('_', '-')}", *map(str, values)]
+            words += _flag(name.replace("_", "-"), value)
     return shlex.join(words)
+
+
+def _flag(name: str, value: Any) -> list[str]:
+    """The words that set one option."""
+    if isinstance(value, bool):
+        room, _, last = name.rpartition(".")
+        return [f"--{name}" if value else f"--{room}.no-{last}"]
+    return [f"--{name}", *map(str, value if isinstance(value, tuple) else (value,))]
 
 
 def _file_of(where: str) -> Path:

@@ -33,18 +33,21 @@ def only(batch, index):
 
 @pytest.mark.parametrize("name", cases.NAMES)
 def test_a_sample_alone_equals_itself_in_a_batch(name):
-    case = cases.with_group(cases.tiny(name), 1)
-    method, batch = cases.method_of(case), cases.batch_of(case, 64)
-    state = begin(method, batch)
+    """In float64, where a fault shows and rounding does not: small groups of normalisation enlarge it."""
+    with jax.enable_x64(True):
+        case = cases.with_group(cases.tiny(name), 1)
+        method = cases.method_of(case, jnp.float64)
+        batch = cases.in_precision(cases.batch_of(case, 64), "float64")
+        state = begin(method, batch)
 
-    @jax.jit
-    def see(batch):
-        views = method.views(keys_of(batch), batch, START)
-        seen = method.forward(state.params, state.carry, views, keys_of(batch, "forward"), START)
-        return views, seen.outputs, seen.fixed
+        @jax.jit
+        def see(batch):
+            views = method.views(keys_of(batch), batch, START)
+            seen = method.forward(state.params, state.carry, views, keys_of(batch, "forward"), START)
+            return views, seen.outputs, seen.fixed
 
-    for whole, alone in zip(jax.tree.leaves(see(batch)), jax.tree.leaves(see(only(batch, 5))), strict=True):
-        np.testing.assert_allclose(np.float64(whole[5]), np.float64(alone[0]), rtol=1e-4, atol=2e-5)
+        for whole, alone in zip(jax.tree.leaves(see(batch)), jax.tree.leaves(see(only(batch, 5))), strict=True):
+            np.testing.assert_allclose(np.float64(whole[5]), np.float64(alone[0]), rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("name", cases.NAMES)

@@ -50,7 +50,7 @@ def test_alone_it_greets_with_what_to_do_next(capsys):
         (["pretrain", "mim:tiny", "--method.patch", "5"], "does not divide the image size"),
         (["pretrain", "simclr:tiny", "--data.store", "nowhere"], "nowhere is not a folder"),
         (["pretrain", "simclr:tiny", "--train.epochs", "1"], "either train.epochs or train.steps"),
-        (["report", "nowhere"], "nowhere is no run folder"),
+        (["report", "nowhere"], "no run folder nowhere"),
         (["probe", "nowhere"], "nowhere is no run folder"),
         (["data", "info", "nowhere"], "nowhere is not a folder"),
         (["pretrain", "simclr:tiny", "--device", "tpu"], "A tpu was asked for and jax finds none"),
