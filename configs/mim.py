@@ -25,7 +25,9 @@ def study_b() -> Recipe:
         model=UNet(norm=Norm(group=128)),
         method=mim.Options(patch=32, ratio=0.75),
         data=Data(layout=Layout((256, 256), 1.25)),
-        optim=Optim("sgd", lr=0.01, schedule="polynomial", momentum=0.99, nesterov=True, weight_decay=3e-5, decay="all"),
+        optim=Optim(
+            "sgd", lr=0.01, schedule="polynomial", momentum=0.99, nesterov=True, weight_decay=3e-5, decay="all"
+        ),
         train=Train(batch=128, epochs=100, precision="bfloat16"),
     )
 
@@ -33,11 +35,13 @@ def study_b() -> Recipe:
 def small() -> Recipe:
     return Recipe(
         name="mim:small",
-        model=UNet(widths=(16, 32, 64, 128), norm=Norm(group=16)),
-        method=mim.Options(patch=8, ratio=0.6, augment=Augment(translation=15, rotation=45, scale=(0.8, 1.25), flip=0.0)),
-        data=Data(layout=Layout((96, 96), 1.75)),
+        model=UNet(widths=(8, 16, 32, 64, 128), norm=Norm(group=16)),
+        method=mim.Options(
+            patch=10, ratio=0.6, augment=Augment(translation=15.0, rotation=45.0, scale=(0.8, 1.25), flip=0.0)
+        ),
+        data=Data(layout=Layout((80, 80), 2.0)),
         optim=Optim("adamw", lr=2e-3, warmup=0.1, weight_decay=1e-4),
-        train=Train(batch=32, steps=500),
+        train=Train(batch=32, steps=400),
     )
 
 

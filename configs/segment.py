@@ -25,7 +25,9 @@ def study_b() -> Recipe:
         model=UNet(norm=Norm(group=32)),
         method=segment.Options(scales=6),
         data=Data(layout=Layout((256, 256), 1.25), masks=True, moments=("ED", "ES")),
-        optim=Optim("sgd", lr=0.005, schedule="polynomial", momentum=0.99, nesterov=True, weight_decay=3e-5, decay="all"),
+        optim=Optim(
+            "sgd", lr=0.005, schedule="polynomial", momentum=0.99, nesterov=True, weight_decay=3e-5, decay="all"
+        ),
         train=Train(batch=32, epochs=1000, precision="bfloat16"),
     )
 
@@ -33,11 +35,11 @@ def study_b() -> Recipe:
 def small() -> Recipe:
     return Recipe(
         name="segment:small",
-        model=UNet(widths=(16, 32, 64, 128), norm=Norm(group=16)),
-        method=segment.Options(augment=Augment(translation=15, rotation=45, scale=(0.8, 1.25), flip=0.0)),
-        data=Data(layout=Layout((96, 96), 1.75), masks=True, moments=("ED", "ES"), subjects=2),
+        model=UNet(widths=(8, 16, 32, 64, 128), norm=Norm(group=16)),
+        method=segment.Options(augment=Augment(translation=15.0, rotation=45.0, scale=(0.8, 1.25), flip=0.0)),
+        data=Data(layout=Layout((80, 80), 2.0), masks=True, moments=("ED", "ES"), subjects=2),
         optim=Optim("adamw", lr=1e-3, warmup=0.1, weight_decay=1e-4),
-        train=Train(batch=16, steps=250),
+        train=Train(batch=16, steps=200),
     )
 
 
