@@ -43,7 +43,8 @@ def main(store: Path = STORE, runs: Path = RUNS, variant: str = "small", subject
     jaxssl.probe(pretrained)
 
     page = jaxssl.report((pretrained, scratch, tuned), runs / "report.html")
-    console.print(f"Done in {time.time() - began:.0f} s. Next: jaxssl pretrain simclr:small --workdir runs/simclr --data.store {store}")
+    console.print(f"Done in {time.time() - began:.0f} s. Next, another method on the same data:")
+    console.print(f"  jaxssl pretrain simclr:small --data.store {store} --workdir {runs / 'simclr'}")
     return page
 
 

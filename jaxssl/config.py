@@ -39,7 +39,7 @@ def override(config: T, changes: Mapping[str, Any]) -> T:
 
 def _replace(config: Any, path: list[str], value: Any, name: str, known: list[str]) -> Any:
     head, *rest = path
-    if not dataclasses.is_dataclass(config) or head not in {f.name for f in dataclasses.fields(config)}:
+    if head not in getattr(config, "__dataclass_fields__", ()):
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
         raise UserError(f"There is no option {name!r}; the nearest is {near[0]!r}.")
     old = getattr(config, head)
@@ -53,7 +53,7 @@ def _like(old: Any, value: Any, name: str) -> Any:
         return float(value)
     if isinstance(old, tuple) and isinstance(value, list):
         return tuple(value)
-    if old is None or value is None or isinstance(value, type(old)) and isinstance(value, bool) == isinstance(old, bool):
+    if old is None or value is None or type(value) is type(old):
         return value
     raise UserError(f"{name} takes a {type(old).__name__}, not {value!r}.")
 

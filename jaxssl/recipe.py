@@ -58,12 +58,14 @@ class Recipe(Generic[Model, MethodOptions]):
 
 
 def load_recipe(reference: str, overrides: Mapping[str, Any] | None = None) -> Recipe:
-    """The recipe that `NAME`, `NAME:variant` or `path/to/file.py:variant` means, with values replaced by dotted name."""
+    """The recipe that `NAME`, `NAME:variant` or `path/to/file.py:variant` means, with some values replaced."""
     where, _, variant = reference.partition(":")
     get_config = _function_in(_file_of(where))
     recipe = get_config(variant) if variant else get_config()
     if not isinstance(recipe, Recipe):
-        raise UserError(f"Recipe {where}: get_config should return a jaxssl.recipe.Recipe, not {type(recipe).__name__}.")
+        raise UserError(
+            f"Recipe {where}: get_config should return a jaxssl.recipe.Recipe, not {type(recipe).__name__}."
+        )
     return config.override(recipe, overrides or {})
 
 

@@ -57,7 +57,7 @@ class Workdir:
     def write_arrays(self, name: str, arrays: dict[str, np.ndarray]) -> Path:
         """Write an .npz file, beside and renamed."""
         path, beside = self.path / name, self.path / f"part-{name}"
-        np.savez_compressed(beside, **arrays)
+        np.savez_compressed(beside, allow_pickle=False, **arrays)
         os.replace(beside, path)
         return path
 

@@ -14,6 +14,3 @@ CACHE = pathlib.Path(__file__).parents[1] / ".cache" / "jax"
 jax.config.update("jax_compilation_cache_dir", str(CACHE))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-
-# Devices are simulated by a flag that comes before jax starts: `test_multidevice.py` runs that folder in its own process.
-collect_ignore = [] if "device_count" in os.environ["XLA_FLAGS"] else ["multidevice"]

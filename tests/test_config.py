@@ -49,7 +49,7 @@ def test_a_value_of_the_wrong_kind_is_refused(name, value):
 def test_check_reaches_the_parts():
     with pytest.raises(UserError, match=r"optim\.lr"):
         config.check(replace(PAIR, optim=Optim(lr=-1)))
-    with pytest.raises(UserError, match="not divisible by train.micro_batches 3"):
+    with pytest.raises(UserError, match=r"not divisible by train\.micro_batches 3"):
         config.check(replace(PAIR, train=Train(steps=1, batch=64, micro_batches=3)))
 
 

@@ -100,7 +100,7 @@ def metadata(batch: Batch) -> dict[str, Any]:
 
 
 def for_display(images: jax.Array, like: jax.Array | None = None) -> jax.Array:
-    """The first channel of [n, y, x, c] scaled to 0..1 between the extremes of each image (or of its pair in `like`)."""
+    """The first channel of [n, y, x, c], scaled to 0..1 between the extremes of each image or of its pair in `like`."""
     reference = images if like is None else like
     low = reference.min(axis=(1, 2, 3), keepdims=True)
     high = reference.max(axis=(1, 2, 3), keepdims=True)

@@ -6,6 +6,7 @@ its running statistics together, which is what is handed from run to run.
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +16,6 @@ from jaxssl.augment.options import Augment
 from jaxssl.augment.views import augment, standardise
 from jaxssl.errors import UserError
 from jaxssl.methods.base import Batch, Progress, Tree
-from jaxssl.models.features import Features
 from jaxssl.models.norm import Norm, running
 from jaxssl.numerics import island
 
@@ -26,7 +26,7 @@ def start(module: nn.Module, key: jax.Array, *inputs) -> tuple[Tree, Tree]:
     return variables.get("params", {}), variables.get("statistics", {})
 
 
-def train(module: nn.Module, params: Tree, statistics: Tree, *inputs):
+def train(module: nn.Module, params: Tree, statistics: Tree, *inputs) -> tuple[Any, Tree]:
     """Output and normalisation moments of one part, normalised by the batch's own groups."""
     output, changed = module.apply(
         {"params": params, "statistics": statistics}, *inputs, train=True, mutable=["moments"]
@@ -34,7 +34,7 @@ def train(module: nn.Module, params: Tree, statistics: Tree, *inputs):
     return output, changed.get("moments", {})
 
 
-def evaluate(module: nn.Module, params: Tree, statistics: Tree, *inputs):
+def evaluate(module: nn.Module, params: Tree, statistics: Tree, *inputs) -> Any:
     """Output of one part, normalised by its running statistics."""
     return module.apply({"params": params, "statistics": statistics}, *inputs, train=False)
 
@@ -59,7 +59,8 @@ class PixelNetwork:
         self, params: Tree, statistics: Tree, images: jax.Array, frozen: Collection[str] = ()
     ) -> tuple[tuple[jax.Array, ...], Tree]:
         """Maps and the moments by part; frozen parts are normalised by their running statistics and give no moments."""
-        moments, flow = {}, images
+        moments: dict[str, Tree] = {}
+        flow: Any = images
         for part, module in self._in_order():
             if part in frozen:
                 flow = evaluate(module, params[part], statistics[part], flow)
@@ -69,7 +70,7 @@ class PixelNetwork:
 
     def predict(self, variables: dict[str, Tree], images: jax.Array) -> tuple[jax.Array, ...]:
         """Maps from the variables of each part, as `of_dicts` gives them."""
-        flow: jax.Array | Features | tuple[jax.Array, ...] = images
+        flow: Any = images
         for part, module in self._in_order():
             flow = evaluate(module, variables[part]["params"], variables[part]["statistics"], flow)
         return flow
@@ -103,7 +104,11 @@ def view(keys: jax.Array, index: int, batch: Batch, options: Augment) -> tuple[j
     """The `index`-th augmented view of every sample and, where the batch has masks, its mask."""
     keys = jax.vmap(lambda key: jax.random.fold_in(key, index))(keys)
     images = standardised(batch)
-    return jax.vmap(lambda *sample: augment(*sample, options))(keys, images, batch.get("mask"), batch["spacing"])
+
+    def one(key, image, mask, spacing):
+        return augment(key, image, mask, spacing, options)
+
+    return jax.vmap(one)(keys, images, batch.get("mask"), batch["spacing"])
 
 
 def spread(embeddings: jax.Array) -> jax.Array:
@@ -114,7 +119,7 @@ def spread(embeddings: jax.Array) -> jax.Array:
 
 
 def adopt(params: Tree, carry: Tree, variables: dict[str, Tree]) -> tuple[Tree, Tree]:
-    """Put the variables of some parts in the place of fresh ones; a part that differs in any shape is refused by name."""
+    """Put the variables of some parts in the place of fresh ones; one that differs in any shape is refused by name."""
     for part, given in variables.items():
         fresh = {"params": params[part], "statistics": carry["statistics"].get(part, {})}
         if different := _differences(fresh, given):

@@ -18,6 +18,7 @@ from jaxssl.recipe import Recipe
 from jaxssl.train.checkpoint import read
 from jaxssl.workdir import Workdir
 
+
 @dataclass(frozen=True, eq=False)
 class LoadedRun:
     """A run read back: its recipe, the step it stands at, and the variables of its parts."""

@@ -61,9 +61,7 @@ def probe(run: Folder, target: str = "group", k: int = 20, temperature: float = 
         _samples(source, arrays, subjects, target)
         for subjects in (source.split.train, source.split.validation, source.split.test)
     )
-    neighbours = knn_accuracy(
-        train.features, train.labels, test.features, test.labels, k=k, temperature=temperature
-    )
+    neighbours = knn_accuracy(train.features, train.labels, test.features, test.labels, k=k, temperature=temperature)
     linear = linear_probe(train, validation, test)
     result = {
         "target": target,
@@ -78,9 +76,9 @@ def probe(run: Folder, target: str = "group", k: int = 20, temperature: float = 
     }
     config.write_json(result, workdir.path / "probe.json")
     console.print(
-        f"{target}: kNN (k={k}, T={temperature}) {neighbours.top1:.3f}, linear (l2={linear.l2:g}) {linear.accuracy:.3f}, "
-        f"always the most frequent class {linear.chance:.3f}; {len(test.labels)} test images of "
-        f"{result['subjects_test']} subjects.",
+        f"{target}: kNN (k={k}, T={temperature}) {neighbours.top1:.3f}, "
+        f"linear (l2={linear.l2:g}) {linear.accuracy:.3f}, always the most frequent class {linear.chance:.3f}; "
+        f"{len(test.labels)} test images of {result['subjects_test']} subjects.",
     )
     return result
 
@@ -111,7 +109,9 @@ def _in_words(row: Row) -> str:
         return f"{sentence}."
     paired = row.paired
     few = f"; {len(paired.differences)} subjects are few for an interval" if len(paired.differences) < ENOUGH else ""
-    return f"{sentence}; against scratch {paired.mean:+.3f} (95% interval {paired.low:+.3f} to {paired.high:+.3f}{few})."
+    return (
+        f"{sentence}; against scratch {paired.mean:+.3f} (95% interval {paired.low:+.3f} to {paired.high:+.3f}{few})."
+    )
 
 
 def _load(workdir: Workdir, console: Console) -> tuple[LoadedRun, Source]:

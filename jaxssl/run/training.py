@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.sharding import Mesh
@@ -225,8 +226,10 @@ class _Run:
         )
 
     def _views(self, batch: Batch):
-        progress = self.schedule.progress(np.int32(0))
-        return self.method.views(sample_keys(self.schedule.seed, "views", progress.step, batch["place"]), batch, progress)
+        progress = self.schedule.progress(jnp.zeros((), jnp.int32))
+        return self.method.views(
+            sample_keys(self.schedule.seed, "views", progress.step, batch["place"]), batch, progress
+        )
 
     def _pictures(self, state: State, batch: Batch) -> dict[str, jax.Array]:
         @jax.jit

@@ -70,7 +70,9 @@ def test_a_step_that_is_not_finite_changes_nothing_but_the_counts(name):
     state, log = step(state, put_batch(mesh, batch))
     assert np.isfinite(log["loss"])
     assert (int(state.step), int(state.skipped), int(state.skipped_in_a_row)) == (3, 1, 0)
-    assert any(np.any(a != b) for a, b in zip(jax.tree.leaves(after.params), jax.tree.leaves(state.params), strict=True))
+    assert any(
+        np.any(a != b) for a, b in zip(jax.tree.leaves(after.params), jax.tree.leaves(state.params), strict=True)
+    )
 
 
 @pytest.mark.parametrize("name", cases.NAMES)

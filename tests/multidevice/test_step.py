@@ -38,7 +38,9 @@ def test_four_micro_batches_of_a_fourfold_batch_take_the_memory_of_one(name):
         batch = put_batch(mesh, cases.batch_of(case, size))
         memory = step.lower(state, batch).compile().memory_analysis()
         seen = jax.eval_shape(
-            lambda s, v: method.forward(s.params, s.carry, v, jax.random.split(jax.random.key(0), size), None), state, views
+            lambda s, v: method.forward(s.params, s.carry, v, jax.random.split(jax.random.key(0), size), None),
+            state,
+            views,
         )
         cached = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves((seen.outputs, seen.fixed)))
         return memory.temp_size_in_bytes, cached
