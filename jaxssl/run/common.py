@@ -59,8 +59,8 @@ def use_device(device: Literal["auto", "cpu", "gpu", "tpu"]) -> None:
         jax.config.update("jax_platforms", "cpu")
     try:
         jax.devices(None if device == "auto" else device)
-    except RuntimeError as error:
+    except (RuntimeError, AssertionError) as error:  # jax asserts that a plugin is there
         raise UserError(
-            f"A {device} was asked for and jax finds none ({str(error).splitlines()[0]}); "
+            f"A {device} was asked for and jax finds none ({str(error).partition(chr(10))[0] or 'no plugin'}); "
             "see `jaxssl doctor`, or use --device cpu."
         ) from error

@@ -73,7 +73,7 @@ class TensorBoard:
     """Writes the same scalars as event files."""
 
     def __init__(self, folder: Path, start: int, every: int):
-        self.writer = SummaryWriter(str(folder / "tensorboard"), purge_step=start + 1)
+        self.writer = SummaryWriter(str(folder / "tensorboard"), purge_step=start + 1, filename_suffix=f".{start}")
         self.every = every
 
     def __call__(self, tick: Tick) -> None:

@@ -8,6 +8,7 @@ import optax
 import pytest
 
 from jaxssl.methods.parts import adopt
+from jaxssl.train.checkpoint import Checkpoints
 from jaxssl.train.keys import sample_keys
 from jaxssl.train.mesh import make_mesh, put_batch
 from jaxssl.train.state import State, abstract_state, create_state
@@ -116,3 +117,26 @@ def test_parts_can_be_handed_on(name):
     jax.tree.map(np.testing.assert_array_equal, carry["statistics"]["encoder"], marked["statistics"])
     others = {part: leaves for part, leaves in params.items() if part != "encoder"}
     jax.tree.map(np.testing.assert_array_equal, others, {part: state.params[part] for part in others})
+
+
+@pytest.mark.parametrize("name", cases.NAMES)
+def test_a_restored_run_goes_on_to_the_bit(name, tmp_path):
+    case = cases.tiny(name)
+    method, optimiser, mesh = cases.method_of(case), optax.adamw(1e-3), make_mesh(jax.devices()[:1])
+    step = make_step(method, optimiser, lambda _: 1e-3, PLAN, mesh)
+    batches = [cases.batch_of(case, seed=number) for number in range(4)]
+
+    def go_on(state, numbers):
+        for number in numbers:
+            state, _ = step(state, put_batch(mesh, batches[number]))
+        return state
+
+    views = method.views(keys_of(batches[0]), batches[0], START)
+    abstract = abstract_state(method, optimiser, jax.random.key(0), views, mesh)
+    with Checkpoints(tmp_path, keep=1, warn=pytest.fail) as checkpoints:
+        checkpoints.save(2, go_on(begin(method, batches[0], optimiser), range(2)), {})
+    with Checkpoints(tmp_path, keep=1, warn=pytest.fail) as checkpoints:
+        restored = checkpoints.restore(abstract)
+    assert restored is not None
+    undisturbed = go_on(begin(method, batches[0], optimiser), range(4))
+    jax.tree.map(np.testing.assert_array_equal, undisturbed, go_on(restored.state, range(2, 4)))
