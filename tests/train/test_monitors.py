@@ -67,7 +67,7 @@ def test_event_files_hold_the_scalars_and_a_restart_replaces_what_lies_after_it(
     for event in events(tmp_path / "tensorboard"):
         if event.session_log.status == event.session_log.START:  # a reader drops what it has from this step on
             shown = {step: value for step, value in shown.items() if step < event.step}
-        shown |= {event.step: value.simple_value for value in event.summary.value if value.tag == "loss"}
+        shown.update((event.step, value.simple_value) for value in event.summary.value if value.tag == "loss")
     assert shown == pytest.approx({step: 1 / step for step in range(1, 9)})
 
 
