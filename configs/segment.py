@@ -38,8 +38,8 @@ def small() -> Recipe:
         model=UNet(widths=(8, 16, 32, 64, 128), norm=Norm(group=16)),
         method=segment.Options(augment=Augment(translation=15.0, rotation=45.0, scale=(0.8, 1.25), flip=0.0)),
         data=Data(layout=Layout((80, 80), 2.0), masks=True, moments=("ED", "ES"), subjects=2),
-        optim=Optim("adamw", lr=1e-3, warmup=0.1, weight_decay=1e-4),
-        train=Train(batch=16, steps=200),
+        optim=Optim("adamw", lr=5e-3, warmup=0.1, weight_decay=1e-4),
+        train=Train(batch=16, steps=250),
     )
 
 
