@@ -35,13 +35,11 @@ def study_b() -> Recipe:
 def small() -> Recipe:
     return Recipe(
         name="mim:small",
-        model=UNet(widths=(8, 16, 32, 64, 128), norm=Norm(group=16)),
-        method=mim.Options(
-            patch=10, ratio=0.6, augment=Augment(translation=15.0, rotation=45.0, scale=(0.8, 1.25), flip=0.0)
-        ),
+        model=UNet.small(),
+        method=mim.Options(patch=10, ratio=0.6, augment=Augment.upright()),
         data=Data(layout=Layout((80, 80), 2.0)),
         optim=Optim("adamw", lr=2e-3, warmup=0.1, weight_decay=1e-4),
-        train=Train(batch=32, steps=400),
+        train=Train(batch=32, steps=400, checkpoint_every=50),
     )
 
 

@@ -35,11 +35,11 @@ def study_b() -> Recipe:
 def small() -> Recipe:
     return Recipe(
         name="segment:small",
-        model=UNet(widths=(8, 16, 32, 64, 128), norm=Norm(group=16)),
-        method=segment.Options(augment=Augment(translation=15.0, rotation=45.0, scale=(0.8, 1.25), flip=0.0)),
+        model=UNet.small(),
+        method=segment.Options(augment=Augment.upright()),
         data=Data(layout=Layout((80, 80), 2.0), masks=True, moments=("ED", "ES"), subjects=2),
         optim=Optim("adamw", lr=5e-3, warmup=0.1, weight_decay=1e-4),
-        train=Train(batch=16, steps=250),
+        train=Train(batch=16, steps=250, checkpoint_every=50),
     )
 
 

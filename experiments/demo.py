@@ -44,7 +44,9 @@ def main(store: Path = STORE, runs: Path = RUNS, variant: str = "small", subject
 
     page = jaxssl.report((pretrained, scratch, tuned), runs / "report.html")
     console.print(f"Done in {time.time() - began:.0f} s. Next, another method on the same data:")
-    console.print(f"  jaxssl pretrain simclr:small --data.store {store} --workdir {runs / 'simclr'}")
+    console.print(
+        f"  source .venv/bin/activate && jaxssl pretrain simclr:small --data.store {store} --workdir {runs / 'simclr'}"
+    )
     return page
 
 

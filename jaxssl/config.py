@@ -11,7 +11,8 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from types import UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from jaxssl.errors import UserError
 
@@ -42,20 +43,29 @@ def _replace(config: Any, path: list[str], value: Any, name: str, known: list[st
     if head not in getattr(config, "__dataclass_fields__", ()):
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
         raise UserError(f"There is no option {name!r}; the nearest is {near[0]!r}.")
-    old = getattr(config, head)
-    new = _replace(old, rest, value, name, known) if rest else _like(old, value, name)
+    if rest:
+        new = _replace(getattr(config, head), rest, value, name, known)
+    else:
+        new = tuple(value) if isinstance(value, list) else value
+        hint = get_type_hints(type(config))[head]
+        if not _fits(new, hint):
+            raise UserError(f"{name} takes {getattr(hint, '__name__', hint)}, not {value!r}.")
     return dataclasses.replace(config, **{head: new})
 
 
-def _like(old: Any, value: Any, name: str) -> Any:
-    """The value, if it is of the kind that stands there now; an int serves for a float and a list for a tuple."""
-    if isinstance(old, float) and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if isinstance(old, tuple) and isinstance(value, list):
-        return tuple(value)
-    if old is None or value is None or type(value) is type(old):
-        return value
-    raise UserError(f"{name} takes a {type(old).__name__}, not {value!r}.")
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value is of a type as option fields declare it; an int serves for a float."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        return value in inner
+    if origin in (Union, UnionType):
+        return any(_fits(value, option) for option in inner)
+    if origin is tuple:
+        kinds = inner[:1] * len(value) if isinstance(value, tuple) and inner[-1] is ... else inner
+        return isinstance(value, tuple) and len(value) == len(kinds) and all(map(_fits, value, kinds))
+    if isinstance(value, bool) or isinstance(hint, TypeVar):
+        return hint is bool or dataclasses.is_dataclass(value)
+    return isinstance(value, int | float if hint is float else hint)
 
 
 def check(config: Any) -> None:

@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 from jaxssl import config
 from jaxssl.data.source import Data
 from jaxssl.errors import UserError
+from jaxssl.methods.base import Spec, build
 from jaxssl.train.loop import Train
 from jaxssl.train.optim import Optim
 
@@ -49,6 +50,8 @@ class Recipe(Generic[Model, MethodOptions]):
 
     def check(self) -> None:
         self.model.check_size(self.data.layout.size)  # type: ignore[attr-defined]
+        # Whatever a method refuses about its options it refuses when it is built.
+        build(self.method, self.model, Spec(self.data.layout.size, classes=2 if self.data.masks else 0))
         group, part = self.model.norm.group, self.train.batch // self.train.micro_batches  # type: ignore[attr-defined]
         if part % group:
             raise UserError(
@@ -61,7 +64,12 @@ def load_recipe(reference: str, overrides: Mapping[str, Any] | None = None) -> R
     """The recipe that `NAME`, `NAME:variant` or `path/to/file.py:variant` means, with some values replaced."""
     where, _, variant = reference.partition(":")
     get_config = _function_in(_file_of(where))
-    recipe = get_config(variant) if variant else get_config()
+    try:
+        recipe = get_config(variant) if variant else get_config()
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"get_config of recipe {where} failed: {type(error).__name__}: {error}.") from error
     if not isinstance(recipe, Recipe):
         raise UserError(
             f"Recipe {where}: get_config should return a jaxssl.recipe.Recipe, not {type(recipe).__name__}."

@@ -28,8 +28,8 @@ class Workdir:
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
 
-    def claim(self, recipe: Recipe) -> None:
-        """Make the folder this recipe's, or see that it already is; another recipe's folder is refused."""
+    def claim(self, recipe: Recipe, data: dict[str, Any]) -> None:
+        """Make the folder this recipe's, or see that it already is; that of another recipe or other data is refused."""
         saved = self.path / "recipe.json"
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -45,19 +45,34 @@ class Workdir:
                 f"{now.get(name)!r}{_and_more(different)}; choose another workdir, or the old values to continue."
             )
 
+        if self.facts().get("data", data) != data:
+            raise UserError(
+                f"The store {recipe.data.store} has changed since {self.path} was begun; "
+                "choose another workdir, or bring the old store back."
+            )
+
     def describe(self, **values: Any) -> None:
         """Add to run.json."""
-        path = self.path / "run.json"
-        known = config.read_json(path) if path.exists() else {}
-        config.write_json({**known, **values}, path)
+        config.write_json({**self.facts(), **values}, self.path / "run.json")
 
-    def description(self) -> dict[str, Any]:
-        return config.read_json(self.path / "run.json")
+    def facts(self) -> dict[str, Any]:
+        """What run.json says; nothing before the first step."""
+        path = self.path / "run.json"
+        return config.read_json(path) if path.exists() else {}
+
+    def subjects_seen(self) -> list[str]:
+        """Subjects that this run or one it started from was trained on."""
+        if "subjects_seen" not in self.facts():
+            raise UserError(
+                f"{self.path / 'run.json'} does not say which subjects the run has seen; it cannot be used."
+            )
+        return self.facts()["subjects_seen"]
 
     def write_arrays(self, name: str, arrays: dict[str, np.ndarray]) -> Path:
         """Write an .npz file, beside and renamed."""
-        path, beside = self.path / name, self.path / f"part-{name}"
-        np.savez_compressed(beside, allow_pickle=False, **arrays)
+        path, beside = self.path / name, self.path / f"{name}.part"
+        with beside.open("wb") as file:
+            np.savez_compressed(file, allow_pickle=False, **arrays)
         os.replace(beside, path)
         return path
 
@@ -98,7 +113,7 @@ def commit() -> str:
     if not (root / ".git").exists():
         return f"release {__version__}"
     asked = subprocess.run(  # noqa: S603 - fixed arguments, no shell
-        ["git", "-C", str(root), "describe", "--always", "--dirty"],  # noqa: S607 - the user's own git
+        ["git", "--no-optional-locks", "-C", str(root), "describe", "--always", "--dirty"],  # noqa: S607 - the user's own git
         capture_output=True,
         text=True,
         check=False,

@@ -40,7 +40,18 @@ def test_a_mistyped_name_is_refused_with_the_nearest(name, nearest):
         config.override(PAIR, {name: 1})
 
 
-@pytest.mark.parametrize(("name", "value"), [("train.batch", "64"), ("train.batch", True), ("optim.nesterov", 1)])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("train.batch", "64"),
+        ("train.batch", True),
+        ("train.batch", None),
+        ("optim.nesterov", 1),
+        ("optim.name", "adamx"),
+        ("optim.lr", None),
+        ("optim.clip_norm", "1"),
+    ],
+)
 def test_a_value_of_the_wrong_kind_is_refused(name, value):
     with pytest.raises(UserError, match=name):
         config.override(PAIR, {name: value})

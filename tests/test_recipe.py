@@ -4,7 +4,7 @@ import shlex
 
 import pytest
 
-from jaxssl import cli, config, recipe
+from jaxssl import cli, recipe
 
 
 @pytest.mark.parametrize(
@@ -25,4 +25,3 @@ def test_the_command_of_a_run_gives_its_recipe(changes, tmp_path, monkeypatch):
     monkeypatch.setattr("jaxssl.run.finetune", lambda recipe, workdir: got.append((recipe, workdir)))
     assert cli.main(words[1:]) == 0
     assert got == [(asked, tmp_path)]
-    config.check(asked)

@@ -25,6 +25,11 @@ class Augment:
     brightness: float = 0.4
     gamma: tuple[float, float] = (0.7, 1.5)
 
+    @classmethod
+    def upright(cls) -> "Augment":
+        """Milder geometry, for few steps on small data: the patient stays upright and in view."""
+        return cls(translation=15.0, rotation=45.0, scale=(0.8, 1.25), flip=0.0)
+
     def check(self) -> None:
         """Refuse values that mean nothing, with a UserError that names the option."""
         for name in ("flip", "noise", "blur"):

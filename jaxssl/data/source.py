@@ -40,6 +40,8 @@ class Data:
     def check(self) -> None:
         if not self.store:
             raise UserError("data.store is empty; name a store, or make one with: jaxssl data phantom --out DIR.")
+        if min(self.split_seed, self.subset_seed) < 0:
+            raise UserError("data.split_seed and data.subset_seed must be at least 0.")
         if self.subjects is not None and self.subjects < 1:
             raise UserError(f"data.subjects must be at least 1 or none, not {self.subjects}.")
 

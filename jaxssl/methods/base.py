@@ -67,6 +67,7 @@ class Method:
     parts(params, carry) -> {"encoder": variables, ...}                  what evaluation, export and initialisation use
     trainable(params, progress) -> tree of booleans; False leaves get no update and their moments stay
     pictures(views, seen) -> {"views/first": [n, y, x], ...}             what a report shows of a batch, in 0..1
+    predict(parts, batch) -> class probabilities [batch, y, x, class]    of methods that learn from labels; else None
     """
 
     views: Callable[[jax.Array, Batch, Progress], Tree]
@@ -77,11 +78,12 @@ class Method:
     parts: Callable[[Tree, Tree], dict[str, Tree]]
     trainable: Callable[[Tree, Progress], Tree] = all_trainable
     pictures: Callable[[Tree, Seen], dict[str, jax.Array]] = no_pictures
+    predict: Callable[[dict[str, Tree], Batch], jax.Array] | None = None
 
 
 @dataclass(frozen=True)
 class Spec:
-    """What a method must know of the data and of the arithmetic before it is built."""
+    """What a method must know of the data and of the arithmetic before it is built; `classes` is 0 without masks."""
 
     size: tuple[int, int]
     channels: int = 1

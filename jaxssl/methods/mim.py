@@ -10,6 +10,7 @@ from jaxssl.errors import UserError
 from jaxssl.methods import parts
 from jaxssl.methods.base import Method, Seen, Spec, for_display
 from jaxssl.models.heads import PixelHeads
+from jaxssl.numerics import island
 from jaxssl.objectives import masked_pixel_loss, patch_mask, patches_to_pixels
 
 
@@ -62,7 +63,7 @@ def build(options: Options, model, spec: Spec) -> Method:
     def objective(params, carry, seen, batch, progress):
         del params, carry, batch, progress
         loss = masked_pixel_loss(seen.outputs, seen.fixed["image"], seen.fixed["hidden"])
-        return loss, {"monitor": {"prediction_std": seen.outputs.std()}}
+        return loss, {"monitor": {"prediction_std": island(seen.outputs).std()}}
 
     def pictures(views, seen):
         image, hidden = views["image"], views["hidden"]

@@ -134,7 +134,7 @@ def adopt(params: Tree, carry: Tree, variables: dict[str, Tree]) -> tuple[Tree, 
 
 def _differences(fresh: Tree, given: Tree) -> list[str]:
     shapes = [
-        {jax.tree_util.keystr(path): jnp.shape(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+        {jax.tree_util.keystr(path): tuple(leaf.shape) for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
         for tree in (fresh, given)
     ]
     names = sorted(shapes[0].keys() | shapes[1].keys())

@@ -1,16 +1,15 @@
 """Supervised segmentation: what fine-tuning is, run by the same step as any pretraining."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import jax
-import jax.numpy as jnp
 
 from jaxssl.augment.options import Augment
 from jaxssl.errors import UserError
 from jaxssl.methods import parts
-from jaxssl.methods.base import Batch, Method, Seen, Spec, Tree, for_display
+from jaxssl.methods.base import Method, Seen, Spec, for_display
 from jaxssl.models.heads import PixelHeads
+from jaxssl.numerics import island
 from jaxssl.objectives import deep_supervision, segmentation_loss
 
 
@@ -31,7 +30,13 @@ class Options:
 
 def build(options: Options, model, spec: Spec) -> Method:
     """The method on one backbone with a decoder."""
-    network = _network(options, model, spec)
+    if not spec.classes:
+        raise UserError("Segmentation learns from masks; set data.masks, and choose a store that has some.")
+    network = parts.PixelNetwork(
+        encoder=model.encoder(dtype=spec.dtype, rows=model.norm.group),
+        decoder=model.decoder(dtype=spec.dtype, rows=model.norm.group),
+        head=PixelHeads(spec.classes, scales=options.scales, dtype=spec.dtype),
+    )
 
     def views(keys, batch, progress):
         del progress
@@ -63,22 +68,8 @@ def build(options: Options, model, spec: Spec) -> Method:
         del seen
         return {"views/image": for_display(views["image"])}
 
-    return Method(views, init, forward, objective, parts.update(model.norm), parts.of_dicts, trainable, pictures)
-
-
-def predictor(options: Options, model, spec: Spec) -> Callable[[dict[str, Tree], Batch], jax.Array]:
-    """Class probabilities [batch, y, x, class] of the finest scale from `Method.parts` and a batch."""
-    network = _network(options, model, spec)
-
     def predict(variables, batch):
-        return jax.nn.softmax(network.predict(variables, parts.standardised(batch))[0].astype(jnp.float32))
+        return jax.nn.softmax(island(network.predict(variables, parts.standardised(batch))[0]))
 
-    return predict
-
-
-def _network(options: Options, model, spec: Spec) -> parts.PixelNetwork:
-    return parts.PixelNetwork(
-        encoder=model.encoder(dtype=spec.dtype, rows=model.norm.group),
-        decoder=model.decoder(dtype=spec.dtype, rows=model.norm.group),
-        head=PixelHeads(spec.classes, scales=options.scales, dtype=spec.dtype),
-    )
+    update = parts.update(model.norm)
+    return Method(views, init, forward, objective, update, parts.of_dicts, trainable, pictures, predict)

@@ -31,14 +31,15 @@ class LoadedRun:
 def load_run(workdir: Workdir, warn: Callable[[str], None]) -> LoadedRun:
     """The newest good checkpoint of a run, by part."""
     recipe = config.load(workdir.path / "recipe.json")
-    method = build(recipe.method, recipe.model, spec_of(recipe, workdir.description()["channels"]))
+    method = build(recipe.method, recipe.model, spec_of(recipe, workdir.facts().get("channels", 1)))
     saved = read(workdir.checkpoints, warn)
     return LoadedRun(recipe, saved.step, method.parts(saved.state["params"], saved.state["carry"]))
 
 
 def spec_of(recipe: Recipe, channels: int) -> Spec:
     """What a method must know before it is built."""
-    return Spec(recipe.data.layout.size, channels, classes=len(CLASSES), dtype=recipe.train.dtype)
+    classes = len(CLASSES) if recipe.data.masks else 0
+    return Spec(recipe.data.layout.size, channels, classes, recipe.train.dtype)
 
 
 def opened(options: Data, console: Console) -> Source:

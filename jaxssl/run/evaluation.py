@@ -8,17 +8,17 @@ import numpy as np
 from jaxssl.data.record import CLASSES
 from jaxssl.data.source import Source
 from jaxssl.evaluate.segment import segment_subjects
-from jaxssl.methods import segment
-from jaxssl.methods.base import Tree
+from jaxssl.methods.base import Method
 from jaxssl.recipe import Recipe
-from jaxssl.run.common import spec_of
+from jaxssl.train.state import State
 
 
 def evaluate_segmentation(
-    recipe: Recipe, source: Source, variables: dict[str, Tree]
+    recipe: Recipe, source: Source, method: Method, state: State
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """3D Dice of the test subjects in their original grid, ready for evaluation.json, and pictures of a few slices."""
-    predict = jax.jit(segment.predictor(recipe.method, recipe.model, spec_of(recipe, source.store.info.channels)))
+    assert method.predict is not None  # noqa: S101 - finetune has refused methods without
+    variables, predict = method.parts(state.params, state.carry), jax.jit(method.predict)
     scores, pictures = segment_subjects(
         lambda batch: predict(variables, batch),
         source.store,
@@ -33,6 +33,7 @@ def evaluate_segmentation(
         "kind": "segmentation",
         "unit": "subject",
         "data": f"{info.name} (synthetic)" if info.synthetic else info.name,
+        "fingerprint": source.store.fingerprint,
         "classes": list(CLASSES[1:]),
         "training_subjects": len(source.training_subjects),
         "subset_seed": recipe.data.subset_seed,

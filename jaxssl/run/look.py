@@ -19,9 +19,9 @@ from jaxssl.evaluate.knn import knn_accuracy
 from jaxssl.evaluate.linear import Samples, linear_probe
 from jaxssl.methods import parts
 from jaxssl.methods.base import Batch
-from jaxssl.report import write_report
-from jaxssl.report.compare import ENOUGH, Row, comparison
-from jaxssl.report.read import read_runs
+from jaxssl.reporting import write_report
+from jaxssl.reporting.compare import ENOUGH, Row, comparison
+from jaxssl.reporting.read import read_runs
 from jaxssl.run.common import LoadedRun, console_of, load_run, opened
 from jaxssl.workdir import Workdir, existing
 
@@ -53,6 +53,8 @@ def probe(run: Folder, target: str = "group", k: int = 20, temperature: float = 
         k: Neighbours of the kNN.
         temperature: Of the neighbours' votes.
     """
+    if k < 1 or temperature <= 0:
+        raise UserError(f"A kNN needs k of at least 1 and a temperature above 0, not {k} and {temperature}.")
     console, workdir = console_of(None), existing(run)
     loaded, source = _load(workdir, console)
     arrays = _embedding(loaded, source)
@@ -90,8 +92,13 @@ def report(runs: Annotated[tuple[Path, ...], tyro.conf.Positional], out: Path = 
         runs: Folders of runs.
         out: The page.
     """
-    page = write_report(runs, out)
     console = console_of(None)
+    # `runs/*` may well catch a page or a folder of runs.
+    others = [run for run in runs if run.exists() and not (run / "run.json").exists()]
+    if others and len(others) < len(runs):
+        console.print(f"Passed over, being no run folders: {', '.join(map(str, others))}.")
+        runs = tuple(run for run in runs if run not in others)
+    page = write_report(runs, out)
     for row in comparison(read_runs(runs)):
         console.print(_in_words(row))
     console.print(f"The page is {page}.")

@@ -1,6 +1,7 @@
 """`pretrain` and `finetune`: a recipe and a folder in, a trained and saved run out. The same call continues a run."""
 
 import dataclasses
+import json
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -18,7 +19,8 @@ from rich.console import Console
 from jaxssl import config
 from jaxssl.data.loader import batches, steps_per_epoch
 from jaxssl.data.source import Source
-from jaxssl.methods.base import Batch, Method, build
+from jaxssl.errors import UserError
+from jaxssl.methods.base import Batch, Method, Tree, build
 from jaxssl.methods.parts import adopt
 from jaxssl.recipe import Recipe, command, load_recipe
 from jaxssl.run.common import console_of, load_run, opened, spec_of
@@ -30,7 +32,7 @@ from jaxssl.train.loop import Hook, Tick, run_steps
 from jaxssl.train.mesh import check_divisible, make_mesh
 from jaxssl.train.optim import learning_rate, make_optimiser
 from jaxssl.train.state import State, abstract_state, create_state
-from jaxssl.train.step import Schedule, make_step
+from jaxssl.train.step import Schedule, Step, make_step
 from jaxssl.workdir import Workdir, existing, now, provenance, refuse_leak
 
 SHOWN = 8
@@ -73,7 +75,7 @@ def finetune(
 
 @dataclass(frozen=True, eq=False)
 class _Run:
-    """A recipe that has been checked, with its data opened and its method built."""
+    """A recipe that has been checked and traced, with its data opened and its folder claimed."""
 
     verb: str
     recipe: Recipe
@@ -83,6 +85,10 @@ class _Run:
     mesh: Mesh
     method: Method
     schedule: Schedule
+    optimiser: optax.GradientTransformation
+    step: Step
+    taken: dict[str, Tree]
+    """Variables of the parts that another run hands over."""
 
     @classmethod
     def begin(
@@ -93,108 +99,114 @@ class _Run:
         overrides: Mapping[str, Any] | None,
         console: Console | None,
     ) -> "_Run":
-        """Refuse what can be refused before anything is compiled or written, then claim the folder."""
-        if isinstance(recipe, str):
-            recipe = load_recipe(recipe)
-        recipe = config.override(recipe, overrides or {})
+        """Refuse whatever can be refused; only then claim the folder."""
+        recipe = config.override(load_recipe(recipe) if isinstance(recipe, str) else recipe, overrides or {})
         config.check(recipe)
-        mesh = make_mesh()
+        mesh, console = make_mesh(), console_of(console)
         check_divisible(mesh, recipe.train.batch, recipe.train.micro_batches)
-        console = console_of(console)
         source = opened(recipe.data, console)
         per_epoch = steps_per_epoch(source.training_plan(), recipe.train.batch)
-        schedule = Schedule(
-            seed=recipe.train.seed,
-            steps=recipe.train.total_steps(per_epoch),
-            steps_per_epoch=per_epoch,
-            micro_batches=recipe.train.micro_batches,
-        )
+        steps = recipe.train.total_steps(per_epoch)
+        schedule = Schedule(recipe.train.seed, steps, per_epoch, recipe.train.micro_batches)
         method = build(recipe.method, recipe.model, spec_of(recipe, source.store.info.channels))
+        if verb == "finetune":
+            _refuse_without_evaluation(recipe, method, source)
+        optimiser = make_optimiser(recipe.optim, steps)
+        step = make_step(method, optimiser, learning_rate(recipe.optim, steps), schedule, mesh)
+        taken = _parts_of(recipe, source, console) if recipe.init.run else {}
         folder = Workdir(Path(workdir))
-        if recipe.init.run:
-            seen = existing(recipe.init.run).description().get("subjects_seen", [])
-            refuse_leak(seen, source.split.test, recipe.init.run)
-        folder.claim(recipe)
-        return cls(verb, recipe, folder, console, source, mesh, method, schedule)
+        run = cls(verb, recipe, folder, console, source, mesh, method, schedule, optimiser, step, taken)
+        run._trace()
+        folder.claim(recipe, run._data)
+        return run
 
     @property
     def finished(self) -> bool:
         """Whether an earlier call came to the end."""
-        if (self.workdir.path / "run.json").exists() and self.workdir.description().get("status") == "finished":
-            self.console.print(f"{self.workdir.path} is finished already; nothing to do.")
-            return True
-        return False
+        if self.workdir.facts().get("status") != "finished":
+            return False
+        self.console.print(f"{self.workdir.path} is finished already; nothing to do.")
+        return True
 
     def train(self) -> State:
         """Take the steps that are left, saving as they go."""
-        options = self.recipe.train
-        rate = learning_rate(self.recipe.optim, self.schedule.steps)
-        optimiser = make_optimiser(self.recipe.optim, self.schedule.steps)
-        with Checkpoints(self.workdir.checkpoints, options.keep, self.warn) as checkpoints:
-            state, start = self._state(optimiser, checkpoints)
+        with Checkpoints(self.workdir.checkpoints, self.recipe.train.keep, self.warn) as checkpoints:
+            state, start = self._state(checkpoints)
             self._describe(state)
-            step = make_step(self.method, optimiser, rate, self.schedule, self.mesh)
             with ExitStack() as stack:
                 hooks = self._hooks(start, checkpoints, stack)
-                return run_steps(step, state, self._batches(start), self.mesh, start, self.schedule.steps, hooks)
+                return run_steps(self.step, state, self._batches(start), self.mesh, start, self.schedule.steps, hooks)
 
     def evaluate(self, state: State) -> None:
         """Segment the test subjects and write evaluation.json."""
-        variables = self.method.parts(state.params, state.carry)
-        result, pictures = evaluate_segmentation(self.recipe, self.source, variables)
+        result, pictures = evaluate_segmentation(self.recipe, self.source, self.method, state)
         self._add_pictures(pictures)
         config.write_json(result, self.workdir.path / "evaluation.json")
         self.console.print(f"Dice {result['mean_dice']:.3f} on {result['n']} test subjects.")
 
     def finish(self, state: State) -> None:
         """Draw the pictures that a report shows, and say that the run has come to its end."""
-        batch = jax.tree.map(lambda x: x[: max(SHOWN, self.recipe.model.norm.group)], next(iter(self._batches(0))))
+        group = self.recipe.model.norm.group
+        batch = jax.tree.map(lambda x: x[: group * -(-SHOWN // group)], next(self._batches(0)))
         self._add_pictures(jax.tree.map(lambda x: np.asarray(x[:SHOWN]), self._pictures(state, batch)))
-        began = self.workdir.description()["started_seconds"]
-        self.workdir.describe(status="finished", finished=now(), seconds=round(time.time() - began, 1))
+        seconds = round(time.time() - self.workdir.facts()["started_seconds"], 1)
+        self.workdir.describe(status="finished", finished=now(), seconds=seconds, skipped=int(state.skipped))
 
     def warn(self, sentence: str) -> None:
         self.console.print(f"Warning: {sentence}", style="yellow")
 
-    def _batches(self, start: int):
-        data, options = self.recipe.data, self.recipe.train
-        return batches(
-            self.source.cache,
-            self.source.training_plan(),
-            batch=options.batch,
-            seed=options.seed,
-            start=start,
-            masks=data.masks,
-        )
+    @property
+    def _data(self) -> dict[str, Any]:
+        info = self.source.store.info
+        return {"name": info.name, "synthetic": info.synthetic, "fingerprint": self.source.store.fingerprint}
 
-    def _state(self, optimiser: optax.GradientTransformation, checkpoints: Checkpoints) -> tuple[State, int]:
-        """The newest saved state, or a fresh one that may take over parts of another run."""
+    def _batches(self, start: int):
+        options = self.recipe.train
+        plan = self.source.training_plan()
+        masks = self.recipe.data.masks
+        return batches(self.source.cache, plan, batch=options.batch, seed=options.seed, start=start, masks=masks)
+
+    def _abstract(self) -> tuple[State, jax.Array, Tree]:
+        """The abstract state, and the key and views that the state is made from."""
         key = named_key(self.schedule.seed, "init")
-        views = jax.jit(self._views)(jax.tree.map(lambda x: x[:1], next(iter(self._batches(0)))))
-        abstract = abstract_state(self.method, optimiser, key, views, self.mesh)
+        views = jax.jit(self._views)(jax.tree.map(lambda x: x[:1], next(self._batches(0))))
+        return abstract_state(self.method, self.optimiser, key, views, self.mesh), key, views
+
+    def _trace(self) -> None:
+        """Trace a step without compiling it: shapes that do not fit are refused here."""
+        abstract, _, _ = self._abstract()
+        adopt(abstract.params, abstract.carry, self.taken)
+        jax.eval_shape(self.step, abstract, next(self._batches(0)))
+
+    def _state(self, checkpoints: Checkpoints) -> tuple[State, int]:
+        """The newest saved state, or a fresh one that may take over parts of another run."""
+        abstract, key, views = self._abstract()
         if restored := checkpoints.restore(abstract):
+            if restored.meta != self._meta(restored.step):
+                raise UserError(
+                    f"Checkpoint {restored.step} of {self.workdir.path} is of another run; use a new workdir."
+                )
             self.console.print(f"Continuing {self.workdir.path} from step {restored.step}.")
             return restored.state, restored.step
-        state = create_state(self.method, optimiser, key, views, abstract)
-        if self.recipe.init.run:
-            state = self._adopted(state)
+        state = create_state(self.method, self.optimiser, key, views, abstract)
+        if self.taken:
+            params, carry = adopt(state.params, state.carry, self.taken)
+            state = dataclasses.replace(state, params=params, carry=carry)
+            self.console.print(f"Starting from {' and '.join(self.taken)} of {self.recipe.init.run}.")
         return jax.device_put(state, jax.tree.map(lambda a: a.sharding, abstract)), 0
 
-    def _adopted(self, state: State) -> State:
-        init = self.recipe.init
-        available = load_run(existing(init.run or ""), self.warn).parts
-        taken = {part: available[part] for part in init.parts if part in available and part in state.params}
-        params, carry = adopt(state.params, state.carry, taken)
-        self.console.print(f"Starting from {' and '.join(taken) or 'nothing'} of {init.run}.")
-        return dataclasses.replace(state, params=params, carry=carry)
+    def _meta(self, step: int) -> dict[str, Any]:
+        """What a checkpoint holds beside the state: the place in the data, and what the run is."""
+        recipe = json.loads(json.dumps(config.to_dict(self.recipe)))
+        return {"batches": step, "recipe": recipe, "data": self._data["fingerprint"]}
 
     def _hooks(self, start: int, checkpoints: Checkpoints, stack: ExitStack) -> list[Hook]:
         options, folder = self.recipe.train, self.workdir.path
-        title = f"{self.verb} {self.recipe.name}"
 
         def save(tick: Tick) -> None:
-            checkpoints.save(tick.step, tick.state, {"batches": tick.step})
+            checkpoints.save(tick.step, tick.state, self._meta(tick.step))
 
+        title = f"{self.verb} {self.recipe.name}"
         bar = monitors.Bar(self.console, title, start, self.schedule.steps, options.batch, options.log_every)
         stack.callback(bar.close)
         # The metrics come before the checkpoint, so that no checkpoint is ahead of them.
@@ -207,8 +219,8 @@ class _Run:
         ]
 
     def _describe(self, state: State) -> None:
-        known = self.workdir.description() if (self.workdir.path / "run.json").exists() else {}
-        before = existing(self.recipe.init.run).description().get("subjects_seen", []) if self.recipe.init.run else []
+        known = self.workdir.facts()
+        before = existing(self.recipe.init.run).subjects_seen() if self.recipe.init.run else []
         self.workdir.describe(
             verb=self.verb,
             name=self.recipe.name,
@@ -216,20 +228,20 @@ class _Run:
             status="running",
             command=command(self.verb, self.recipe, self.workdir.path),
             init=self.recipe.init.run,
+            init_parts=sorted(self.taken),
             channels=self.source.store.info.channels,
             parameters=sum(leaf.size for leaf in jax.tree.leaves(state.params)),
-            data={"store": self.recipe.data.store, "fingerprint": self.source.store.fingerprint},
+            data=self._data,
             subjects_seen=sorted({*before, *self.source.training_subjects}),
             started=known.get("started", now()),
             started_seconds=known.get("started_seconds", time.time()),
             **provenance(),
         )
 
-    def _views(self, batch: Batch):
+    def _views(self, batch: Batch) -> Tree:
         progress = self.schedule.progress(jnp.zeros((), jnp.int32))
-        return self.method.views(
-            sample_keys(self.schedule.seed, "views", progress.step, batch["place"]), batch, progress
-        )
+        keys = sample_keys(self.schedule.seed, "views", progress.step, batch["place"])
+        return self.method.views(keys, batch, progress)
 
     def _pictures(self, state: State, batch: Batch) -> dict[str, jax.Array]:
         @jax.jit
@@ -245,3 +257,24 @@ class _Run:
         path = self.workdir.path / "pictures.npz"
         known = dict(np.load(path, allow_pickle=False)) if path.exists() else {}
         self.workdir.write_arrays("pictures.npz", {**known, **pictures})
+
+
+def _refuse_without_evaluation(recipe: Recipe, method: Method, source: Source) -> None:
+    if method.predict is None:
+        raise UserError(f"{recipe.name} learns without labels; use jaxssl pretrain, or finetune segment:small.")
+    if not source.split.test:
+        raise UserError(f"data.fractions {recipe.data.fractions} leave no test subject; give the last a share.")
+
+
+def _parts_of(recipe: Recipe, source: Source, console: Console) -> dict[str, Tree]:
+    """The parts that `init` asks for, of a run that has not seen the test subjects."""
+    init = recipe.init
+    other = existing(init.run or "")
+    refuse_leak(other.subjects_seen(), source.split.test, str(init.run))
+    available = load_run(other, lambda sentence: console.print(f"Warning: {sentence}", style="yellow")).parts
+    taken = {part: available[part] for part in init.parts if part in available}
+    unknown = sorted(set(init.parts) - set(available) - {"encoder", "decoder", "head"})
+    if unknown or not taken:
+        asked = ", ".join(unknown or init.parts) or "nothing"
+        raise UserError(f"init.parts asks for {asked}, but {init.run} has {', '.join(sorted(available))}.")
+    return taken

@@ -29,7 +29,7 @@ class Train:
     """Optimiser steps; give this or epochs."""
     micro_batches: int = 1
     """Pieces that the batch is computed in, one after the other, with the same result."""
-    precision: Literal["float32", "bfloat16", "float64"] = "float32"
+    precision: Literal["float32", "bfloat16"] = "float32"
     """Of the model's arithmetic; parameters, losses and statistics keep at least float32."""
     seed: int = 0
     log_every: int = 10
@@ -43,7 +43,12 @@ class Train:
 
     def check(self) -> None:
         if (self.epochs is None) == (self.steps is None):
-            raise UserError("Give either train.epochs or train.steps, not both and not neither.")
+            raise UserError(
+                "Give either train.epochs or train.steps, and set the other to None: "
+                f"train.epochs is {self.epochs}, train.steps is {self.steps}."
+            )
+        if self.seed < 0:
+            raise UserError(f"train.seed must be at least 0, not {self.seed}.")
         for name in ("batch", "micro_batches", "log_every", "checkpoint_every", "keep", "max_skipped"):
             if getattr(self, name) < 1:
                 raise UserError(f"train.{name} must be at least 1, not {getattr(self, name)}.")

@@ -1,6 +1,7 @@
 """Hooks of the loop: what is written, shown and watched while a run goes on."""
 
 import json
+import math
 import os
 import time
 from collections.abc import Callable
@@ -32,6 +33,11 @@ def _step_of(line: str) -> float:
         return float("inf")
 
 
+def _plain(value: float) -> float | None:
+    """JSON knows no nan."""
+    return value if math.isfinite(value) else None
+
+
 def append_line(path: Path, values: dict[str, Any]) -> None:
     """Append one line and see it on the disk: a checkpoint must never be ahead of the metrics."""
     with path.open("a") as file:
@@ -54,7 +60,7 @@ class MetricsFile:
     def __call__(self, tick: Tick) -> None:
         if tick.step % self.every and tick.step != tick.steps:
             return
-        append_line(self.metrics, {"step": tick.step, **tick.values})
+        append_line(self.metrics, {"step": tick.step, **{k: _plain(v) for k, v in tick.values.items()}})
         step, then, waited = self.mark
         now = time.perf_counter()
         self.mark = (tick.step, now, tick.waited)
@@ -80,7 +86,8 @@ class TensorBoard:
         if tick.step % self.every and tick.step != tick.steps:
             return
         for name, value in tick.values.items():
-            self.writer.add_scalar(name, value, tick.step)
+            if math.isfinite(value):
+                self.writer.add_scalar(name, value, tick.step)
         if tick.step == tick.steps:
             self.writer.close()
 
@@ -148,14 +155,18 @@ class Saver:
 
 
 class StopWhenNotFinite:
-    """Ends a run that skips one step after another."""
+    """Ends a run that skips one step after another, or that has skipped most of its steps when it comes to its end."""
 
     def __init__(self, limit: int, every: int):
         self.limit, self.every = limit, every
 
     def __call__(self, tick: Tick) -> None:
-        if tick.step % self.every == 0 and tick.values["skipped_in_a_row"] >= self.limit:
+        last = tick.step == tick.steps
+        if tick.step % self.every and not last:
+            return
+        in_a_row, in_all = tick.values["skipped_in_a_row"], tick.values["skipped"]
+        if in_a_row >= self.limit or (last and 2 * in_all > tick.steps):
             raise UserError(
-                f"{tick.values['skipped_in_a_row']:.0f} steps in a row gave a loss or gradient that is not finite "
-                f"(step {tick.step}); lower optim.lr, set optim.clip_norm, or use train.precision float32."
+                f"Of {tick.step} steps {in_all:.0f} gave a loss or gradient that is not finite, the last {in_a_row:.0f} "
+                "in a row; lower optim.lr, set optim.clip_norm, or use train.precision float32."
             )

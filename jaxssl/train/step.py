@@ -48,7 +48,8 @@ def make_step(
         log = {
             "loss": loss,
             "gradient_norm": norm,
-            "learning_rate": rate(state.step),
+            # The optimiser counts the steps that it took.
+            "learning_rate": rate(state.step - state.skipped),
             **statistics.get("monitor", {}),
         }
         state = _keep_if(finite, proposed, state)

@@ -78,7 +78,7 @@ def test_counter_on_known_products():
 
 
 def test_study_b_has_the_published_parameters_and_multiply_adds():
-    parts = segmenter(UNet.study_b(), outputs=4, scales=6)
+    parts = segmenter(UNet(), outputs=4, scales=6)
     images = jax.ShapeDtypeStruct((1, 256, 256, 1), jnp.float32)
     variables = jax.eval_shape(lambda x: initialise(parts, x), images)
     assert round(count(variables["encoder"]) / 1e6, 2) == 14.16
@@ -221,7 +221,7 @@ def test_activations_keep_their_size_through_the_depth():
     ("options", "size", "words"),
     [
         (TINY, (16, 18), "divisible by 4, not 16x18"),
-        (UNet.study_b(), (96, 96), "divisible by 64"),
+        (UNet(), (96, 96), "divisible by 64"),
         (UNet(widths=(8,)), (16, 16), "two levels"),
     ],
 )

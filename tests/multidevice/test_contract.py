@@ -18,8 +18,7 @@ from jaxssl.train.state import abstract_state, create_state
 from jaxssl.train.step import Schedule, make_step
 
 BATCH, GROUP, RATE = 32, 8, 0.1
-FEW = [(8, 1), (1, 4), (4, 2)]
-ALL = [(2, 1), (4, 1), (8, 1), (1, 2), (1, 4), (4, 2), (8, 4)]
+SPLITS = [(2, 1), (4, 1), (8, 1), (1, 2), (1, 4), (4, 2), (8, 4)]
 
 
 @cache
@@ -53,13 +52,13 @@ def assert_same(name: str, devices: int, micro: int, precision: str, tolerance: 
 
 
 @pytest.mark.parametrize("name", cases.NAMES)
-@pytest.mark.parametrize(("devices", "micro"), FEW)
+@pytest.mark.parametrize(("devices", "micro"), SPLITS)
 def test_devices_and_micro_batches_do_not_change_the_step(name, devices, micro):
     assert_same(name, devices, micro, "float32", 1e-5)
 
 
 @pytest.mark.parametrize("name", cases.NAMES)
-@pytest.mark.parametrize(("devices", "micro"), ALL)
+@pytest.mark.parametrize(("devices", "micro"), SPLITS)
 def test_in_float64_the_step_is_the_same_to_rounding(name, devices, micro):
     with jax.enable_x64(True):
         assert_same(name, devices, micro, "float64", 1e-9)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from jaxssl.errors import UserError
-from jaxssl.report import write_report
+from jaxssl.reporting import write_report
 
 VOID = {"meta", "br", "img", "link", "input", "hr"}
 
@@ -277,7 +277,7 @@ def test_command_to_run_again(make_run, tmp_path):
 
 
 def test_many_large_runs_still_fit(make_run, tmp_path, monkeypatch):
-    monkeypatch.setattr("jaxssl.report.page.LIMIT", 400_000)
+    monkeypatch.setattr("jaxssl.reporting.page.LIMIT", 400_000)
     runs = [make_run(f"run{place}", parts=("pictures",)) for place in range(5)]
     path = write_report(runs, tmp_path / "report.html")
     page = Page(path)

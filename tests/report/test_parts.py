@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxssl.report import compare, figures, pictures, read, sections, words
+from jaxssl.reporting import compare, figures, pictures, read, sections, words
 
 
 @given(st.lists(st.floats(-1, 1), min_size=2, max_size=20))

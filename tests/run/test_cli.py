@@ -49,7 +49,13 @@ def test_alone_it_greets_with_what_to_do_next(capsys):
         (["pretrain", "simclr:tiny", "--data.layout.size", "33", "24"], "divisible by 2"),
         (["pretrain", "mim:tiny", "--method.patch", "5"], "does not divide the image size"),
         (["pretrain", "simclr:tiny", "--data.store", "nowhere"], "nowhere is not a folder"),
-        (["pretrain", "simclr:tiny", "--train.epochs", "1"], "either train.epochs or train.steps"),
+        (["pretrain", "simclr:tiny", "--train.epochs", "1"], "set the other to None"),
+        (["pretrain", "simclr:tiny", "--train.seed", "-1"], "train.seed must be at least 0"),
+        (["finetune", "simclr:tiny"], "learns without labels"),
+        (["finetune", "segment:tiny", "--data.no-masks"], "Segmentation learns from masks"),
+        (["finetune", "segment:tiny", "--method.scales", "5"], "5 scales were asked for"),
+        (["finetune", "segment:tiny", "--data.fractions", "0.8", "0.2", "0.0"], "leave no test subject"),
+        (["probe", ".", "--k", "0"], "k of at least 1"),
         (["report", "nowhere"], "no run folder nowhere"),
         (["probe", "nowhere"], "nowhere is no run folder"),
         (["data", "info", "nowhere"], "nowhere is not a folder"),
@@ -58,13 +64,16 @@ def test_alone_it_greets_with_what_to_do_next(capsys):
 )
 def test_wrong_words_are_refused(words, sentence, capsys, tmp_path, monkeypatch, store):
     monkeypatch.chdir(tmp_path)
-    if words[0] == "pretrain" and "--data.store" not in words and len(words) > 2:
+    if words[0] in ("pretrain", "finetune") and "--data.store" not in words and len(words) > 1:
         words = [*words, "--data.store", str(store)]
     assert sentence in refused(capsys, *words)
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize("content", ["def get_config(:", "import nothing_like_this", "x = 1", "get_config = 3"])
+@pytest.mark.parametrize(
+    "content",
+    ["def get_config(:", "import nothing_like_this", "x = 1", "get_config = 3", "def get_config(variant): pass"],
+)
 def test_an_unreadable_recipe_is_named(content, capsys, tmp_path):
     recipe = tmp_path / "mine.py"
     recipe.write_text(content)

@@ -1,6 +1,7 @@
 """The verbs one after the other, as a user types them, on the smallest data."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -60,6 +61,34 @@ def test_a_finished_run_is_left_as_it_is(runs, store):
 def test_another_recipe_in_the_same_folder_is_refused(runs, store):
     with pytest.raises(UserError, match=r"belongs to another recipe: optim\.lr was 0\.001"):
         jaxssl.pretrain("mim:tiny", runs / "mim", {"data.store": str(store), "optim.lr": 0.5})
+
+
+def test_parts_that_are_not_there_are_refused_by_name(runs, store, tmp_path):
+    start = {"data.store": str(store), "init.run": str(runs / "mim")}
+    with pytest.raises(UserError, match=r"asks for encodr, but .* has decoder, encoder, head"):
+        jaxssl.finetune("segment:tiny", tmp_path / "a", {**start, "init.parts": ("encodr",)})
+    with pytest.raises(UserError, match="Part 'encoder' does not fit this model"):
+        jaxssl.finetune("segment:tiny", tmp_path / "a", {**start, "model.widths": (4, 16)})
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_run_is_not_continued_on_other_data(store, tmp_path):
+    own = tmp_path / "store"
+    shutil.copytree(store, own)
+    words = {"data.store": str(own)}
+    jaxssl.pretrain("mim:tiny", tmp_path / "run", words)
+    shutil.rmtree(own)
+    jaxssl.data_phantom(own, jaxssl.CineOptions(subjects=10, phases=2, slices=4, seed=4))
+    with pytest.raises(UserError, match="has changed since"):
+        jaxssl.pretrain("mim:tiny", tmp_path / "run", words)
+
+
+def test_a_run_of_steps_that_are_not_finite_does_not_end_as_finished(store, tmp_path):
+    with pytest.raises(UserError, match="Of 4 steps 3"):
+        jaxssl.pretrain("mim:tiny", tmp_path / "run", {"data.store": str(store), "optim.lr": 1e30})
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "running"
+    written = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [line["loss"] is None for line in written] == [False, True, True, True]
 
 
 def test_test_subjects_that_were_pretrained_on_are_refused(runs, store, tmp_path):

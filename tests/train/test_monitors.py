@@ -15,7 +15,7 @@ from jaxssl.train.loop import Tick
 
 
 def tick(step: int, steps: int = 20, waited: float = 0.0, **log: float) -> Tick:
-    values = {"loss": 1.0 / step, "skipped_in_a_row": 0.0, **log}
+    values = {"loss": 1.0 / step, "skipped": 0.0, "skipped_in_a_row": 0.0, **log}
     return Tick(step, steps, None, {name: jnp.float32(value) for name, value in values.items()}, waited)
 
 
@@ -97,8 +97,11 @@ def test_a_run_that_skips_step_after_step_is_stopped():
     guard = monitors.StopWhenNotFinite(limit=3, every=2)
     guard(tick(2, skipped_in_a_row=2))
     guard(tick(3, skipped_in_a_row=3))  # not a step at which values are read
-    with pytest.raises(UserError, match="3 steps in a row"):
-        guard(tick(4, skipped_in_a_row=3))
+    with pytest.raises(UserError, match="the last 3 in a row"):
+        guard(tick(4, skipped=5, skipped_in_a_row=3))
+    guard(tick(20, skipped=10))
+    with pytest.raises(UserError, match="Of 20 steps 11"):
+        guard(tick(20, skipped=11))
 
 
 def test_checkpoints_fall_on_the_interval_and_on_the_last_step():

@@ -89,8 +89,8 @@ def _slice_records(
     for phase, (signal, mask) in enumerate(shown):
         yield Record(
             image=acquire(np.abs(signal) * coil, vendor, rng)[..., None],
-            subject=f"phantom-{index:03d}",
-            study=f"cine-{index:03d}",
+            subject=f"phantom-{options.seed}-{index:03d}",
+            study=f"cine-{options.seed}-{index:03d}",
             view=view,
             slice=place,
             slices=options.slices if view == "sax" else 1,

@@ -31,7 +31,7 @@ def of(records, view, moment):
 
 
 def test_subject_is_the_same_alone_and_among_others():
-    together = [r for r in cine_phantom(SMALL) if r.subject == "phantom-002"]
+    together = [r for r in cine_phantom(SMALL) if r.subject == "phantom-11-002"]
     alone = cine_subject(replace(SMALL, subjects=64), 2)
     assert len(together) == len(alone) == 2 * (3 + 3)
     for one, other in zip(together, alone, strict=True):

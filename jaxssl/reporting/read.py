@@ -37,6 +37,7 @@ class Facts:
     init: str = ""
     parameters: int = 0
     command: str = ""
+    data: str = ""
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class Evaluation:
     """Segmentation of held-out subjects; `dice[subject]` is [classes], already averaged over the subject's volumes."""
 
     data: str
+    fingerprint: str
     classes: tuple[str, ...]
     training_subjects: int
     subset_seed: int
@@ -169,7 +171,14 @@ def _facts(content: Mapping[str, Any]) -> Facts:
         parameters=_whole(content.get("parameters")),
         seconds=_number(content.get("seconds")),
         command=text("command"),
+        data=_data_name(content.get("data")),
     )
+
+
+def _data_name(content: object) -> str:
+    if not isinstance(content, Mapping):
+        return ""
+    return f"{content.get('name', '')}{' (synthetic)' if content.get('synthetic') else ''}"
 
 
 def _moment(value: object) -> str:
@@ -260,6 +269,7 @@ def _evaluation(content: Mapping[str, Any], notes: list[str]) -> Evaluation | No
             rows.setdefault(str(entry["subject"]), []).append(dice)
         evaluation = Evaluation(
             data=str(content.get("data") or "unnamed data"),
+            fingerprint=str(content.get("fingerprint", "")),
             classes=classes,
             training_subjects=int(content["training_subjects"]),
             subset_seed=int(content.get("subset_seed", 0)),

@@ -13,8 +13,8 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from jaxssl.errors import UserError
-from jaxssl.report import compare, pictures, read, sections, words
-from jaxssl.report.read import Run
+from jaxssl.reporting import compare, pictures, read, sections, words
+from jaxssl.reporting.read import Run
 from jaxssl.version import __version__
 
 LIMIT = 5_000_000
@@ -97,7 +97,7 @@ def _pictures(runs: Sequence[Run], samples: int) -> dict[str, Any]:
 
 def _render(context: dict[str, Any]) -> str:
     environment = Environment(
-        loader=PackageLoader("jaxssl.report"),
+        loader=PackageLoader("jaxssl.reporting"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

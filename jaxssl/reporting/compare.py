@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jaxssl.report.read import Evaluation, Run
+from jaxssl.reporting.read import Evaluation, Run
 
 RESAMPLES = 10_000
 ENOUGH = 30
@@ -114,6 +114,7 @@ def _same_task(one: Evaluation, other: Evaluation | None) -> bool:
 def _task(evaluation: Evaluation) -> tuple[object, ...]:
     return (
         evaluation.data,
+        evaluation.fingerprint,
         evaluation.classes,
         evaluation.training_subjects,
         evaluation.subset_seed,

@@ -7,8 +7,8 @@ import re
 import shlex
 from collections.abc import Iterable, Sequence
 
-from jaxssl.report.compare import ENOUGH, Row
-from jaxssl.report.read import Run
+from jaxssl.reporting.compare import ENOUGH, Row
+from jaxssl.reporting.read import Run
 
 NOTHING = "\u2013"
 MINUS = "\u2212"
@@ -81,10 +81,10 @@ def rerun_caution(run: Run) -> str:
 
 
 def data_names(runs: Sequence[Run]) -> list[str]:
-    """The data sets the runs name in their evaluations or, where there are none, their stores."""
-    named = [run.evaluation.data for run in runs if run.evaluation]
+    """The data sets that the runs name."""
+    named = [run.evaluation.data if run.evaluation else run.facts.data for run in runs]
     stores = [run.recipe["data.store"] for run in runs if "data.store" in run.recipe]
-    return list(dict.fromkeys(named or stores))
+    return list(dict.fromkeys([name for name in named if name] or stores))
 
 
 def is_synthetic(name: str) -> bool:

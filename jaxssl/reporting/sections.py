@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jaxssl.report import figures, pictures
-from jaxssl.report.compare import Row, source
-from jaxssl.report.figures import Strip, Style
-from jaxssl.report.read import Run, Series
+from jaxssl.reporting import figures, pictures
+from jaxssl.reporting.compare import Row, source
+from jaxssl.reporting.figures import Strip, Style
+from jaxssl.reporting.read import Run, Series
 
 QUANTITIES = {
     "loss": "loss",

@@ -1,5 +1,5 @@
 """One self-contained HTML page about one run or many: tables, curves and pictures, made from run folders alone."""
 
-from jaxssl.report.page import write_report
+from jaxssl.reporting.page import write_report
 
 __all__ = ["write_report"]
