@@ -167,6 +167,6 @@ class StopWhenNotFinite:
         in_a_row, in_all = tick.values["skipped_in_a_row"], tick.values["skipped"]
         if in_a_row >= self.limit or (last and 2 * in_all > tick.steps):
             raise UserError(
-                f"Of {tick.step} steps {in_all:.0f} gave a loss or gradient that is not finite, the last {in_a_row:.0f} "
-                "in a row; lower optim.lr, set optim.clip_norm, or use train.precision float32."
+                f"Of {tick.step} steps {in_all:.0f} had a loss or gradient that is not finite, the last {in_a_row:.0f} "
+                "in a row; lower optim.lr, set optim.clip_norm, or take float32."
             )
