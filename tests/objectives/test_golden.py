@@ -8,7 +8,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxssl.objectives import contrastive_loss, mae_loss, near_position, patchify, same_instance, same_label
+from jaxssl.objectives import (
+    contrastive_loss,
+    mae_loss,
+    masked_pixel_loss,
+    near_position,
+    patches_to_pixels,
+    patchify,
+    same_instance,
+    same_label,
+)
 
 GOLDEN = json.loads((pathlib.Path(__file__).parent / "golden.json").read_text())
 LABELS = jnp.array([0, 0, 1, 2])
@@ -96,6 +105,18 @@ def test_masked_autoencoder_values_are_theirs():
     normalised = loss(prediction, images, mask, 4, True)
     np.testing.assert_allclose(normalised, GOLDEN["mae_loss_normpix"], rtol=1e-6)
     assert abs(normalised - GOLDEN["mae_loss_normpix_ddof0"]) > 0.02
+
+
+def test_the_raw_value_is_that_of_masked_pixels_and_so_is_its_gradient():
+    """Through the function that masked image modelling calls, on images instead of patches."""
+    prediction, images, mask = masked_autoencoder_case()
+    pictures = prediction.reshape(2, 4, 4, 4, 4, 3).swapaxes(2, 3).reshape(images.shape)
+    hidden = patches_to_pixels(mask, (4, 4), 4)
+    loss, gradient = jax.jit(jax.value_and_grad(masked_pixel_loss))(pictures, images, hidden)
+    np.testing.assert_allclose(loss, GOLDEN["mae_loss_raw"], rtol=1e-6)
+    seen = hidden[..., None] * np.ones(3)
+    by_hand = 2 * seen * (np.asarray(pictures) - np.asarray(images)) / seen.sum()
+    np.testing.assert_allclose(gradient, by_hand, rtol=1e-5, atol=1e-9)
 
 
 def test_every_golden_value_is_spoken_for():
