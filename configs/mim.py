@@ -5,9 +5,8 @@
 
 study_b: the study's own numbers; 48 of 64 patches of 32 x 32 pixels hidden, 100 epochs. Its result is *not run* here;
 *published* (study B): with 10 labelled subjects .86 mean 3D Dice, .82 from scratch; no gain with all labels.
-small: a
-small U-Net on the phantom; two minutes on 2 CPU cores. *Measured* on 40 synthetic subjects (commit f95fe54, 2 CPU
-cores): 123 images a second; segmentation from 2 labelled subjects .881 mean Dice after it, .854 from scratch (one
+small: a small U-Net on the phantom; two minutes on 2 CPU cores. *Measured* on 40 synthetic subjects (commit f95fe54, 2
+CPU cores): 123 images a second; segmentation from 2 labelled subjects .881 mean Dice after it, .854 from scratch (one
 seed, 12 test subjects, 95% interval of the difference +.012 to +.042).
 tiny: seconds, for tests.
 """

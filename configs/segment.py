@@ -6,8 +6,8 @@
 study_b: the study's own numbers, 1,000 epochs. Its result is *not run* here; *published* (study B), 10 subjects: .82
 mean 3D Dice from scratch, .86 after masked image modelling. From scratch its learning rate is .01: --optim.lr 0.01.
 small: a small U-Net on the phantom; 40 seconds on 2 CPU cores. *Measured* on 40 synthetic subjects, 2 of them labelled
-(commit f95fe54, 2 CPU cores, one seed, 12 test subjects): .854 mean Dice from scratch, .881 after mim:small. tiny:
-seconds, for tests.
+(commit f95fe54, 2 CPU cores, one seed, 12 test subjects): .854 mean Dice from scratch, .881 after mim:small.
+tiny: seconds, for tests.
 """
 
 from jaxssl.augment.options import Augment

@@ -5,8 +5,7 @@
 
 study_b: the study's own numbers; 100 epochs of 90,618 slices. Its result is *not run* here; *published* (study B): no
 gain over training from scratch with all labels (.89 mean 3D Dice either way).
-small: a small U-Net on the phantom;
-some minutes on 2 CPU cores, its result is *not run*.
+small: a small U-Net on the phantom; some minutes on 2 CPU cores, its result is *not run*.
 tiny: seconds, for tests.
 """
 
