@@ -5,6 +5,7 @@ every array that is read is compared with its fingerprint, every dtype and shape
 (fingerprints, forms, and what the caller keeps beside the state) with its own checksum.
 """
 
+import functools
 import hashlib
 import json
 import logging
@@ -41,6 +42,7 @@ class Restored:
 
 
 def open_manager(folder: Path, **options: Any) -> Manager:
+    _hush_orbax()
     try:
         return Manager(folder, options=ocp.CheckpointManagerOptions(**options))
     except OSError as error:
@@ -170,8 +172,9 @@ def _first(paths: list[str]) -> str:
     return paths[0] + (f" (and {len(paths) - 1} more)" if len(paths) > 1 else "")
 
 
+@functools.cache
 def _hush_orbax() -> None:
-    """Keep orbax's own reports off the terminal: whatever fails here is raised or told in a sentence.
+    """Keep orbax's own reports off the terminal, once: whatever fails here is raised or told in a sentence.
 
     It logs every failure with its traceback, and every read-only manager with three warnings. Beside an array that
     cannot be read it abandons the reads of the others, each of which complains once it ends or is collected.
@@ -187,6 +190,3 @@ def _hush_orbax() -> None:
             report(fault)
 
     sys.unraisablehook = report_others
-
-
-_hush_orbax()

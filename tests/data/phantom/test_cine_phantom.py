@@ -47,7 +47,7 @@ def test_phantom_yields_subjects_in_order_and_tells_its_progress():
     told = []
     found = list(cine_phantom(replace(SMALL, slices=2, phases=1), lambda done, of: told.append((done, of))))
     assert told == [(1, 3), (2, 3), (3, 3)]
-    assert [r.subject for r in found] == [f"phantom-{i:03d}" for i in range(3) for _ in range(5)]
+    assert [r.subject for r in found] == [f"phantom-11-{i:03d}" for i in range(3) for _ in range(5)]
     assert [r.view for r in found[:5]] == ["sax", "sax", *VIEWS[1:]]
     assert {r.moment for r in found} == {"ED"}
 
