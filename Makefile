@@ -30,7 +30,7 @@ demo: $(READY) ## the main job on embedded synthetic data: pretrain, fine-tune, 
 	@$(VENV)/bin/python experiments/demo.py $(ARGS)
 
 test: $(READY) ## the tests
-	@$(VENV)/bin/python -m pytest -q $(ARGS)
+	@$(VENV)/bin/python -m pytest -q -n 2 --dist worksteal $(ARGS)
 
 check: $(READY) ## style, types and the order of the rooms
 	@$(VENV)/bin/ruff check .

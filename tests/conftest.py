@@ -14,3 +14,8 @@ CACHE = pathlib.Path(__file__).parents[1] / ".cache" / "jax"
 jax.config.update("jax_compilation_cache_dir", str(CACHE))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def pytest_collection_modifyitems(items):
+    """The tests on several devices are one long item: begun first, it goes on beside all the others."""
+    items.sort(key=lambda item: item.path.name != "test_multidevice.py")
