@@ -27,7 +27,9 @@ def main(store: Path = STORE, runs: Path = RUNS, variant: str = "small", subject
     few = {**data, "data.subjects": LABELLED}
 
     console.rule(f"1  {subjects} synthetic hearts", align="left")
-    if not store.exists():
+    if store.exists():
+        console.print(f"{store} is made already.")
+    else:
         jaxssl.data_phantom(store, jaxssl.CineOptions(subjects=subjects))
 
     console.rule("2  Pretraining without labels: hidden patches are filled in", align="left")

@@ -1,5 +1,6 @@
 """The command line: hands words and flags to `jaxssl.run`, and turns the user's errors into one sentence."""
 
+import difflib
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -10,6 +11,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 import tyro
 
 from jaxssl.errors import UserError
+from jaxssl.version import __version__
 
 R = TypeVar("R")
 GREETING = """jaxssl pretrains image encoders without labels on cardiac MR and ultrasound, and says whether it helped.
@@ -21,7 +23,7 @@ GREETING = """jaxssl pretrains image encoders without labels on cardiac MR and u
   jaxssl probe runs/mim                                             kNN and linear probe of the frozen encoder
   jaxssl report runs/*                                              one page that compares runs
 
-Also: embed, data info, doctor. Every verb explains itself with --help.
+Also: embed RUN, data info STORE, doctor. Every verb explains itself with --help.
 """
 
 
@@ -133,9 +135,13 @@ def main(words: Sequence[str] | None = None) -> int:
     if not words or words[0] in ("-h", "--help"):
         print(GREETING, end="")
         return 0
+    if words == ["--version"]:
+        print(__version__)
+        return 0
     try:
         if words[0] not in VERBS:
-            raise UserError(f"There is no verb {words[0]!r}; there are {', '.join(VERBS)}.")
+            nearest = difflib.get_close_matches(words[0], VERBS, n=1, cutoff=0.0)[0]
+            raise UserError(f"There is no verb {words[0]!r}; the nearest is {nearest!r}, of {', '.join(VERBS)}.")
         return VERBS[words[0]](words[1:]) or 0
     except UserError as error:
         return _refused(str(error), debug)

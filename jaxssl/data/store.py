@@ -118,7 +118,8 @@ def open_store(path: str | Path) -> Store:
         sizes, fingerprint, format_ = content["files"], content["fingerprint"], content["format"]
     except FileNotFoundError:
         raise UserError(
-            f"{path} is not a store, or an unfinished one ({SUMMARY} is missing): write it again."
+            f"{path} is not a store, or an unfinished one ({SUMMARY} is missing): name a store's own folder, or write "
+            "it again."
         ) from None
     except (ValueError, TypeError, KeyError, OSError) as error:
         raise UserError(f"{path / SUMMARY} cannot be read ({error}): write the store again.") from error

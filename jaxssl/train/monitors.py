@@ -98,7 +98,7 @@ class Bar:
     LINE_SECONDS = 10.0
 
     def __init__(self, console: Console, title: str, start: int, steps: int, batch: int, every: int):
-        self.console, self.title, self.start, self.batch, self.every = console, title, start, batch, every
+        self.console, self.title, self.batch, self.every = console, title, batch, every
         self.began = self.last_line = time.perf_counter()
         self.first: tuple[int, float] | None = None
         self.note = ""
@@ -113,6 +113,8 @@ class Bar:
         )
         self.task = self.progress.add_task(title, total=steps, completed=start, note="compiling")
         self.progress.start()
+        if not console.is_terminal and start < steps:
+            console.print(f"{title}  compiling, then {steps - start} steps of {batch} images")
 
     def __call__(self, tick: Tick) -> None:
         now = time.perf_counter()
@@ -139,7 +141,8 @@ class Bar:
         if self.console.is_terminal or not due or not self.note:
             return
         self.last_line = now
-        left = (now - self.began) / max(tick.step - self.start, 1) * (tick.steps - tick.step)
+        step, then = self.first or (tick.step, now)
+        left = (now - then) / max(tick.step - step, 1) * (tick.steps - tick.step)
         self.console.print(f"{self.title}  {tick.step}/{tick.steps}  {self.note}  {left:.0f} s left")
 
 

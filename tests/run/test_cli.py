@@ -35,7 +35,7 @@ def test_alone_it_greets_with_what_to_do_next(capsys):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["pretrian"], "no verb 'pretrian'"),
+        (["pretrian"], "no verb 'pretrian'; the nearest is 'pretrain'"),
         (["pretrain"], "needs a recipe"),
         (["pretrain", "simclear"], "no recipe 'simclear'"),
         (["pretrain", "simclr:huge"], "no variant 'huge'"),
