@@ -50,7 +50,7 @@ def tiny() -> Recipe:
     return Recipe(
         name="mim:tiny",
         model=UNet(widths=(4, 8), norm=Norm(group=8)),
-        method=mim.Options(patch=8),
+        method=mim.Options(patch=4),
         data=Data(layout=Layout((32, 24), 4.0)),
         train=Train(batch=8, steps=4, log_every=1, checkpoint_every=2),
     )

@@ -64,7 +64,7 @@ def build(options: Options, model: ToyModel, spec: Spec) -> Method:
         params = {
             "encoder": variables["params"],
             "prototypes": jax.random.normal(key, (PROTOTYPES, WIDTH), wide),
-            "log_temperature": jnp.zeros((), wide),
+            "log_temperature": jnp.full((), -1.0, wide),
         }
         carry = {
             "teacher": variables["params"],

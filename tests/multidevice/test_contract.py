@@ -3,6 +3,7 @@
 A method joins by its recipe's `tiny` variant; nothing is added here.
 """
 
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import cache
 
@@ -12,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import linen as nn
 
 from jaxssl.train.mesh import make_mesh, put_batch
 from jaxssl.train.state import abstract_state, create_state
@@ -19,6 +21,16 @@ from jaxssl.train.step import Schedule, make_step
 
 BATCH, GROUP, RATE = 32, 8, 0.1
 SPLITS = [(2, 1), (4, 1), (8, 1), (1, 2), (1, 4), (4, 2), (8, 4)]
+
+
+@contextmanager
+def without_kinks():
+    """Rectifiers made smooth: where a value lies within rounding of a kink, the gradient itself jumps, and no bound on
+    rounding could hold. In float64 the networks are compared as they are."""
+    with pytest.MonkeyPatch.context() as patch:
+        for rectifier in ("relu", "leaky_relu"):
+            patch.setattr(nn, rectifier, lambda x, *_: nn.silu(x))
+        yield
 
 
 @cache
@@ -34,7 +46,9 @@ def one_step(name: str, devices: int, micro: int, precision: str):
     state = create_state(method, optimiser, key, views, abstract_state(method, optimiser, key, views, mesh))
     # At step 1 the toy's frozen layer has thawed, so that its gradient is there to be compared.
     state = replace(state, step=state.step + 1)
-    state, log = make_step(method, optimiser, lambda step: RATE, plan, mesh)(state, put_batch(mesh, batch))
+    step = make_step(method, optimiser, lambda step: RATE, plan, mesh)
+    with without_kinks() if precision == "float32" else nullcontext():
+        state, log = step(state, put_batch(mesh, batch))
     gradient = optax.tree.get(state.moments, "trace")
     return jax.device_get({"loss": log["loss"], "gradient": gradient, "params": state.params, "carry": state.carry})
 
