@@ -7,7 +7,9 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from jaxssl.numerics import island
+from jaxssl.objectives.ring import current_ring
 from jaxssl.objectives.rules import Rule
+from jaxssl.objectives.sweep import Rules
 from jaxssl.objectives.tiles import row_statistics
 
 # On CPU blocks of 256 to 1,024 rows differ by a fifth at most; powers of two were the slower ones.
@@ -52,6 +54,10 @@ def contrastive_loss(
     Never holds a rows x rows matrix, only tiles of at most `block_size` by `block_size`; large ones suit accelerators.
     Gradients reach anchors, candidates and temperature. Computed in float32, or in float64 if that is given.
 
+    Under `jax.set_mesh` the n devices of the mesh, over all of its axes, share the work evenly. Loss and gradient take
+    temporary memory of about 7 N/n rows and three tiles on each (N: anchors or candidates, whichever are more). For
+    rows of 128 numbers and the usual block that is up to 1.8 N * block / n numbers.
+
     Returns the loss, and a dict of `anchors_without_positives` (their number) and `positive_similarity` (mean s_ip).
     """
     if candidates is not None and candidates.shape[1:] != anchors.shape[1:]:
@@ -63,7 +69,8 @@ def contrastive_loss(
     # Half of 1/T goes to either side, so that symmetric logits stay symmetric and autodiff finds the gradient of T.
     sharpness = lax.rsqrt(jnp.asarray(temperature, rows.dtype))
     others = None if candidates is None else unit_rows(island(candidates)).astype(rows.dtype) * sharpness
-    statistics = row_statistics(rows * sharpness, others, positives, negatives, block_size or BLOCK)
+    rules = Rules(positives, negatives)
+    statistics = row_statistics(rows * sharpness, others, rules, block_size or BLOCK, current_ring())
 
     has_positives = statistics.positive_count > 0
     used = jnp.maximum(has_positives.sum(), 1)
