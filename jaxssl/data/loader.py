@@ -36,23 +36,22 @@ def batches(
     target: str | None = None,
     masks: bool = False,
     planes: bool = False,
-    process: tuple[int, int] = (0, 1),
+    pixels: bool = True,
+    places: np.ndarray | None = None,
     threads: int = 2,
 ) -> grain.DatasetIterator:
     """Batches start, start + 1, ... (`steps` of them, or without end), each a dict of numpy arrays.
 
     `target` names the label delivered as `label`; `masks` and `planes` ask for the masks and the planes of the study.
-    `process` is (index, count): only that part of each batch is gathered, and the parts in order make the whole.
+    Without `pixels` images and masks are left out: whoever has them finds them by `id`. `places` in the batch are all
+    that is gathered, as a process does that shares the batch with others.
     The only state of the iterator is t; grain's own counts batches since `start`.
     """
-    index, count = process
-    if batch % count:
-        raise UserError(f"A batch of {batch} cannot be shared by {count} processes: choose a multiple of {count}.")
     if masks and cache.masks is None:
         raise UserError(f"{cache.path} has no masks: choose a store that has, or a method that needs none.")
-    gather = Gather(cache, target, masks, planes)
+    gather = Gather(cache, target, masks, planes, pixels)
     schedule = Schedule(plan, batch, seed)
-    mine = slice(index * (batch // count), (index + 1) * (batch // count))
+    mine = np.arange(batch) if places is None else places
 
     def element(t: int) -> dict[str, Any]:
         return gather(schedule(t), mine)
@@ -91,30 +90,32 @@ class Schedule:
 class Gather:
     """Rows into the arrays that a method sees."""
 
-    def __init__(self, cache: Cache, target: str | None, masks: bool, planes: bool):
-        self._images, self._masks = cache.images, cache.masks if masks else None
+    def __init__(self, cache: Cache, target: str | None, masks: bool, planes: bool, pixels: bool = True):
+        self._images, self._masks, self._pixels = cache.images, cache.masks if masks else None, pixels
         self._has_mask, self._study = cache.table["has_mask"], cache.table["study"]
         labels = np.full(len(cache), -1) if target is None else label(cache, target)
         self._columns = _narrow({**{key: cache.table[key] for key in COLUMNS}, "label": labels})
         self._plane = _narrow({key: cache.table[key] for key in FIELDS})
         self._planes = _narrow(cache.planes) if planes else None
 
-    def __call__(self, samples: Samples, mine: slice) -> dict[str, Any]:
-        """The part `mine` of a batch."""
-        place = np.arange(len(samples.rows), dtype=np.int32)[mine]
+    def __call__(self, samples: Samples, mine: np.ndarray) -> dict[str, Any]:
+        """The samples of a batch at the places `mine`."""
+        place = mine.astype(np.int32)
         result = {**self._fields(samples.rows[mine]), "place": place}
         if samples.partners is not None:
             result["partner"] = {**self._fields(samples.partners[mine]), "place": place}
         return result
 
     def _fields(self, rows: np.ndarray) -> dict[str, Any]:
-        fields: dict[str, Any] = {"image": self._images[rows], "id": rows.astype(np.int32)}
+        fields: dict[str, Any] = {"id": rows.astype(np.int32)}
         fields |= _take(self._columns, rows)
         fields["plane"] = _take(self._plane, rows)
-        if self._masks is not None:
-            if not self._has_mask[rows].all():
-                raise UserError("A batch with masks has an image without one: select(..., masked=True) for its plan.")
-            fields["mask"] = self._masks[rows]
+        if self._masks is not None and not self._has_mask[rows].all():
+            raise UserError("A batch with masks has an image without one: select(..., masked=True) for its plan.")
+        if self._pixels:
+            fields["image"] = self._images[rows]
+            if self._masks is not None:
+                fields["mask"] = self._masks[rows]
         if self._planes is not None:
             fields["planes"] = _take(self._planes, self._study[rows])
         return fields

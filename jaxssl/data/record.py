@@ -7,7 +7,7 @@ import numpy as np
 
 from jaxssl.geometry import Plane
 
-CLASSES = ("background", "RV", "MYO", "LV")  # meaning of the mask codes 0..3
+CINE_CLASSES = ("background", "RV", "MYO", "LV")  # the mask codes 0..3 of a cine, as ACDC has them
 MOMENTS = ("", "ED", "ES")  # meaning of the moment codes 0..2
 
 
@@ -15,7 +15,7 @@ MOMENTS = ("", "ED", "ES")  # meaning of the moment codes 0..2
 class Record:
     """One image in its original in-plane grid.
 
-    `image` is [y, x, channel], uint8 or uint16; `mask`, if there is one, is [y, x] uint8 with the codes of `CLASSES`.
+    `image` is [y, x, channel], uint8 or uint16; `mask`, if there is one, is [y, x] uint8; its store names the codes.
     `slice` counts from base (0) to apex; `phase` is the frame index of `phases` over the cycle. A label that is missing
     from `labels` is unknown, not negative.
     """

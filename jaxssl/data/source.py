@@ -26,6 +26,8 @@ class Data:
     """ED, ES, or both; none takes every frame."""
     masks: bool = False
     """Use labelled images only, and deliver their masks."""
+    resident: bool = False
+    """Keep the training images on the devices, if they fit, instead of sending them from the host at every step."""
     plan: Literal["slices", "one_per_subject"] = "slices"
     """What an epoch is: every image once, or one random image of each subject."""
     fractions: tuple[float, float, float] = (0.6, 0.1, 0.3)

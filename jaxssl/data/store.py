@@ -13,7 +13,7 @@ import json
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from jaxssl.geometry import Plane
 
 SPLIT = "records"
 SUMMARY = "store.json"
-FORMAT = 1
+FORMAT = 2
 RECORDS_PER_SHARD = 4096
 NAME = re.compile("[a-z][a-z0-9_]*")  # what tfds turns into file names
 SHARD_NAME = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_INDEX}"
@@ -73,8 +73,12 @@ def write(
     licence: str,
     citation: str = "",
     synthetic: bool = False,
+    classes: Sequence[str] = (),
 ) -> Store:
-    """Write `records` to a new store at `path`: whole or not at all, equal records to equal bytes."""
+    """Write `records` to a new store at `path`: whole or not at all, equal records to equal bytes.
+
+    `classes` says what the mask codes 0, 1, ... mean; codes that nobody named go by their number.
+    """
     path = Path(path)
     if not NAME.fullmatch(name):
         raise UserError(
@@ -93,7 +97,7 @@ def write(
         raise UserError(f"{path} cannot be written ({error.strerror}): choose another path.") from error
     try:
         info = _dataset_info(unfinished, first, name, description, licence, citation)
-        tally = Tally.like(first)
+        tally = Tally.like(first, classes)
         fingerprint = _write_records(itertools.chain([first], records), tally, info, unfinished)
         summary = tally.info(name, description, licence, citation, synthetic)
         sizes = {file.name: file.stat().st_size for file in sorted(unfinished.iterdir())}
@@ -114,8 +118,10 @@ def open_store(path: str | Path) -> Store:
         raise UserError(f"{path} is not a folder: give the path of a store, or make one with `jaxssl data phantom`.")
     try:
         content = json.loads((path / SUMMARY).read_text())
+        if content["format"] != FORMAT:
+            raise UserError(f"{path} has store format {content['format']}, this jaxssl reads {FORMAT}: write it again.")
         info = StoreInfo(**content["info"])
-        sizes, fingerprint, format_ = content["files"], content["fingerprint"], content["format"]
+        sizes, fingerprint = content["files"], content["fingerprint"]
     except FileNotFoundError:
         raise UserError(
             f"{path} is not a store, or an unfinished one ({SUMMARY} is missing): name a store's own folder, or write "
@@ -123,8 +129,6 @@ def open_store(path: str | Path) -> Store:
         ) from None
     except (ValueError, TypeError, KeyError, OSError) as error:
         raise UserError(f"{path / SUMMARY} cannot be read ({error}): write the store again.") from error
-    if format_ != FORMAT:
-        raise UserError(f"{path} has store format {format_}, this jaxssl reads {FORMAT}: write it again.")
     for name, size in sizes.items():
         file = path / name
         if not file.is_file() or file.stat().st_size != size:

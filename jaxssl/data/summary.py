@@ -1,7 +1,7 @@
 """What a store holds, in numbers small enough to read: gathered while writing, kept beside the records."""
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -21,6 +21,8 @@ class StoreInfo:
     synthetic: bool
     dtype: str
     channels: int
+    classes: Sequence[str]
+    """What the mask codes 0, 1, ... mean; empty without masks."""
     records: int
     subjects: int
     studies: int
@@ -39,15 +41,18 @@ class Tally:
 
     dtype: np.dtype
     channels: int
+    classes: Sequence[str]
+    highest: int = -1
+    """Highest mask code so far."""
     counts: dict[str, Counter] = field(default_factory=lambda: defaultdict(Counter))
     subject_of: dict[str, str] = field(default_factory=dict)
     seen: set = field(default_factory=set)
     labelled: dict[str, dict[str, set]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(set)))
 
     @classmethod
-    def like(cls, record: Record) -> "Tally":
-        """Begin a tally for images of the depth and channels of `record`."""
-        return cls(record.image.dtype, record.image.shape[2])
+    def like(cls, record: Record, classes: Sequence[str]) -> "Tally":
+        """Begin a tally for images of the depth and channels of `record`, and masks of these classes."""
+        return cls(record.image.dtype, record.image.shape[2], classes)
 
     def add(self, record: Record) -> None:
         """Count one record."""
@@ -63,6 +68,8 @@ class Tally:
             "masked": record.mask is not None,
         }.items():
             self.counts[column][value] += 1
+        if record.mask is not None:
+            self.highest = max(self.highest, int(record.mask.max()))
         for name, value in record.labels.items():
             self.labelled[name][value].add(record.subject)
 
@@ -71,6 +78,11 @@ class Tally:
             raise UserError(
                 f"Study {record.study!r} has {record.image.shape[2]} channel(s) of {record.image.dtype} where the "
                 f"store began with {self.channels} of {self.dtype}: write them to two stores or convert one."
+            )
+        if self.classes and record.mask is not None and record.mask.max() >= len(self.classes):
+            raise UserError(
+                f"Study {record.study!r} has a mask with code {record.mask.max()}, but the classes "
+                f"{', '.join(self.classes)} end at {len(self.classes) - 1}: name every class, or mend the mask."
             )
         if self.subject_of.setdefault(record.study, record.subject) != record.subject:
             raise UserError(
@@ -99,6 +111,7 @@ class Tally:
             synthetic=synthetic,
             dtype=self.dtype.name,
             channels=self.channels,
+            classes=list(self.classes) or ["background", *map(str, range(1, self.highest + 1))][: self.highest + 1],
             records=len(self.seen),
             subjects=len(set(self.subject_of.values())),
             studies=len(self.subject_of),

@@ -60,6 +60,14 @@ def test_fields_that_were_not_asked_for_are_not_there(cache: Cache):
     np.testing.assert_array_equal(batch["label"], -1)
 
 
+def test_without_pixels_everything_else_is_the_same(cache: Cache):
+    labelled = plan.slices(plan.select(cache, masked=True))
+    whole = next(batches(cache, labelled, batch=8, seed=5, masks=True))
+    light = next(batches(cache, labelled, batch=8, seed=5, masks=True, pixels=False))
+    assert whole.keys() - light.keys() == {"image", "mask"}
+    assert_same(light, {name: whole[name] for name in light})
+
+
 def test_partners_come_with_the_same_fields(cache: Cache, paired: plan.Plan):
     batch = next(batches(cache, paired, batch=6, seed=1, planes=True))
     rows, partners = paired.draw(1, 0)
@@ -101,7 +109,8 @@ def test_threads_do_not_change_the_order(cache: Cache, paired: plan.Plan, thread
 @pytest.mark.parametrize("count", [2, 3])
 def test_parts_of_processes_make_the_whole(cache: Cache, paired: plan.Plan, count):
     whole = batches(cache, paired, batch=12, seed=2, steps=9, planes=True)
-    parts = [batches(cache, paired, batch=12, seed=2, steps=9, planes=True, process=(i, count)) for i in range(count)]
+    own = np.split(np.arange(12), count)
+    parts = [batches(cache, paired, batch=12, seed=2, steps=9, planes=True, places=places) for places in own]
     for batch, *pieces in zip(whole, *parts, strict=True):
         assert_same(batch, jax.tree.map(lambda *leaves: np.concatenate(leaves), *pieces))
         assert len(pieces[0]["id"]) == 12 // count
@@ -134,8 +143,6 @@ def test_what_cannot_be_loaded_is_refused(cache: Cache):
     every = plan.slices(plan.select(cache, subjects=("s0",)))
     with pytest.raises(UserError, match="batch of 17 is larger than the 16 samples"):
         batches(cache, every, batch=17, seed=0)
-    with pytest.raises(UserError, match="cannot be shared by 3"):
-        batches(cache, every, batch=16, seed=0, process=(0, 3))
     with pytest.raises(UserError, match="no label 'vendor'"):
         batches(cache, every, batch=4, seed=0, target="vendor")
     with pytest.raises(UserError, match="masked=True"):

@@ -133,6 +133,20 @@ def test_info_counts(store):
     assert (info.name, info.licence, info.dtype, info.channels, info.synthetic) == ("discs", "none", "uint8", 1, False)
 
 
+def test_classes_are_kept_and_unknown_ones_go_by_number(tmp_path, about, store):
+    classes = ["background", "rim", "ring", "core", "never seen"]
+    write(samples.records(1), tmp_path / "named", **about, classes=tuple(classes))
+    assert open_store(tmp_path / "named").info.classes == classes
+    assert store.info.classes == ["background", "1", "2", "3"]
+    assert write([record()], tmp_path / "unmasked", **about).info.classes == []
+
+
+def test_a_mask_beyond_its_classes_is_refused(tmp_path, about):
+    with pytest.raises(UserError, match="code 3, but the classes background, rim, core end at 2"):
+        write(samples.records(1), tmp_path / "a", **about, classes=("background", "rim", "core"))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_existing_store_is_left_alone(tmp_path, about):
     kept = write(samples.records(1), tmp_path / "a", **about)
     before = contents(kept.path)
@@ -203,7 +217,7 @@ def truncate(file: Path) -> None:
 
 
 def unlist(file: Path) -> None:
-    file.write_text(json.dumps({"format": 1}))
+    file.write_text(json.dumps({"format": store_module.FORMAT}))
 
 
 def of_the_future(file: Path) -> None:

@@ -3,15 +3,14 @@
 Subject 7 is the same alone and among 64: everything is drawn from (seed, index) and, for noise, from the image's place.
 """
 
-import os
-from collections import deque
+import functools
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
 from jaxssl.data.phantom.beat import beat, end_systole
+from jaxssl.data.phantom.crowd import one_after_the_other
 from jaxssl.data.phantom.population import Subject, draw_subject
 from jaxssl.data.phantom.prescription import VIEWS, prescribe
 from jaxssl.data.phantom.scanner import VENDORS, acquire
@@ -44,16 +43,7 @@ class CineOptions:
 
 def cine_phantom(options: CineOptions, progress: Callable[[int, int], None] | None = None) -> Iterator[Record]:
     """All records, subject by subject; `progress(done, subjects)` is called after each subject."""
-    workers = os.cpu_count() or 1
-    with ThreadPoolExecutor(workers) as pool:
-        waiting = deque[Future[list[Record]]]()
-        for index in range(options.subjects + workers):
-            if index < options.subjects:
-                waiting.append(pool.submit(cine_subject, options, index))
-            if index >= workers and waiting:
-                yield from waiting.popleft().result()
-                if progress is not None:
-                    progress(index - workers + 1, options.subjects)
+    return one_after_the_other(functools.partial(cine_subject, options), options.subjects, progress)
 
 
 def cine_subject(options: CineOptions, index: int) -> list[Record]:
