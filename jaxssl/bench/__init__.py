@@ -1,0 +1,1 @@
+"""What a compiled step costs: work, communication and memory of one device."""

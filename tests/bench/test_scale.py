@@ -1,0 +1,59 @@
+"""What a scaling table is made from, on one device."""
+
+import subprocess
+import sys
+
+import jax
+import pytest
+import samples
+
+from jaxssl.bench.figure import readable
+from jaxssl.bench.scale import abstract_batch, of_loss
+from jaxssl.data.cache import open_cache
+from jaxssl.data.grid import Layout
+from jaxssl.data.loader import batches
+from jaxssl.data.plan import select, slices
+from jaxssl.data.store import write
+from jaxssl.train.mesh import make_mesh
+
+
+def test_the_abstract_batch_is_that_of_the_loader(tmp_path):
+    records = samples.records(subjects=2, dtype="uint16", channels=2)
+    store = write(records, tmp_path / "store", name="discs", description="Discs (synthetic).", licence="none")
+    layout = Layout((24, 20), 1.5)
+    cache = open_cache(store, layout)
+    loaded = next(batches(cache, slices(select(cache, masked=True)), batch=3, seed=0, masks=True))
+    found = jax.tree.map(lambda x: (x.shape, x.dtype), abstract_batch(layout, channels=2, masks=True, size=3))
+    assert found == jax.tree.map(lambda x: (x.shape, x.dtype), loaded)
+
+
+def test_the_loss_on_one_device_takes_each_pair_once_and_its_gradient_twice():
+    """Blocks of 640 on and above the diagonal: 3 of 4, 2 b^2 d operations forward and three times that backward."""
+    row = of_loss("loss", 1280, 16, make_mesh(jax.devices()[:1]))
+    assert row.flops == 3 * 2 * 640**2 * 16 * (1 + 3)
+    assert row.collectives == {}
+
+
+@pytest.mark.parametrize(
+    ("number", "words"), [(37_230_051_328, "37.2 GB"), (1_000, "1 kB"), (999, "999 B"), (0, "0 B"), (1.5e12, "1.5 TB")]
+)
+def test_numbers_are_read_at_a_glance(number, words):
+    assert readable(number, "B") == words
+
+
+def test_devices_are_simulated_in_a_fresh_process_and_refused_in_one_that_has_begun():
+    code = """
+import jax
+from jaxssl.errors import UserError
+from jaxssl.run.bench import _simulate
+_simulate(4)
+assert jax.device_count() == 4
+_simulate(2)
+try:
+    _simulate(8)
+except UserError as error:
+    print(error)
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert "fresh process" in ran.stdout
