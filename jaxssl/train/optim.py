@@ -4,16 +4,19 @@ from dataclasses import dataclass
 from typing import Literal
 
 import jax
+import jax.numpy as jnp
 import optax
+from jaxtyping import Array
 
 from jaxssl.errors import UserError
+from jaxssl.train.layers import Names, axes_of_one_layer, by_name, layer_factors
 
 
 @dataclass(frozen=True)
 class Optim:
     """The optimiser and how its learning rate moves."""
 
-    name: Literal["adamw", "sgd", "lars"] = "adamw"
+    name: Literal["adamw", "sgd", "lars", "lamb"] = "adamw"
     lr: float = 1e-3
     """Peak learning rate."""
     schedule: Literal["cosine", "polynomial", "constant"] = "cosine"
@@ -23,6 +26,8 @@ class Optim:
     weight_decay: float = 0.0
     decay: Literal["weights", "all"] = "weights"
     """What is decayed: arrays of two and more axes only, or biases and norms as well."""
+    layer_decay: float | None = None
+    """Factor on the learning rate from each layer of the encoder to the one below it; none treats all alike."""
     momentum: float = 0.9
     """Of sgd and lars."""
     nesterov: bool = False
@@ -39,6 +44,8 @@ class Optim:
             raise UserError(f"optim.momentum must lie in [0, 1), not {self.momentum}.")
         if self.weight_decay < 0:
             raise UserError(f"optim.weight_decay cannot be negative ({self.weight_decay}).")
+        if self.layer_decay is not None and not 0 < self.layer_decay <= 1:
+            raise UserError(f"optim.layer_decay must lie in (0, 1] or be none, not {self.layer_decay}.")
         if self.clip_norm is not None and self.clip_norm <= 0:
             raise UserError(f"optim.clip_norm must be above 0 or none, not {self.clip_norm}.")
 
@@ -58,7 +65,7 @@ def learning_rate(options: Optim, steps: int) -> optax.Schedule:
 
 
 def make_optimiser(options: Optim, steps: int) -> optax.GradientTransformation:
-    """Clip, then the named optimiser on its schedule."""
+    """Clip, then the named optimiser on its schedule, then what layers further down get of its update."""
     rate = learning_rate(options, steps)
     decayed = _matrices if options.decay == "weights" else _everything
     core = {
@@ -68,22 +75,48 @@ def make_optimiser(options: Optim, steps: int) -> optax.GradientTransformation:
             optax.add_decayed_weights(options.weight_decay, decayed),
             optax.sgd(rate, options.momentum, options.nesterov),
         ),
-        "lars": lambda: optax.lars(
-            rate,
-            options.weight_decay,
-            weight_decay_mask=decayed,
-            trust_ratio_mask=_matrices,
-            momentum=options.momentum,
-            nesterov=options.nesterov,
+        "lars": lambda: optax.chain(
+            optax.add_decayed_weights(options.weight_decay, decayed),
+            _trust_ratio(0.001),
+            optax.scale_by_learning_rate(rate),
+            optax.trace(options.momentum, options.nesterov),
+        ),
+        "lamb": lambda: optax.chain(
+            optax.scale_by_adam(eps=1e-6),
+            optax.add_decayed_weights(options.weight_decay, decayed),
+            _trust_ratio(1.0),
+            optax.scale_by_learning_rate(rate),
         ),
     }[options.name]()
-    if options.clip_norm is None:
-        return core
-    return optax.chain(optax.clip_by_global_norm(options.clip_norm), core)
+    before = [] if options.clip_norm is None else [optax.clip_by_global_norm(options.clip_norm)]
+    after = [] if options.layer_decay is None else [_layer_decay(options.layer_decay)]
+    return optax.chain(*before, core, *after)
+
+
+def _trust_ratio(coefficient: float) -> optax.GradientTransformation:
+    """The update of a matrix times coefficient x |matrix| / |update|; biases and norms keep theirs.
+
+    As in optax, but layer by layer in arrays where layers are stacked.
+    """
+
+    def scaled(names: Names, param: Array, update: Array) -> Array:
+        axes = axes_of_one_layer(names, param)
+        if len(axes) < 2:
+            return update
+        of_param, of_update = (jnp.sqrt(jnp.sum(x * x, axes, keepdims=True)) for x in (param, update))
+        ratio = coefficient * of_param / jnp.where(of_update > 0, of_update, 1)
+        return update * jnp.where((of_param > 0) & (of_update > 0), ratio, 1)
+
+    return optax.stateless(lambda updates, params: by_name(scaled, params, updates))
+
+
+def _layer_decay(decay: float) -> optax.GradientTransformation:
+    """Updates times `layer_factors`, which is a learning rate for each layer."""
+    return optax.stateless(lambda updates, params: jax.tree.map(jnp.multiply, updates, layer_factors(params, decay)))
 
 
 def _matrices(params: optax.Params) -> optax.Params:
-    return jax.tree.map(lambda p: p.ndim > 1, params)
+    return by_name(lambda names, leaf: len(axes_of_one_layer(names, leaf)) > 1, params)
 
 
 def _everything(params: optax.Params) -> optax.Params:
