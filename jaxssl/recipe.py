@@ -52,7 +52,7 @@ class Recipe(Generic[Model, MethodOptions]):
         self.model.check_size(self.data.layout.size)  # type: ignore[attr-defined]
         # Whatever a method refuses about its options it refuses when it is built.
         build(self.method, self.model, Spec(self.data.layout.size, classes=2 if self.data.masks else 0))
-        group, part = self.model.norm.group, self.train.batch // self.train.micro_batches  # type: ignore[attr-defined]
+        group, part = self.model.group, self.train.batch // self.train.micro_batches  # type: ignore[attr-defined]
         if part % group:
             raise UserError(
                 f"model.norm.group {group} does not divide the {part} samples of a micro-batch "

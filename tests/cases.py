@@ -1,4 +1,4 @@
-"""Every method at its smallest, for the contract kit: the recipes' `tiny` variants, and the toy."""
+"""Every method at its smallest, for the contract kit: the recipes' `tiny` variants, one on a ViT, and the toy."""
 
 from dataclasses import replace
 
@@ -8,18 +8,27 @@ import toy
 
 from jaxssl import recipe
 from jaxssl.methods.base import Method, Spec, build
+from jaxssl.models.vit import ViT
 
 TOY = recipe.Recipe(name="toy", model=toy.ToyModel(), method=toy.Options(), train=recipe.Train(batch=32, steps=4))
-NAMES = [*recipe.names(), "toy"]
+VIT = ViT(patch=4, width=16, depth=2, heads=2, pool="mean", registers=2, drop_path=0.4, remat=True, scan=True)
+"""Tokens of no patch, branches left out at random, blocks looped over and recomputed. The mean of the patches differs
+between images from the start; class tokens begin nearly equal, and a loss of differences would enlarge rounding."""
+NAMES = [*recipe.names(), "simclr:tiny_vit", "toy"]
 
 
 def tiny(name: str) -> recipe.Recipe:
     """Images smaller still: fast, and sums over pixels so short that float32 rounds them by little."""
-    case = TOY if name == "toy" else recipe.load_recipe(f"{name}:tiny")
+    method, _, vit = name.partition(":")
+    case = TOY if name == "toy" else recipe.load_recipe(f"{method}:tiny")
+    case = replace(case, model=VIT) if vit else case
     return replace(case, data=replace(case.data, layout=replace(case.data.layout, size=(16, 12))))
 
 
 def with_group(case: recipe.Recipe, group: int) -> recipe.Recipe:
+    """The case with samples normalised in groups of this size, where they are normalised in groups at all."""
+    if case.model.norm is None:
+        return case
     model = replace(case.model, norm=replace(case.model.norm, group=group))
     return replace(case, model=model)
 

@@ -40,8 +40,8 @@ def build(options: Options, model, spec: Spec) -> Method:
         )
     grid = (spec.size[0] // options.patch, spec.size[1] // options.patch)
     network = parts.PixelNetwork(
-        encoder=model.encoder(dtype=spec.dtype, rows=model.norm.group),
-        decoder=model.decoder(dtype=spec.dtype, rows=model.norm.group),
+        encoder=model.encoder(dtype=spec.dtype, rows=model.group),
+        decoder=model.decoder(dtype=spec.dtype, rows=model.group),
         head=PixelHeads(spec.channels, scales=1, dtype=spec.dtype),
     )
 
@@ -55,9 +55,9 @@ def build(options: Options, model, spec: Spec) -> Method:
         return network.start(key, views["image"])
 
     def forward(params, carry, views, keys, progress):
-        del keys, progress
+        del progress
         visible = jnp.where(views["hidden"], 0, views["image"])
-        (prediction,), moments = network.train(params, carry["statistics"], visible)
+        (prediction,), moments = network.train(params, carry["statistics"], visible, keys)
         return Seen(prediction, views, moments)
 
     def objective(params, carry, seen, batch, progress):

@@ -26,10 +26,10 @@ def start(module: nn.Module, key: jax.Array, *inputs) -> tuple[Tree, Tree]:
     return variables.get("params", {}), variables.get("statistics", {})
 
 
-def train(module: nn.Module, params: Tree, statistics: Tree, *inputs) -> tuple[Any, Tree]:
-    """Output and normalisation moments of one part, normalised by the batch's own groups."""
+def train(module: nn.Module, params: Tree, statistics: Tree, *inputs, **keys) -> tuple[Any, Tree]:
+    """Output and normalisation moments of one part, normalised by the batch's own groups; encoders take `keys`."""
     output, changed = module.apply(
-        {"params": params, "statistics": statistics}, *inputs, train=True, mutable=["moments"]
+        {"params": params, "statistics": statistics}, *inputs, train=True, mutable=["moments"], **keys
     )
     return output, changed.get("moments", {})
 
@@ -56,16 +56,20 @@ class PixelNetwork:
         return params, {"statistics": statistics}
 
     def train(
-        self, params: Tree, statistics: Tree, images: jax.Array, frozen: Collection[str] = ()
+        self, params: Tree, statistics: Tree, images: jax.Array, keys: jax.Array, frozen: Collection[str] = ()
     ) -> tuple[tuple[jax.Array, ...], Tree]:
-        """Maps and the moments by part; frozen parts are normalised by their running statistics and give no moments."""
+        """Maps and the moments by part, with one key a sample.
+
+        Frozen parts are normalised by their running statistics, draw nothing at random and give no moments.
+        """
         moments: dict[str, Tree] = {}
         flow: Any = images
         for part, module in self._in_order():
             if part in frozen:
                 flow = evaluate(module, params[part], statistics[part], flow)
             else:
-                flow, moments[part] = train(module, params[part], statistics[part], flow)
+                drawn = {"keys": keys} if part == "encoder" else {}
+                flow, moments[part] = train(module, params[part], statistics[part], flow, **drawn)
         return flow, moments
 
     def predict(self, variables: dict[str, Tree], images: jax.Array) -> tuple[jax.Array, ...]:
@@ -84,11 +88,16 @@ def of_dicts(params: Tree, carry: Tree) -> dict[str, Tree]:
     return {part: {"params": params[part], "statistics": carry["statistics"].get(part, {})} for part in params}
 
 
-def update(norm: Norm) -> Callable[[Tree, Tree, Tree, Tree, Progress], Tree]:
-    """`Method.update` where running statistics are all that lives on; parts without moments keep theirs."""
+def update(norm: Norm | None) -> Callable[[Tree, Tree, Tree, Tree, Progress], Tree]:
+    """`Method.update` where running statistics are all that lives on; parts without moments keep theirs.
+
+    Without `norm` there are no running statistics.
+    """
 
     def update_statistics(params, carry, statistics, moments, progress):
         del params, statistics, progress
+        if norm is None:
+            return carry
         moved = {part: running(carry["statistics"][part], moments[part], norm.momentum) for part in moments}
         return {**carry, "statistics": {**carry["statistics"], **moved}}
 
@@ -109,6 +118,11 @@ def view(keys: jax.Array, index: int, batch: Batch, options: Augment) -> tuple[j
         return augment(key, image, mask, spacing, options)
 
     return jax.vmap(one)(keys, images, batch.get("mask"), batch["spacing"])
+
+
+def keys_of_views(keys: jax.Array, views: int) -> jax.Array:
+    """One key for each view of each sample, [batch * views], the views of a sample together."""
+    return jax.vmap(lambda key: jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(views)))(keys).reshape(-1)
 
 
 def spread(embeddings: jax.Array) -> jax.Array:

@@ -33,8 +33,8 @@ def build(options: Options, model, spec: Spec) -> Method:
     if not spec.classes:
         raise UserError("Segmentation learns from masks; set data.masks, and choose a store that has some.")
     network = parts.PixelNetwork(
-        encoder=model.encoder(dtype=spec.dtype, rows=model.norm.group),
-        decoder=model.decoder(dtype=spec.dtype, rows=model.norm.group),
+        encoder=model.encoder(dtype=spec.dtype, rows=model.group),
+        decoder=model.decoder(dtype=spec.dtype, rows=model.group),
         head=PixelHeads(spec.classes, scales=options.scales, dtype=spec.dtype),
     )
 
@@ -47,9 +47,9 @@ def build(options: Options, model, spec: Spec) -> Method:
         return network.start(key, views["image"])
 
     def forward(params, carry, views, keys, progress):
-        del keys, progress
+        del progress
         logits, moments = network.train(
-            params, carry["statistics"], views["image"], frozen=("encoder",) if options.freeze_encoder else ()
+            params, carry["statistics"], views["image"], keys, frozen=("encoder",) if options.freeze_encoder else ()
         )
         return Seen(logits, views["mask"], moments)
 

@@ -33,7 +33,7 @@ class Options:
 
 def build(options: Options, model, spec: Spec) -> Method:
     """The method on one backbone; both views of a sample share a normalisation group, as in study B."""
-    encoder = model.encoder(dtype=spec.dtype, rows=VIEWS * model.norm.group)
+    encoder = model.encoder(dtype=spec.dtype, rows=VIEWS * model.group)
     projector = Projector(options.projector, dtype=spec.dtype)
 
     def views(keys, batch, progress):
@@ -48,9 +48,9 @@ def build(options: Options, model, spec: Spec) -> Method:
         return {"encoder": encoded, "head": projected}, {"statistics": {"encoder": statistics}}
 
     def forward(params, carry, views, keys, progress):
-        del keys, progress
-        rows = views.reshape(-1, *views.shape[2:])
-        features, moments = parts.train(encoder, params["encoder"], carry["statistics"]["encoder"], rows)
+        del progress
+        rows, keys = views.reshape(-1, *views.shape[2:]), parts.keys_of_views(keys, VIEWS)
+        features, moments = parts.train(encoder, params["encoder"], carry["statistics"]["encoder"], rows, keys=keys)
         embeddings = parts.evaluate(projector, params["head"], {}, features.embedding)
         return Seen(embeddings.reshape(*views.shape[:2], -1), None, {"encoder": moments})
 

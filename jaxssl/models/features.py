@@ -25,15 +25,21 @@ def pooled(features: Float[Array, "batch height width channel"]) -> Float[Array,
 class Backbone(Protocol):
     """A frozen dataclass of options whose fields describe the network; its class methods are the named variants.
 
-    The modules are called as `encoder(images [B, H, W, C], train) -> Features` and
+    The modules are called as `encoder(images [B, H, W, C], train, keys) -> Features` and
     `decoder(features, train) -> tuple of maps [B, h, w, c], finest first`, where the finest has the image's size.
+    `keys`, one a row and needed in training only, are for encoders that draw at random; the others ignore them.
     `rows` is how many consecutive rows of the leading axis share normalisation statistics. Parameters are at least
     float32; `dtype` is the type computed in.
     """
 
     @property
-    def norm(self) -> Norm:
-        """How the network normalises."""
+    def group(self) -> int:
+        """How many consecutive samples are normalised together; 1 where each is by itself."""
+        ...
+
+    @property
+    def norm(self) -> Norm | None:
+        """How running statistics move; none where there are none."""
         ...
 
     def encoder(self, dtype: Any, rows: int) -> nn.Module:
@@ -41,7 +47,7 @@ class Backbone(Protocol):
         ...
 
     def decoder(self, dtype: Any, rows: int) -> nn.Module:
-        """The module from features back to maps of the image's size and coarser."""
+        """The module from features back to maps of the image's size and coarser; a UserError where there is none."""
         ...
 
     def check_size(self, size: tuple[int, int]) -> None:

@@ -27,3 +27,15 @@ class Dropout(nn.Module):
             return jax.random.bernoulli(jax.random.fold_in(key, path), 1.0 - self.rate, x.shape[1:])
 
         return jnp.where(jax.vmap(keep)(keys), x / (1.0 - self.rate), jnp.zeros_like(x))
+
+
+def drop_path(
+    x: Float[Array, "batch ..."], keys: Key[Array, " batch"], rate: Float[Array, ""]
+) -> Float[Array, "batch ..."]:
+    """Set all of a sample to zero with probability `rate`, and divide the others by 1 - rate (stochastic depth).
+
+    Blocks in a loop share one path in the network, so the caller folds a block's number into its keys.
+    """
+    kept = jax.vmap(lambda key: jax.random.bernoulli(key, 1.0 - rate))(keys)
+    factor = jnp.where(kept, 1.0 / (1.0 - rate), 0.0).astype(x.dtype)
+    return x * factor.reshape(-1, *[1] * (x.ndim - 1))

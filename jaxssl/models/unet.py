@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Key
 
 from jaxssl.errors import UserError
 from jaxssl.models.features import Features, pooled
@@ -99,11 +99,18 @@ class UNet:
 
     widths: tuple[int, ...] = (32, 64, 128, 256, 512, 512, 512)
     norm: Norm = field(default_factory=Norm)
+    remat: int = 0
+    """How many of the finest levels are recomputed in the backward pass: they hold most of the memory."""
 
     @classmethod
     def small(cls) -> "UNet":
         """A network that trains on two CPU cores in minutes."""
         return cls(widths=(8, 16, 32, 64, 128), norm=Norm(group=16))
+
+    @property
+    def group(self) -> int:
+        """How many consecutive samples are normalised together."""
+        return self.norm.group
 
     def encoder(self, dtype: Any, rows: int) -> "Encoder":
         """The module `(images, train) -> Features`, one map a level."""
@@ -112,6 +119,11 @@ class UNet:
     def decoder(self, dtype: Any, rows: int) -> "Decoder":
         """The module `(features, train) -> maps`, finest first."""
         return Decoder(self, dtype, rows)
+
+    def check(self) -> None:
+        """Refuse a number of levels that means nothing."""
+        if not 0 <= self.remat <= len(self.widths):
+            raise UserError(f"model.remat is a number of levels from 0 to {len(self.widths)}, not {self.remat}.")
 
     def check_size(self, size: tuple[int, int]) -> None:
         """Refuse widths that make no network, and an image size [y, x] that it cannot halve and double."""
@@ -126,21 +138,28 @@ class UNet:
 
 
 class Encoder(nn.Module):
-    """The left half of the U: one block a level, each after the first halving the image."""
+    """The left half of the U: one block a level, each after the first halving the image; nothing is drawn at random."""
 
     options: UNet
     dtype: Any
     rows: int
 
     @nn.compact
-    def __call__(self, images: Float[Array, "batch height width channel"], train: bool) -> Features:
+    def __call__(
+        self,
+        images: Float[Array, "batch height width channel"],
+        train: bool,
+        keys: Key[Array, " batch"] | None = None,
+    ) -> Features:
         """Give the maps of all levels and the average of the coarsest."""
+        del keys
         self.options.check_size((images.shape[1], images.shape[2]))
         maps = []
         x = images.astype(self.dtype)
         for level, width in enumerate(self.options.widths):
             stride = 2 if level else 1
-            x = Block(width, stride, self.options.norm, self.rows, self.dtype, name=f"level{level}")(x, train)
+            block = nn.remat(Block, static_argnums=(2,)) if level < self.options.remat else Block
+            x = block(width, stride, self.options.norm, self.rows, self.dtype, name=f"level{level}")(x, train)
             maps.append(x)
         return Features(tuple(maps), pooled(x))
 
@@ -158,9 +177,16 @@ class Decoder(nn.Module):
         x = features.maps[-1]
         maps: list[jax.Array] = []
         for level in reversed(range(len(self.options.widths) - 1)):
-            width = self.options.widths[level]
-            x = Upsample(width, self.dtype, name=f"up{level}")(x)
-            x = jnp.concatenate([x, features.maps[level]], axis=-1)
-            x = Block(width, 1, self.options.norm, self.rows, self.dtype, name=f"level{level}")(x, train)
+            # Doubling and joining are recomputed with the block: their results are the widest of a level.
+            rise = nn.remat(_rise, static_argnums=(1, 4)) if level < self.options.remat else _rise
+            x = rise(self, level, x, features.maps[level], train)
             maps.insert(0, x)
         return tuple(maps)
+
+
+def _rise(decoder: Decoder, level: int, x: jax.Array, skip: jax.Array, train: bool) -> jax.Array:
+    """One level up: double x, join the encoder's map, and apply the level's block."""
+    options, dtype = decoder.options, decoder.dtype
+    x = Upsample(options.widths[level], dtype, name=f"up{level}")(x)
+    x = jnp.concatenate([x, skip], axis=-1)
+    return Block(options.widths[level], 1, options.norm, decoder.rows, dtype, name=f"level{level}")(x, train)

@@ -3,12 +3,13 @@
 import functools
 import math
 import zlib
+from dataclasses import replace
 
+import counts
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.extend.core import ClosedJaxpr
 
 from jaxssl.errors import UserError
 from jaxssl.models.heads import PixelHeads, Projector
@@ -54,27 +55,11 @@ def count(variables):
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(variables["params"]))
 
 
-def multiply_adds(jaxpr):
-    """Multiply-adds of the convolutions and matrix products of a jaxpr, inner jaxprs included."""
-    total = 0
-    for equation in jaxpr.eqns:
-        out = equation.outvars[0].aval.shape if equation.outvars else ()
-        if equation.primitive.name == "conv_general_dilated":
-            spec = equation.params["dimension_numbers"].rhs_spec
-            kernel = equation.invars[1].aval.shape
-            total += math.prod(out) * math.prod(kernel) // kernel[spec[0]]
-        elif equation.primitive.name == "dot_general":
-            (contracted, _), _ = equation.params["dimension_numbers"]
-            total += math.prod(out) * math.prod(equation.invars[0].aval.shape[axis] for axis in contracted)
-        for value in equation.params.values():
-            if isinstance(value, ClosedJaxpr):
-                total += multiply_adds(value.jaxpr)
-    return total
-
-
 def test_counter_on_known_products():
     jaxpr = jax.make_jaxpr(jax.jit(lambda a, b: a @ b))(jnp.ones((3, 5)), jnp.ones((5, 7)))
-    assert multiply_adds(jaxpr.jaxpr) == 3 * 5 * 7
+    assert counts.multiply_adds(jaxpr.jaxpr) == 3 * 5 * 7
+    looped = jax.make_jaxpr(lambda a, b: jax.lax.scan(jax.remat(lambda x, _: (x @ b, None)), a, None, 4))
+    assert counts.multiply_adds(looped(jnp.ones((3, 5)), jnp.ones((5, 5))).jaxpr) == 4 * 3 * 5 * 5
 
 
 def test_study_b_has_the_published_parameters_and_multiply_adds():
@@ -84,7 +69,7 @@ def test_study_b_has_the_published_parameters_and_multiply_adds():
     assert round(count(variables["encoder"]) / 1e6, 2) == 14.16
     assert round(sum(map(count, variables.values())) / 1e6, 2) == 33.47
     jaxpr, (maps, _) = jax.make_jaxpr(lambda v, x: run(parts, v, x, False), return_shape=True)(variables, images)
-    assert multiply_adds(jaxpr.jaxpr) == pytest.approx(14.76e9, rel=0.01)
+    assert counts.multiply_adds(jaxpr.jaxpr) == pytest.approx(14.76e9, rel=0.01)
     assert [m.shape for m in maps] == [(1, 256 >> scale, 256 >> scale, 4) for scale in range(6)]
 
 
@@ -103,6 +88,52 @@ def test_upsample_is_the_transposed_convolution():
     )
     np.testing.assert_allclose(y, expected, atol=1e-5)
     np.testing.assert_allclose(y[0, 5, 2], x[0, 2, 1] @ kernel[:, 1, 0], atol=1e-5)
+
+
+@pytest.mark.parametrize("train", [True, False])
+def test_recomputed_levels_change_neither_output_nor_moments_nor_gradient(train):
+    with jax.enable_x64(True):
+        parts, variables, images = build(jnp.float64)
+        again = segmenter(replace(TINY, remat=2), outputs=3, scales=2, dtype=jnp.float64, rows=2)
+
+        @functools.partial(jax.jit, static_argnums=0)
+        def everything(parts, params):
+            def loss(params):
+                x, moments = images, {}
+                for name, part in parts:
+                    given = {**variables[name], "params": params[name]}
+                    x, moments[name] = part.apply(given, x, train, mutable=["moments"])
+                return sum(jnp.square(m - 0.5).mean() for m in x), (x, moments)
+
+            return jax.value_and_grad(loss, has_aux=True)(params)
+
+        wanted, got = (everything(tuple(p.items()), params_of(variables)) for p in (parts, again))
+        for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(wanted), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-10)
+
+
+@functools.cache
+def memory(remat):
+    """Bytes kept for the backward pass, and temporary bytes once compiled."""
+    parts = segmenter(UNet(widths=(8, 16, 32), norm=Norm(group=2), remat=remat), outputs=1, scales=1, rows=2)
+    images = jnp.ones((4, 64, 64, 1))
+    variables = jax.eval_shape(lambda: initialise(parts, images))
+
+    def loss(params, statistics):
+        given = {name: {"params": params[name], **statistics[name]} for name in params}
+        return jnp.square(run(parts, given, images, True)[0][0] - 0.5).mean()
+
+    running = {name: {"statistics": v["statistics"]} if "statistics" in v else {} for name, v in variables.items()}
+    arguments = params_of(variables), running
+    return counts.kept_bytes(loss, *arguments), counts.temporary_bytes(loss, *arguments)
+
+
+def test_the_finest_levels_hold_most_of_the_memory_and_recomputing_them_frees_it():
+    assert memory(1)[0] < 0.55 * memory(0)[0]
+    assert memory(2)[0] < 0.25 * memory(0)[0]
+    if jax.__version_info__ >= (0, 11):  # before, the compiler for CPUs undid recomputation outside loops
+        assert memory(1)[1] < 0.85 * memory(0)[1]
+        assert memory(2)[1] < 0.65 * memory(0)[1]
 
 
 def filled(path, leaf):
@@ -228,6 +259,13 @@ def test_activations_keep_their_size_through_the_depth():
 def test_impossible_networks_and_sizes_are_refused(options, size, words):
     with pytest.raises(UserError, match=words):
         options.check_size(size)
+
+
+@pytest.mark.parametrize("remat", [-1, 4])
+def test_more_levels_to_recompute_than_there_are_are_refused(remat):
+    replace(TINY, remat=3).check()
+    with pytest.raises(UserError, match=f"from 0 to 3, not {remat}"):
+        replace(TINY, remat=remat).check()
 
 
 def test_more_scales_than_the_decoder_has_are_refused():

@@ -1,0 +1,131 @@
+"""Transformer blocks, one after the other: unrolled or looped over, kept or recomputed, with the same numbers."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from jaxtyping import Array, Float, Key
+
+from jaxssl.models.norm import parameter_type
+from jaxssl.models.stochastic import drop_path
+
+SMALL_NORMAL = nn.initializers.truncated_normal(0.02)
+
+
+def layer_norm(dtype: Any, name: str) -> nn.LayerNorm:
+    """Normalisation over channels; statistics and arithmetic in at least float32."""
+    return nn.LayerNorm(
+        epsilon=1e-6, use_fast_variance=False, dtype=dtype, param_dtype=parameter_type(dtype), name=name
+    )
+
+
+def linear(width: int, dtype: Any, name: str) -> nn.Dense:
+    """A linear layer with bias that begins near zero."""
+    return nn.Dense(width, kernel_init=SMALL_NORMAL, dtype=dtype, param_dtype=parameter_type(dtype), name=name)
+
+
+def attend(
+    query: Float[Array, "batch token head dim"],
+    key: Float[Array, "batch token head dim"],
+    value: Float[Array, "batch token head dim"],
+) -> Float[Array, "batch token head dim"]:
+    """softmax(q k^T / sqrt(dim)) v for each head, the softmax in at least float32."""
+    if query.dtype == jnp.float64:  # jax's own takes every softmax in float32, where exactness could not be tested
+        scores = jnp.einsum("bqhd,bkhd->bhqk", query, key) / query.shape[-1] ** 0.5
+        return jnp.einsum("bhqk,bkhd->bqhd", jax.nn.softmax(scores), value)
+    return jax.nn.dot_product_attention(query, key, value)
+
+
+class Attention(nn.Module):
+    """Every token looks at every other, in `heads` shares of the channels."""
+
+    heads: int
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "batch token channel"]) -> Float[Array, "batch token channel"]:
+        """Attend within x."""
+        batch, tokens, width = x.shape
+        qkv = linear(3 * width, self.dtype, name="qkv")(x).reshape(batch, tokens, 3, self.heads, -1)
+        seen = attend(*jnp.moveaxis(qkv, 2, 0))
+        return linear(width, self.dtype, name="out")(seen.reshape(x.shape))
+
+
+class Perceptron(nn.Module):
+    """Two linear layers with the exact GELU between them, on each token by itself."""
+
+    hidden: int
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "batch token channel"]) -> Float[Array, "batch token channel"]:
+        """Apply to each token of x."""
+        hidden = nn.gelu(linear(self.hidden, self.dtype, name="in")(x), approximate=False)
+        return linear(x.shape[-1], self.dtype, name="out")(hidden)
+
+
+class Block(nn.Module):
+    """x + branch(norm(x)), first for attention, then for the perceptron.
+
+    `layer_scale` is the initial value of a branch's factors by channel; none leaves them out.
+    """
+
+    heads: int
+    hidden: int
+    layer_scale: float | None
+    dtype: Any
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "batch token channel"], keys: Key[Array, " batch"] | None, rate: Float[Array, ""]
+    ) -> tuple[Float[Array, "batch token channel"], None]:
+        """Give x after both branches, and None: the form that a loop over blocks asks for.
+
+        With keys, one a sample, each branch of a sample is left out with probability `rate`.
+        """
+        attention = Attention(self.heads, self.dtype, name="attention")
+        perceptron = Perceptron(self.hidden, self.dtype, name="mlp")
+        for place, (name, branch) in enumerate({"attention": attention, "mlp": perceptron}.items()):
+            change = branch(layer_norm(self.dtype, name=f"{name}_norm")(x))
+            if self.layer_scale is not None:
+                begin = nn.initializers.constant(self.layer_scale)
+                scale = self.param(f"{name}_scale", begin, x.shape[-1:], parameter_type(self.dtype))
+                change = change * scale.astype(self.dtype)
+            if keys is not None:
+                change = drop_path(change, _folded(keys, place), rate)
+            x = x + change
+        return x, None
+
+
+def run_blocks(
+    x: Float[Array, "batch token channel"],
+    keys: Key[Array, " batch"] | None,
+    *,
+    depth: int,
+    drop_path: float,
+    remat: bool,
+    scan: bool,
+    **options: Any,
+) -> Float[Array, "batch token channel"]:
+    """x after `depth` blocks of these options, made as parts of the module that calls this.
+
+    The parameters are named block0, block1, ...; with `scan` they are stacked under "blocks", layers along the first
+    axis. The rate of stochastic depth rises linearly from 0 to `drop_path`. `remat` and `scan` change no number.
+    """
+    rates = jnp.asarray(np.linspace(0, drop_path, depth), jnp.float32)
+    keys_by_layer = None if keys is None else jax.vmap(_folded, (None, 0))(keys, jnp.arange(depth))
+    # A loop keeps the compiler from undoing the recomputation; without one it must be told.
+    block = nn.remat(Block, prevent_cse=not scan) if remat else Block
+    if scan:
+        loop = nn.scan(block, variable_axes={"params": 0}, split_rngs={"params": True}, length=depth)
+        return loop(**options, name="blocks")(x, keys_by_layer, rates)[0]
+    for layer in range(depth):
+        here = None if keys_by_layer is None else keys_by_layer[layer]
+        x, _ = block(**options, name=f"block{layer}")(x, here, rates[layer])
+    return x
+
+
+def _folded(keys: Key[Array, " batch"], number: jax.Array | int) -> Key[Array, " batch"]:
+    return jax.vmap(lambda key: jax.random.fold_in(key, number))(keys)

@@ -1,0 +1,347 @@
+"""The vision transformer: published counts, a block against its equations, and that how it is run changes no number."""
+
+import functools
+import math
+import zlib
+from dataclasses import replace
+
+import counts
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+from scipy.special import erf
+
+from jaxssl.errors import UserError
+from jaxssl.methods import mim, segment
+from jaxssl.methods.base import Spec, build
+from jaxssl.models.transformer import Block, attend, run_blocks
+from jaxssl.models.unet import UNet
+from jaxssl.models.vit import Patches, Positions, ViT
+
+TINY = ViT(patch=(4, 2), width=16, depth=3, heads=2, registers=2, layer_scale=0.5, drop_path=0.5)
+SIZE = (16, 12)
+WAYS = [{"remat": True}, {"scan": True}, {"scan": True, "remat": True}]
+
+
+def filled(path, leaf):
+    """Numbers for a leaf that depend on its path and on its layer, and not on whether layers are stacked."""
+
+    def draw(name, shape):
+        return 0.3 * np.random.default_rng(zlib.crc32(name.encode())).normal(size=shape) + (path[-1].key == "scale")
+
+    name = jax.tree_util.keystr(path)
+    if "['blocks']" not in name:
+        return jnp.asarray(draw(name, leaf.shape), leaf.dtype)
+    layers = [draw(name.replace("blocks", f"block{layer}"), leaf.shape[1:]) for layer in range(len(leaf))]
+    return jnp.asarray(np.stack(layers), leaf.dtype)
+
+
+def stacked(params):
+    """Params of an unrolled network as those of a scanned one."""
+    blocks = [params[f"block{layer}"] for layer in range(TINY.depth)]
+    others = {name: leaves for name, leaves in params.items() if not name.startswith("block")}
+    return {**others, "blocks": jax.tree.map(lambda *layers: jnp.stack(layers), *blocks)}
+
+
+def keys(n):
+    return jax.random.split(jax.random.key(7), n)
+
+
+def images(n=4, size=SIZE, channels=1, dtype=jnp.float32):
+    return jnp.asarray(np.random.default_rng(5).normal(size=(n, *size, channels)), dtype)
+
+
+@functools.cache
+def build_vit(options, dtype=jnp.float32, channels=1):
+    """An encoder and its params, drawn by numpy."""
+    encoder = options.encoder(dtype, rows=1)
+    wide = jnp.promote_types(dtype, jnp.float32)
+    shapes = jax.eval_shape(lambda x: encoder.init(jax.random.key(0), x, False), images(1, SIZE, channels, wide))
+    return encoder, jax.tree_util.tree_map_with_path(filled, shapes["params"])
+
+
+@functools.partial(jax.jit, static_argnums=(0, 3))
+def run(encoder, params, x, train, sample_keys=None):
+    return encoder.apply({"params": params}, x, train, sample_keys)
+
+
+def loss_of(encoder, params, x):
+    features = encoder.apply({"params": params}, x, True, keys(len(x)))
+    return jnp.square(features.maps[0] - 0.5).mean() + jnp.sin(features.embedding).mean()
+
+
+def assert_close(got, wanted, tolerance):
+    def compare(path, a, b):
+        error = np.abs(np.asarray(a) - np.asarray(b)).max() / np.abs(np.asarray(b)).max()
+        assert error <= tolerance, (jax.tree_util.keystr(path), error)
+
+    jax.tree_util.tree_map_with_path(compare, got, wanted)
+
+
+@pytest.mark.parametrize(
+    ("options", "parameters", "billions"),
+    [
+        (ViT.tiny(), 5_524_416, 1.26),
+        (ViT.small(), 21_665_664, 4.61),
+        (ViT.base(), 85_798_656, 17.58),
+        (ViT.large(), 303_301_632, 61.60),
+    ],
+)
+@pytest.mark.parametrize("scan", [False, True])
+def test_published_parameters_and_multiply_adds(options, parameters, billions, scan):
+    encoder = replace(options, scan=scan).encoder(jnp.float32, rows=1)
+    image = jax.ShapeDtypeStruct((1, 224, 224, 3), jnp.float32)
+    variables = jax.eval_shape(lambda x: encoder.init(jax.random.key(0), x, False), image)
+    assert sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(variables)) == parameters
+    work = counts.multiply_adds(jax.make_jaxpr(lambda v, x: encoder.apply(v, x, False))(variables, image).jaxpr)
+    tokens, width = 197, options.width
+    by_block = 12 * tokens * width**2 + 2 * tokens**2 * width
+    assert work == options.depth * by_block + 196 * 16 * 16 * 3 * width
+    assert work == pytest.approx(billions * 1e9, rel=0.01)
+
+
+def test_a_block_is_what_its_equations_say():
+    x = np.random.default_rng(0).normal(size=(2, 5, 8))
+    block = Block(heads=2, hidden=12, layer_scale=0.1, dtype=jnp.float32)
+    shapes = jax.eval_shape(lambda x: block.init(jax.random.key(0), x, None, 0.0), jnp.asarray(x, jnp.float32))
+    params = jax.tree_util.tree_map_with_path(filled, shapes["params"])
+    p = jax.tree.map(np.float64, params)
+
+    def norm(x, by):
+        centred = x - x.mean(-1, keepdims=True)
+        return centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-6) * by["scale"] + by["bias"]
+
+    def linear(x, by):
+        return x @ by["kernel"] + by["bias"]
+
+    y = linear(norm(x, p["attention_norm"]), p["attention"]["qkv"])
+    heads = []
+    for head in range(2):
+        q, k, v = (y[..., part * 8 + head * 4 : part * 8 + head * 4 + 4] for part in range(3))
+        weights = np.exp(q @ k.transpose(0, 2, 1) / 2.0)
+        heads.append(weights / weights.sum(-1, keepdims=True) @ v)
+    x1 = x + p["attention_scale"] * linear(np.concatenate(heads, -1), p["attention"]["out"])
+    hidden = linear(norm(x1, p["mlp_norm"]), p["mlp"]["in"])
+    hidden = hidden * (1 + erf(hidden / np.sqrt(2))) / 2
+    expected = x1 + p["mlp_scale"] * linear(hidden, p["mlp"]["out"])
+    got, _ = block.apply({"params": params}, jnp.asarray(x, jnp.float32), None, 0.0)
+    np.testing.assert_allclose(got, expected, atol=2e-6 * np.abs(expected).max())
+
+
+def test_attention_in_float64_is_that_of_float32_and_its_softmax_is_wide():
+    with jax.enable_x64(True):
+        q, k, v = (jnp.asarray(x) for x in np.random.default_rng(1).normal(size=(3, 2, 6, 2, 4)))
+        wide = attend(3 * q, k, v)
+        assert wide.dtype == jnp.float64
+        np.testing.assert_allclose(attend(*(x.astype(jnp.float32) for x in (3 * q, k, v))), wide, atol=1e-6)
+        # A shift by one vector of all keys cancels in the softmax: to 1e-12 only if nothing in between is narrower.
+        np.testing.assert_allclose(attend(3 * q, k + 7.0, v), wide, atol=1e-12)
+
+
+def test_patches_are_the_strided_convolution():
+    x = images(2, (12, 8), 3)
+    module = Patches((4, 2), 5, jnp.float32)
+    params = jax.tree_util.tree_map_with_path(filled, module.init(jax.random.key(0), x)["params"])
+    expected = jax.lax.conv_general_dilated(
+        x, params["kernel"], (4, 2), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+    np.testing.assert_allclose(module.apply({"params": params}, x), expected + params["bias"], atol=1e-5)
+
+
+@pytest.mark.parametrize("way", WAYS, ids=str)
+def test_remat_and_scan_change_neither_output_nor_gradient(way):
+    """In float64, where nothing hides behind rounding; with stochastic depth, whose draws have to be the same."""
+    with jax.enable_x64(True):
+        x = images(8, dtype=jnp.float64)
+        plain, params = build_vit(TINY, jnp.float64)
+        wanted = jax.jit(jax.value_and_grad(functools.partial(loss_of, plain)))(params, x)
+        other, other_params = build_vit(replace(TINY, **way), jnp.float64)
+        if "scan" in way:
+            wanted = (wanted[0], stacked(wanted[1]))
+            jax.tree.map(np.testing.assert_array_equal, other_params, stacked(params))
+        got = jax.jit(jax.value_and_grad(functools.partial(loss_of, other)))(other_params, x)
+        assert min(np.abs(leaf).max() for leaf in jax.tree.leaves(wanted[1])) > 0
+        assert_close(got, wanted, 1e-11)
+
+
+def deep(**way):
+    """A loss and its arguments, of a network deep and small."""
+    encoder, params = build_vit(replace(TINY, depth=8, drop_path=0.0, **way))
+    return functools.partial(loss_of, encoder), params, images(16, (32, 32))
+
+
+@pytest.mark.parametrize("scan", [False, True])
+def test_remat_keeps_little_for_the_backward_pass(scan):
+    assert counts.kept_bytes(*deep(scan=scan, remat=True)) < counts.kept_bytes(*deep(scan=scan)) / 5
+
+
+@pytest.mark.parametrize("remat", [False, True])
+def test_scan_makes_the_program_short(remat):
+    def length(scan):
+        loss, params, x = deep(scan=scan, remat=remat)
+        return len(jax.jit(jax.grad(loss)).lower(params, x).as_text())
+
+    assert length(True) < length(False) / 2
+
+
+def test_remat_in_a_loop_takes_less_memory_once_compiled():
+    """In a loop, because the CPU compiler of jax 0.10 undoes recomputation outside of one."""
+    assert counts.temporary_bytes(*deep(scan=True, remat=True)) < counts.temporary_bytes(*deep(scan=True)) / 2
+
+
+@pytest.mark.parametrize("options", [TINY, replace(TINY, scan=True, remat=True)], ids=["unrolled", "looped"])
+def test_a_sample_alone_equals_itself_in_a_batch(options):
+    encoder, params = build_vit(options)
+    x = images(8)
+    whole = run(encoder, params, x, True, keys(8))
+    alone = run(encoder, params, x[5:6], True, keys(8)[5:6])
+    np.testing.assert_allclose(alone.embedding[0], whole.embedding[5], atol=1e-5)
+    np.testing.assert_allclose(alone.maps[0][0], whole.maps[0][5], atol=1e-5)
+    still = run(encoder, params, x, False)
+    assert np.abs(whole.embedding - still.embedding).max(axis=1).min() > 1e-2  # every sample lost a branch
+
+
+class Run(nn.Module):
+    """Three blocks of width 3, in which a block's perceptron can be made to add 1 to a channel of its own."""
+
+    scan: bool
+
+    @nn.compact
+    def __call__(self, x, keys):
+        options = {"heads": 1, "hidden": 1, "layer_scale": None, "dtype": jnp.float32}
+        return run_blocks(x, keys, depth=3, drop_path=0.6, remat=False, scan=self.scan, **options)
+
+
+@pytest.mark.parametrize("scan", [False, True])
+def test_stochastic_depth_rises_from_nothing_by_layer_and_keeps_the_expectation(scan):
+    n, x = 2000, jnp.zeros((2000, 2, 3))
+    shapes = jax.eval_shape(lambda: Run(scan).init(jax.random.key(0), x[:1], None)["params"])
+    params = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape), shapes)
+    if scan:
+        params["blocks"]["mlp"]["out"]["bias"] = jnp.eye(3)
+    else:
+        for layer in range(3):
+            params[f"block{layer}"]["mlp"]["out"]["bias"] = jnp.eye(3)[layer]
+    y = np.asarray(jax.jit(Run(scan).apply)({"params": params}, x, keys(n)))
+    np.testing.assert_array_equal(y[:, 0], y[:, 1])  # the branch of a sample goes as a whole
+    for layer, rate in enumerate((0.0, 0.3, 0.6)):
+        gone = y[:, 0, layer] == 0
+        assert abs(gone.mean() - rate) <= 4 * np.sqrt(rate * (1 - rate) / n)
+        np.testing.assert_allclose(y[~gone, 0, layer], 1 / (1 - rate), rtol=1e-6)
+    second, third = (y[:, 0, layer] == 0 for layer in (1, 2))
+    assert abs((second & third).mean() - 0.18) < 4 * np.sqrt(0.18 * 0.82 / n)  # layers draw independently
+
+
+def test_positions_at_their_own_grid_are_the_parameters_and_elsewhere_are_interpolated():
+    module = Positions(has_class=True, dtype=jnp.float32)
+    y, x = np.meshgrid(np.arange(12.0), np.arange(16.0), indexing="ij")
+    linear = jnp.asarray(np.stack([np.full_like(x, 3.0), 2 * y - x], axis=-1), jnp.float32)
+    params = {"grid": linear, "token": jnp.array([1.0, 2.0])}
+    own, token = module.apply({"params": params}, 12, 16, 2)
+    np.testing.assert_array_equal(own, linear)
+    np.testing.assert_array_equal(token, params["token"])
+    for height, width in ((24, 32), (18, 16), (6, 8)):
+        other, _ = module.apply({"params": params}, height, width, 2)
+        np.testing.assert_allclose(other[..., 0], 3.0, atol=1e-5)
+        # Centres of the new cells in units of the old; at the rim there is nothing to interpolate from.
+        old_y, old_x = ((np.arange(n) + 0.5) * m / n - 0.5 for n, m in ((height, 12), (width, 16)))
+        inside = (slice(height // 3, -(height // 3)), slice(width // 4, -(width // 4)))
+        expected = 2 * old_y[:, None] - old_x[None]
+        np.testing.assert_allclose(other[..., 1][inside], expected[inside], atol=1e-4)
+
+
+def test_another_image_size_goes_through_the_same_parameters():
+    """Parameters as they come from a checkpoint: numpy arrays, closed over."""
+    encoder, params = build_vit(TINY)
+    stored = jax.device_get(params)
+    features = jax.jit(lambda x: encoder.apply({"params": stored}, x, False))(images(2, (24, 8)))
+    assert features.maps[0].shape == (2, 6, 4, 16)
+    grid = jax.image.resize(params["positions"]["grid"], (6, 4, 16), "bicubic")
+    resized = {**params, "positions": {**params["positions"], "grid": grid}}
+    np.testing.assert_allclose(features.maps[0], run(encoder, resized, images(2, (24, 8)), False).maps[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_mean_is_of_the_patches_alone(channels):
+    options = replace(TINY, pool="mean")
+    encoder, params = build_vit(options, channels=channels)
+    assert params["tokens"].shape == (2, 16)
+    assert set(params["positions"]) == {"grid"}
+    features = run(encoder, params, images(2, SIZE, channels), False)
+    assert features.maps[0].shape == (2, 4, 6, 16)
+    np.testing.assert_allclose(features.embedding, np.asarray(features.maps[0]).mean((1, 2)), atol=1e-6)
+    assert set(build_vit(replace(options, registers=0))[1]) == {
+        "patch", "positions", "norm", "block0", "block1", "block2"
+    }  # fmt: skip
+
+
+def test_a_patch_keeps_its_place_in_the_map():
+    """Without blocks that mix, the map at a place depends on the patch at that place and on nothing else."""
+    encoder, params = build_vit(TINY)
+    params = {name: jax.tree.map(jnp.zeros_like, p) if name.startswith("block") else p for name, p in params.items()}
+    x = images(1)
+    changed = x.at[0, 4:8, 6:8].add(jnp.arange(8.0).reshape(4, 2, 1))
+    difference = np.abs(run(encoder, params, x, False).maps[0] - run(encoder, params, changed, False).maps[0]).max(-1)
+    assert np.argwhere(difference[0] > 0).tolist() == [[1, 3]]
+
+
+def test_bfloat16_is_close_and_its_gradient_finite():
+    """Stated beforehand: 8 bits of mantissa through 3 blocks, so 5% of the largest value."""
+    encoder, params = build_vit(TINY)
+    low, low_params = build_vit(TINY, jnp.bfloat16)
+    assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(low_params))
+    wanted, got = (run(e, params, images(), True, keys(4)) for e in (encoder, low))
+    assert (got.maps[0].dtype, got.embedding.dtype) == (jnp.bfloat16, jnp.float32)
+    for a, b in ((got.embedding, wanted.embedding), (got.maps[0].astype(jnp.float32), wanted.maps[0])):
+        np.testing.assert_allclose(a, b, atol=0.05 * float(jnp.abs(b).max()))
+    gradient = jax.jit(jax.grad(functools.partial(loss_of, low)))(params, images())
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
+
+
+def test_parameters_begin_small():
+    encoder = TINY.encoder(jnp.float32, rows=1)
+    params = jax.jit(lambda key: encoder.init(key, images(1), False))(jax.random.key(0))["params"]
+    kernel = np.asarray(params["block1"]["mlp"]["in"]["kernel"])
+    assert np.abs(kernel).max() <= 0.04
+    assert kernel.std() == pytest.approx(0.02 * 0.88, rel=0.05)  # what is left of a normal cut at two deviations
+    assert not np.any(params["block1"]["attention"]["qkv"]["bias"])
+    np.testing.assert_array_equal(params["block1"]["mlp_scale"], np.float32(0.5))
+
+
+def test_training_without_keys_is_refused_where_they_are_needed():
+    encoder, params = build_vit(TINY)
+    with pytest.raises(ValueError, match="one key a sample"):
+        encoder.apply({"params": params}, images(), True)
+    run(*build_vit(replace(TINY, drop_path=0.0)), images(), True)
+
+
+@pytest.mark.parametrize("options", [mim.Options(patch=4), segment.Options()])
+def test_methods_that_need_a_decoder_refuse_a_vit(options):
+    spec = Spec(SIZE, classes=4)
+    build(options, UNet(widths=(4, 8)), spec)
+    with pytest.raises(UserError, match="needs a decoder, which a ViT does not have"):
+        build(options, TINY, spec)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"heads": 3}, "model.heads 3 does not divide model.width 16"),
+        ({"depth": 0}, "model.depth must be at least 1"),
+        ({"patch": (4, 0)}, "model.patch must be at least 1"),
+        ({"drop_path": 1.0}, "model.drop_path is a probability"),
+        ({"registers": -1}, "model.registers cannot be negative"),
+        ({"mlp_ratio": 0.0}, "model.mlp_ratio must be above 0"),
+    ],
+)
+def test_impossible_networks_are_refused(change, words):
+    TINY.check()
+    with pytest.raises(UserError, match=words):
+        replace(TINY, **change).check()
+
+
+def test_an_image_that_patches_do_not_divide_is_refused():
+    with pytest.raises(UserError, match="Patches of 4x2 do not divide an image of 16x13"):
+        TINY.check_size((16, 13))
