@@ -9,14 +9,26 @@ from typing import TYPE_CHECKING, Any
 from jaxssl.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from jaxssl.data.phantom.cine import CineOptions
+    from jaxssl.data.phantom import CineOptions, KneeOptions, UltrasoundOptions
     from jaxssl.run import data_info, data_phantom, embed, finetune, pretrain, probe, report
 
-__all__ = ["CineOptions", "data_info", "data_phantom", "embed", "finetune", "pretrain", "probe", "report"]
+_PHANTOMS = ("CineOptions", "KneeOptions", "UltrasoundOptions")
+__all__ = [
+    "CineOptions",
+    "KneeOptions",
+    "UltrasoundOptions",
+    "data_info",
+    "data_phantom",
+    "embed",
+    "finetune",
+    "pretrain",
+    "probe",
+    "report",
+]
 
 
 def __getattr__(name: str) -> Any:
     """Import the verbs when they are first used: rooms below them import this package without drawing them all in."""
     if name not in __all__:
         raise AttributeError(f"module 'jaxssl' has no attribute {name!r}")
-    return getattr(import_module("jaxssl.data.phantom.cine" if name == "CineOptions" else "jaxssl.run"), name)
+    return getattr(import_module("jaxssl.data.phantom" if name in _PHANTOMS else "jaxssl.run"), name)

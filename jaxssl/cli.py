@@ -23,7 +23,8 @@ GREETING = """jaxssl pretrains image encoders without labels on cardiac MR and u
   jaxssl probe runs/mim                                             kNN and linear probe of the frozen encoder
   jaxssl report runs/*                                              one page that compares runs
 
-Also: embed RUN, data info STORE, doctor. Every verb explains itself with --help.
+Also: data ultrasound, data knee, data info STORE, embed RUN, bench scale, doctor.
+Every verb explains itself with --help.
 """
 
 
@@ -36,6 +37,12 @@ class Training(Generic[R]):
     """Folder of the run: recipe, checkpoints, metrics, results."""
     device: Literal["auto", "cpu", "gpu", "tpu"] = "auto"
     """Hardware to run on; auto takes the fastest there is."""
+    processes: int | None = None
+    """Processes that share this run; SLURM, Kubernetes and TPU pods are asked unless given, and 1 runs alone."""
+    process: int | None = None
+    """Which of them this one is, from 0."""
+    coordinator: str | None = None
+    """HOST:PORT at which process 0 can be reached."""
     print_config: bool = False
     """Print the resolved recipe as JSON and stop."""
 
@@ -73,7 +80,9 @@ def _train(verb: str, words: Sequence[str]) -> None:
         return
     from jaxssl import run
     from jaxssl.run.common import use_device
+    from jaxssl.train.processes import join
 
+    join(asked.coordinator, asked.processes, asked.process)
     use_device(asked.device)
     getattr(run, verb)(asked.recipe, asked.workdir)
 
@@ -100,12 +109,45 @@ def report(words: Sequence[str]) -> None:
 
 
 def data(words: Sequence[str]) -> None:
-    """jaxssl data phantom --out STORE | jaxssl data info STORE: make a synthetic data set; describe a store."""
+    """jaxssl data phantom|ultrasound|knee --out STORE | jaxssl data info STORE: make or describe a data set."""
+    from jaxssl import CineOptions, KneeOptions, UltrasoundOptions, run
+
+    def phantom(out: Path, options: Annotated[CineOptions, tyro.conf.arg(name="")]) -> None:
+        """Make a synthetic cine data set: beating hearts in short-axis stacks and long-axis views, with exact labels.
+
+        Args:
+            out: Folder of the new store.
+            options: Size and seed of the set.
+        """
+        run.data_phantom(out, options)
+
+    def ultrasound(out: Path, options: Annotated[UltrasoundOptions, tyro.conf.arg(name="")]) -> None:
+        """Make a synthetic fetal ultrasound data set: the standard planes of an examination, with exact labels.
+
+        Args:
+            out: Folder of the new store.
+            options: Size and seed of the set.
+        """
+        run.data_phantom(out, options)
+
+    def knee(out: Path, options: Annotated[KneeOptions, tyro.conf.arg(name="")]) -> None:
+        """Make a synthetic knee MR data set: a sagittal and a coronal stack, with exact labels.
+
+        Args:
+            out: Folder of the new store.
+            options: Size and seed of the set.
+        """
+        run.data_phantom(out, options)
+
+    verbs = {"phantom": phantom, "ultrasound": ultrasound, "knee": knee, "info": run.data_info}
+    tyro.extras.subcommand_cli_from_dict(verbs, args=words, prog="jaxssl data")
+
+
+def bench(words: Sequence[str]) -> None:
+    """jaxssl bench scale [RECIPE] [--out DIR]: work, memory and exchanges of one device of 1, 2, 4 and 8."""
     from jaxssl import run
 
-    tyro.extras.subcommand_cli_from_dict(
-        {"phantom": run.data_phantom, "info": run.data_info}, args=words, prog="jaxssl data"
-    )
+    tyro.extras.subcommand_cli_from_dict({"scale": run.bench_scale}, args=words, prog="jaxssl bench")
 
 
 def doctor(words: Sequence[str]) -> int:
@@ -123,7 +165,7 @@ def _refused(sentence: str, debug: bool) -> int:
 
 
 VERBS: dict[str, Callable[[Sequence[str]], int | None]] = {
-    verb.__name__: verb for verb in (pretrain, finetune, probe, embed, report, data, doctor)
+    verb.__name__: verb for verb in (pretrain, finetune, probe, embed, report, data, bench, doctor)
 }
 
 

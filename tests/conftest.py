@@ -6,6 +6,8 @@ import pathlib
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Most of the tests' time is compiling: machine code that is not polished is made three times faster.
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0"
+# Simulated devices wait for each other in one pool of threads, which must have some to spare, or they wait for ever.
+os.environ.setdefault("NPROC", "16")
 
 import jax
 

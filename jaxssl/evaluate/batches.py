@@ -21,4 +21,4 @@ def outputs(function: Callable[[Batch], jax.Array], cache: Cache, rows: Rows, ba
     for start in range(0, len(rows), batch):
         here = rows[start : start + batch]
         filled = np.pad(here, (0, batch - len(here)), mode="edge")
-        yield from np.asarray(function(gather(Samples(filled), slice(None))))[: len(here)]
+        yield from np.asarray(function(gather(Samples(filled), np.arange(batch))))[: len(here)]

@@ -1,7 +1,8 @@
 """The verbs, composed from the rooms below: each is a function with the same words as its command."""
 
+from jaxssl.run.bench import bench_scale
 from jaxssl.run.data import data_info, data_phantom
 from jaxssl.run.look import embed, probe, report
 from jaxssl.run.training import finetune, pretrain
 
-__all__ = ["data_info", "data_phantom", "embed", "finetune", "pretrain", "probe", "report"]
+__all__ = ["bench_scale", "data_info", "data_phantom", "embed", "finetune", "pretrain", "probe", "report"]

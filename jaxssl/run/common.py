@@ -1,7 +1,7 @@
 """What several verbs need: the terminal, opened data with a bar, and a finished run read back."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,12 +10,12 @@ from rich.console import Console
 from rich.progress import Progress
 
 from jaxssl import config
-from jaxssl.data.record import CLASSES
 from jaxssl.data.source import Data, Source, open_source
 from jaxssl.errors import UserError
 from jaxssl.methods.base import Spec, Tree, build
 from jaxssl.recipe import Recipe
 from jaxssl.train.checkpoint import read
+from jaxssl.train.state import evaluated
 from jaxssl.workdir import Workdir
 
 
@@ -31,15 +31,16 @@ class LoadedRun:
 def load_run(workdir: Workdir, warn: Callable[[str], None]) -> LoadedRun:
     """The newest good checkpoint of a run, by part."""
     recipe = config.load(workdir.path / "recipe.json")
-    method = build(recipe.method, recipe.model, spec_of(recipe, workdir.facts().get("channels", 1)))
     saved = read(workdir.checkpoints, warn)
-    return LoadedRun(recipe, saved.step, method.parts(saved.state["params"], saved.state["carry"]))
+    state, facts = saved.state, workdir.facts()
+    method = build(recipe.method, recipe.model, spec_of(recipe, facts["channels"], facts["classes"]))
+    params, carry = evaluated(state["params"], state["carry"], state["average"])
+    return LoadedRun(recipe, saved.step, method.parts(params, carry))
 
 
-def spec_of(recipe: Recipe, channels: int) -> Spec:
-    """What a method must know before it is built."""
-    classes = len(CLASSES) if recipe.data.masks else 0
-    return Spec(recipe.data.layout.size, channels, classes, recipe.train.dtype)
+def spec_of(recipe: Recipe, channels: int, classes: Sequence[str]) -> Spec:
+    """What a method must know of a store's images and mask classes before it is built."""
+    return Spec(recipe.data.layout.size, channels, len(classes) if recipe.data.masks else 0, recipe.train.dtype)
 
 
 def opened(options: Data, console: Console) -> Source:

@@ -1,8 +1,9 @@
-"""`data phantom` and `data info`: make a synthetic set, describe a store."""
+"""The verbs of `data`: make a synthetic set, describe a store."""
 
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 from rich.console import Console
@@ -10,30 +11,54 @@ from rich.progress import Progress
 from rich.table import Table
 
 from jaxssl.data.phantom.cine import CineOptions, cine_phantom
+from jaxssl.data.phantom.knee import KNEE_CLASSES, KneeOptions, knee_phantom
+from jaxssl.data.phantom.ultrasound import ULTRASOUND_CLASSES, UltrasoundOptions, ultrasound_phantom
+from jaxssl.data.record import CINE_CLASSES
 from jaxssl.data.store import open_store, write
 from jaxssl.run.common import console_of
 
+MANY = 24
+"""Values of one thing beyond which a description names only the first and the last."""
 
-def data_phantom(out: Path, options: Annotated[CineOptions, tyro.conf.arg(name="")]) -> Path:
-    """Make a synthetic cine data set: beating hearts in short-axis stacks and long-axis views, with exact labels.
 
-    Args:
-        out: Folder of the new store.
-        options: Size and seed of the set.
+@dataclass(frozen=True)
+class _Kind:
+    """What is written of one kind of phantom."""
+
+    name: str
+    description: str
+    records: Callable[..., Any]
+    classes: Sequence[str]
+
+
+_KINDS = {
+    CineOptions: _Kind("cine_phantom", "Synthetic beating hearts; not patients.", cine_phantom, CINE_CLASSES),
+    KneeOptions: _Kind("knee_phantom", "Synthetic knees; not patients.", knee_phantom, KNEE_CLASSES),
+    UltrasoundOptions: _Kind(
+        "ultrasound_phantom", "Synthetic fetal ultrasound; not patients.", ultrasound_phantom, ULTRASOUND_CLASSES
+    ),
+}
+
+
+def data_phantom(out: str | Path, options: CineOptions | KneeOptions | UltrasoundOptions) -> Path:
+    """Make the synthetic data set that the options describe, with exact labels: hearts, knees or fetal ultrasound.
+
+    >>> jaxssl.data_phantom("stores/fetal", jaxssl.UltrasoundOptions(subjects=32))      # doctest: +SKIP
     """
-    console = console_of(None)
+    console, kind = console_of(None), _KINDS[type(options)]
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("making phantoms", total=options.subjects)
         store = write(
-            cine_phantom(options, lambda done, total: bar.update(task, completed=done, total=total)),
+            kind.records(options, lambda done, total: bar.update(task, completed=done, total=total)),
             out,
-            name="cine_phantom",
-            description="Synthetic beating hearts; not patients.",
+            name=kind.name,
+            description=kind.description,
             licence="Apache-2.0",
             synthetic=True,
+            classes=kind.classes,
         )
     console.print(f"{len(store)} synthetic images of {store.info.subjects} subjects in {out}.")
-    return out
+    return store.path
 
 
 def data_info(store: Annotated[Path, tyro.conf.Positional]) -> None:
@@ -49,6 +74,9 @@ def data_info(store: Annotated[Path, tyro.conf.Positional]) -> None:
 
 
 def _readable(value: object) -> str:
+    if isinstance(value, dict) and len(value) > MANY:
+        first, *_, last = value
+        return f"{len(value)} different ones from {first} to {last}"
     if isinstance(value, dict):
         return ", ".join(f"{key or 'none'}: {_readable(inner)}" for key, inner in value.items())
-    return str(value)
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

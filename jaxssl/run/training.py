@@ -1,4 +1,7 @@
-"""`pretrain` and `finetune`: a recipe and a folder in, a trained and saved run out. The same call continues a run."""
+"""`pretrain` and `finetune`: a recipe and a folder in, a trained and saved run out. The same call continues a run.
+
+In several processes all compute, and the first writes.
+"""
 
 import dataclasses
 import json
@@ -17,7 +20,6 @@ from jax.sharding import Mesh
 from rich.console import Console
 
 from jaxssl import config
-from jaxssl.data.loader import batches, steps_per_epoch
 from jaxssl.data.source import Source
 from jaxssl.errors import UserError
 from jaxssl.methods.base import Batch, Method, Tree, build
@@ -25,14 +27,16 @@ from jaxssl.methods.parts import adopt
 from jaxssl.recipe import Recipe, command, load_recipe
 from jaxssl.run.common import console_of, load_run, opened, spec_of
 from jaxssl.run.evaluation import evaluate_segmentation
-from jaxssl.train import monitors
+from jaxssl.run.feed import Feed
+from jaxssl.train import monitors, resident
 from jaxssl.train.checkpoint import Checkpoints
 from jaxssl.train.keys import named_key, sample_keys
 from jaxssl.train.loop import Hook, Tick, run_steps
-from jaxssl.train.mesh import check_divisible, make_mesh
+from jaxssl.train.mesh import check_divisible, gathered, make_mesh
 from jaxssl.train.optim import learning_rate, make_optimiser
-from jaxssl.train.state import State, abstract_state, create_state
-from jaxssl.train.step import Schedule, Step, make_step
+from jaxssl.train.processes import first_goes_ahead, is_first
+from jaxssl.train.state import State, abstract_state, create_state, evaluated, weights
+from jaxssl.train.step import Schedule, Step, make_dispatch, pure_step
 from jaxssl.workdir import Workdir, existing, now, provenance, refuse_leak
 
 SHOWN = 8
@@ -82,6 +86,7 @@ class _Run:
     workdir: Workdir
     console: Console
     source: Source
+    feed: Feed
     mesh: Mesh
     method: Method
     schedule: Schedule
@@ -102,22 +107,25 @@ class _Run:
         """Refuse whatever can be refused; only then claim the folder."""
         recipe = config.override(load_recipe(recipe) if isinstance(recipe, str) else recipe, overrides or {})
         config.check(recipe)
-        mesh, console = make_mesh(), console_of(console)
+        mesh, console = make_mesh(fsdp=recipe.train.fsdp), console_of(console) if is_first() else Console(quiet=True)
         check_divisible(mesh, recipe.train.batch, recipe.train.micro_batches)
-        source = opened(recipe.data, console)
-        per_epoch = steps_per_epoch(source.training_plan(), recipe.train.batch)
-        steps = recipe.train.total_steps(per_epoch)
-        schedule = Schedule(recipe.train.seed, steps, per_epoch, recipe.train.micro_batches)
-        method = build(recipe.method, recipe.model, spec_of(recipe, source.store.info.channels))
+        with first_goes_ahead("open the data"):
+            source = opened(recipe.data, console)
+        feed, train = Feed(source, recipe.train), recipe.train
+        steps = train.total_steps(feed.steps_per_epoch)
+        schedule = Schedule(train.seed, steps, feed.steps_per_epoch, train.micro_batches, train.average)
+        info = source.store.info
+        method = build(recipe.method, recipe.model, spec_of(recipe, info.channels, info.classes))
         if verb == "finetune":
             _refuse_without_evaluation(recipe, method, source)
         optimiser = make_optimiser(recipe.optim, steps)
-        step = make_step(method, optimiser, learning_rate(recipe.optim, steps), schedule, mesh)
+        step = pure_step(method, optimiser, learning_rate(recipe.optim, steps), schedule, mesh)
         taken = _parts_of(recipe, source, console) if recipe.init.run else {}
         folder = Workdir(Path(workdir))
-        run = cls(verb, recipe, folder, console, source, mesh, method, schedule, optimiser, step, taken)
+        run = cls(verb, recipe, folder, console, source, feed, mesh, method, schedule, optimiser, step, taken)
         run._trace()
-        folder.claim(recipe, run._data)
+        with first_goes_ahead("claim the folder"):
+            folder.claim(recipe, run._data)
         return run
 
     @property
@@ -129,28 +137,35 @@ class _Run:
         return True
 
     def train(self) -> State:
-        """Take the steps that are left, saving as they go."""
+        """Take the steps that are left, saving as they go; the last state, whole and on the host."""
         with Checkpoints(self.workdir.checkpoints, self.recipe.train.keep, self.warn) as checkpoints:
             state, start = self._state(checkpoints)
             self._describe(state)
             with ExitStack() as stack:
                 hooks = self._hooks(start, checkpoints, stack)
-                return run_steps(self.step, state, self._batches(start), self.mesh, start, self.schedule.steps, hooks)
+                state = self._steps(state, start, hooks)
+        return gathered(self.mesh, state)
 
     def evaluate(self, state: State) -> None:
         """Segment the test subjects and write evaluation.json."""
-        result, pictures = evaluate_segmentation(self.recipe, self.source, self.method, state)
+        if not is_first():
+            return
+        params, carry = evaluated(state.params, state.carry, state.average)
+        result, pictures = evaluate_segmentation(self.recipe, self.source, self.method, params, carry)
         self._add_pictures(pictures)
         config.write_json(result, self.workdir.path / "evaluation.json")
         self.console.print(f"Dice {result['mean_dice']:.3f} on {result['n']} test subjects.")
 
     def finish(self, state: State) -> None:
         """Draw the pictures that a report shows, and say that the run has come to its end."""
-        group = self.recipe.model.norm.group
-        batch = jax.tree.map(lambda x: x[: group * -(-SHOWN // group)], next(self._batches(0)))
-        self._add_pictures(jax.tree.map(lambda x: np.asarray(x[:SHOWN]), self._pictures(state, batch)))
-        seconds = round(time.time() - self.workdir.facts()["started_seconds"], 1)
-        self.workdir.describe(status="finished", finished=now(), seconds=seconds, skipped=int(state.skipped))
+        with first_goes_ahead("finish"):
+            if not is_first():
+                return
+            group = self.recipe.model.group
+            batch = self.feed.first(group * -(-SHOWN // group))
+            self._add_pictures(jax.tree.map(lambda x: np.asarray(x[:SHOWN]), self._pictures(state, batch)))
+            seconds = round(time.time() - self.workdir.facts()["started_seconds"], 1)
+            self.workdir.describe(status="finished", finished=now(), seconds=seconds, skipped=int(state.skipped))
 
     def warn(self, sentence: str) -> None:
         self.console.print(f"Warning: {sentence}", style="yellow")
@@ -160,23 +175,32 @@ class _Run:
         info = self.source.store.info
         return {"name": info.name, "synthetic": info.synthetic, "fingerprint": self.source.store.fingerprint}
 
-    def _batches(self, start: int):
-        options = self.recipe.train
-        plan = self.source.training_plan()
-        masks = self.recipe.data.masks
-        return batches(self.source.cache, plan, batch=options.batch, seed=options.seed, start=start, masks=masks)
+    def _steps(self, state: State, start: int, hooks: list[Hook]) -> State:
+        images = self.feed.resident(self.mesh, self.warn)
+        dispatch = make_dispatch(self.step, resident.complete(self.mesh))
+        return run_steps(
+            lambda state, batch: dispatch(state, batch, images),
+            state,
+            self.feed.batches(start, self.mesh, pixels=images is None),
+            self.mesh,
+            start,
+            self.schedule.steps,
+            self.recipe.train.steps_per_dispatch,
+            hooks,
+        )
 
     def _abstract(self) -> tuple[State, jax.Array, Tree]:
         """The abstract state, and the key and views that the state is made from."""
         key = named_key(self.schedule.seed, "init")
-        views = jax.jit(self._views)(jax.tree.map(lambda x: x[:1], next(self._batches(0))))
-        return abstract_state(self.method, self.optimiser, key, views, self.mesh), key, views
+        views = jax.jit(self._views)(self.feed.first(1))
+        averaged = self.schedule.average is not None
+        return abstract_state(self.method, self.optimiser, key, views, self.mesh, averaged), key, views
 
     def _trace(self) -> None:
         """Trace a step without compiling it: shapes that do not fit are refused here."""
         abstract, _, _ = self._abstract()
         adopt(abstract.params, abstract.carry, self.taken)
-        jax.eval_shape(self.step, abstract, next(self._batches(0)))
+        jax.eval_shape(self.step, abstract, self.feed.abstract())
 
     def _state(self, checkpoints: Checkpoints) -> tuple[State, int]:
         """The newest saved state, or a fresh one that may take over parts of another run."""
@@ -191,7 +215,8 @@ class _Run:
         state = create_state(self.method, self.optimiser, key, views, abstract)
         if self.taken:
             params, carry = adopt(state.params, state.carry, self.taken)
-            state = dataclasses.replace(state, params=params, carry=carry)
+            average = weights(*adopt(*evaluated({}, {}, state.average), self.taken)) if state.average else {}
+            state = dataclasses.replace(state, params=params, carry=carry, average=average)
             self.console.print(f"Starting from {' and '.join(self.taken)} of {self.recipe.init.run}.")
         return jax.device_put(state, jax.tree.map(lambda a: a.sharding, abstract)), 0
 
@@ -209,16 +234,21 @@ class _Run:
         title = f"{self.verb} {self.recipe.name}"
         bar = monitors.Bar(self.console, title, start, self.schedule.steps, options.batch, options.log_every)
         stack.callback(bar.close)
-        # The metrics come before the checkpoint, so that no checkpoint is ahead of them.
-        return [
+        writers = [
             monitors.MetricsFile(folder, start, options.log_every, options.batch),
             monitors.TensorBoard(folder, start, options.log_every),
             bar,
+        ]
+        # The metrics come before the checkpoint, so that no checkpoint is ahead of them.
+        return [
+            *(writers if is_first() else []),
             monitors.StopWhenNotFinite(options.max_skipped, options.log_every),
             monitors.Saver(save, options.checkpoint_every),
         ]
 
     def _describe(self, state: State) -> None:
+        if not is_first():
+            return
         known = self.workdir.facts()
         before = existing(self.recipe.init.run).subjects_seen() if self.recipe.init.run else []
         self.workdir.describe(
@@ -230,6 +260,7 @@ class _Run:
             init=self.recipe.init.run,
             init_parts=sorted(self.taken),
             channels=self.source.store.info.channels,
+            classes=list(self.source.store.info.classes),
             parameters=sum(leaf.size for leaf in jax.tree.leaves(state.params)),
             data=self._data,
             subjects_seen=sorted({*before, *self.source.training_subjects}),

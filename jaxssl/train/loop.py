@@ -1,20 +1,21 @@
-"""The loop: one batch, one step, then every hook. It owns no file, no bar and no decision."""
+"""The loop: batches, a dispatch of steps, then every hook. It owns no file, no bar and no decision."""
 
+import itertools
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import Mesh
 
 from jaxssl.errors import UserError
 from jaxssl.methods.base import Batch
 from jaxssl.train.mesh import put_batch
 from jaxssl.train.state import State
-from jaxssl.train.step import Step
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,12 @@ class Train:
     """Optimiser steps; give this or epochs."""
     micro_batches: int = 1
     """Pieces that the batch is computed in, one after the other, with the same result."""
+    steps_per_dispatch: int = 1
+    """Steps that the devices take at one call of the host, which spares small models the wait for it."""
+    fsdp: int = 1
+    """Devices that share one copy of weights, moments and teachers; 1 gives each device its own."""
+    average: float | None = None
+    """Decay of an average of the weights, which is evaluated and handed on in their place; none keeps none."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Of the model's arithmetic; parameters, losses and statistics keep at least float32."""
     seed: int = 0
@@ -49,7 +56,8 @@ class Train:
             )
         if self.seed < 0:
             raise UserError(f"train.seed must be at least 0, not {self.seed}.")
-        for name in ("batch", "micro_batches", "log_every", "checkpoint_every", "keep", "max_skipped"):
+        counts = ("batch", "micro_batches", "steps_per_dispatch", "fsdp", "log_every", "checkpoint_every", "keep")
+        for name in (*counts, "max_skipped"):
             if getattr(self, name) < 1:
                 raise UserError(f"train.{name} must be at least 1, not {getattr(self, name)}.")
         if (self.steps is not None and self.steps < 1) or (self.epochs is not None and self.epochs <= 0):
@@ -59,6 +67,14 @@ class Train:
                 f"train.batch {self.batch} is not divisible by train.micro_batches {self.micro_batches}; "
                 "choose a divisor."
             )
+        for name in ("log_every", "checkpoint_every"):
+            if getattr(self, name) % self.steps_per_dispatch:
+                raise UserError(
+                    f"train.{name} {getattr(self, name)} is not a multiple of train.steps_per_dispatch "
+                    f"{self.steps_per_dispatch}; what lies between two dispatches cannot be seen or saved."
+                )
+        if self.average is not None and not 0 < self.average < 1:
+            raise UserError(f"train.average is a decay in (0, 1), such as 0.999, or none, not {self.average}.")
 
     @property
     def dtype(self) -> Any:
@@ -71,7 +87,7 @@ class Train:
 
 @dataclass
 class Tick:
-    """What a hook is told after a step. Reading `values` waits for the device, so hooks read it only when they log."""
+    """What a hook is told after a dispatch. Reading `values` waits for the device: hooks do so only when they log."""
 
     step: int
     steps: int
@@ -86,23 +102,39 @@ class Tick:
 
 
 class Hook(Protocol):
-    """Called after every step."""
+    """Called after every dispatch."""
 
     def __call__(self, tick: Tick) -> None: ...
 
 
 def run_steps(
-    step: Step, state: State, batches: Iterable[Batch], mesh: Mesh, start: int, steps: int, hooks: Sequence[Hook]
+    dispatch: Callable[[State, Batch], tuple[State, dict[str, jax.Array]]],
+    state: State,
+    batches: Iterable[Batch],
+    mesh: Mesh,
+    start: int,
+    steps: int,
+    per_dispatch: int,
+    hooks: Sequence[Hook],
 ) -> State:
     """Take steps `start` to `steps`, telling each hook, and return the last state."""
     waited = 0.0
     source: Iterator[Batch] = iter(batches)
-    for number in range(start, steps):
+    for number in range(start, steps, per_dispatch):
         before = time.perf_counter()
-        batch = put_batch(mesh, next(source))
+        end = min(number + per_dispatch, steps)
+        stacked = _stacked(list(itertools.islice(source, end - number)))
+        stacked = put_batch(mesh, stacked, axis=1)
         waited += time.perf_counter() - before
-        state, log = step(state, batch)
-        tick = Tick(number + 1, steps, state, log, waited)
+        state, log = dispatch(state, stacked)
+        tick = Tick(end, steps, state, log, waited)
         for hook in hooks:
             hook(tick)
     return state
+
+
+def _stacked(batches: list[Batch]) -> Batch:
+    """Batches along a new first axis; a single one is not copied."""
+    if len(batches) == 1:
+        return jax.tree.map(lambda x: x[None], batches[0])
+    return jax.tree.map(lambda *parts: np.stack(parts), *batches)

@@ -1,4 +1,8 @@
-"""Devices as one mesh, and where arrays lie on it."""
+"""Devices as one mesh, and where arrays lie on it.
+
+The mesh has two axes. Samples are spread over both; the state is spread over `fsdp` alone and repeated along `data`, so
+that fsdp = 1 repeats it everywhere and fsdp = all devices stores it once.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,13 +13,22 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jaxssl.errors import UserError
 
-DATA = "data"
+DATA, FSDP = "data", "fsdp"
+
+SMALL = 1024
+"""An array of fewer elements is repeated: it would cost more to gather than to hold."""
 
 
-def make_mesh(devices: Sequence[Any] | None = None) -> Mesh:
-    """A one-axis mesh over all devices (or those given), with axes that the compiler partitions by itself."""
+def make_mesh(devices: Sequence[Any] | None = None, fsdp: int = 1) -> Mesh:
+    """A mesh over all devices (or those given), with axes that the compiler partitions by itself."""
     devices = jax.devices() if devices is None else devices
-    return jax.make_mesh((len(devices),), (DATA,), axis_types=(AxisType.Auto,), devices=devices)
+    if len(devices) % fsdp:
+        raise UserError(
+            f"train.fsdp {fsdp} does not divide the {len(devices)} devices; choose one of "
+            f"{', '.join(str(n) for n in range(1, len(devices) + 1) if len(devices) % n == 0)}."
+        )
+    shape = (len(devices) // fsdp, fsdp)
+    return jax.make_mesh(shape, (DATA, FSDP), axis_types=(AxisType.Auto,) * 2, devices=devices)
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
@@ -24,8 +37,22 @@ def replicated(mesh: Mesh) -> NamedSharding:
 
 
 def by_sample(mesh: Mesh, axis: int = 0) -> NamedSharding:
-    """Samples (the given axis) are spread over the mesh."""
-    return NamedSharding(mesh, PartitionSpec(*[None] * axis, DATA))
+    """Samples (the given axis) are spread over all devices."""
+    return NamedSharding(mesh, PartitionSpec(*[None] * axis, (DATA, FSDP)))
+
+
+def of_state(mesh: Mesh, tree: Any) -> Any:
+    """The sharding of each array of a state (concrete, abstract or traced): its longest even axis goes over `fsdp`."""
+    size = mesh.shape[FSDP]
+
+    def sharding(leaf: Any) -> NamedSharding:
+        even = [axis for axis, length in enumerate(leaf.shape) if length % size == 0]
+        if size == 1 or leaf.size < SMALL or not even:
+            return replicated(mesh)
+        longest = max(even, key=lambda axis: leaf.shape[axis])
+        return NamedSharding(mesh, PartitionSpec(*[None] * longest, FSDP))
+
+    return jax.tree.map(sharding, tree)
 
 
 def check_divisible(mesh: Mesh, batch: int, micro_batches: int) -> None:
@@ -39,7 +66,20 @@ def check_divisible(mesh: Mesh, batch: int, micro_batches: int) -> None:
         )
 
 
-def put_batch(mesh: Mesh, batch: Mapping[str, Any]) -> Any:
-    """Lay this process's part of a host batch on the mesh, spread by sample."""
-    sharding = by_sample(mesh)
+def own_places(mesh: Mesh, batch: int) -> np.ndarray:
+    """The places in a global batch that lie on this process's devices, in order."""
+    places = np.arange(batch)
+    slices = by_sample(mesh).addressable_devices_indices_map((batch,)).values()
+    return np.unique(np.concatenate([places[index] for index in slices]))
+
+
+def put_batch(mesh: Mesh, batch: Mapping[str, Any], axis: int = 0) -> Any:
+    """Lay this process's part of a host batch on the mesh, spread by sample (the given axis)."""
+    sharding = by_sample(mesh, axis)
     return jax.tree.map(lambda x: jax.make_array_from_process_local_data(sharding, np.asarray(x)), dict(batch))
+
+
+def gathered(mesh: Mesh, tree: Any) -> Any:
+    """Arrays of the mesh as numpy, whole, in every process."""
+    whole = jax.jit(lambda x: x, out_shardings=replicated(mesh))(tree)
+    return jax.tree.map(np.asarray, whole)

@@ -9,37 +9,59 @@ import optax
 from jax.sharding import Mesh
 
 from jaxssl.methods.base import Method, Tree
-from jaxssl.train.mesh import replicated
+from jaxssl.train.mesh import of_state
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class State:
-    """step: steps taken. carry: the method's own. moments: the optimiser's. skipped: steps left out as not finite,
-    in all and in a row."""
+    """step: steps taken. carry: the method's own. moments: the optimiser's. average: that of the weights over time, or
+    {}. skipped: steps left out as not finite, in all and in a row."""
 
     step: jax.Array
     params: Any
     carry: Any
     moments: Any
+    average: Any
     skipped: jax.Array
     skipped_in_a_row: jax.Array
 
 
-def initial_state(method: Method, optimiser: optax.GradientTransformation, key: jax.Array, views: Tree) -> State:
+def weights(params: Tree, carry: Tree) -> Tree:
+    """What an average of the weights is taken of: running statistics belong to the weights that they were seen with."""
+    return {"params": params, "statistics": carry.get("statistics", {})}
+
+
+def evaluated(params: Tree, carry: Tree, average: Tree) -> tuple[Tree, Tree]:
+    """Params and carry as they are evaluated and handed on: averaged, where the run keeps an average."""
+    if not average:
+        return params, carry
+    return average["params"], {**carry, "statistics": average["statistics"]}
+
+
+def initial_state(
+    method: Method, optimiser: optax.GradientTransformation, key: jax.Array, views: Tree, averaged: bool
+) -> State:
     """The state before the first step; pure, so that it can be evaluated abstractly or under jit."""
     params, carry = method.init(key, views)
     zero = jnp.zeros((), jnp.int32)
-    return State(zero, params, carry, optimiser.init(params), zero, zero)
+    average = weights(params, carry) if averaged else {}
+    return State(zero, params, carry, optimiser.init(params), average, zero, zero)
 
 
 def abstract_state(
-    method: Method, optimiser: optax.GradientTransformation, key: jax.Array, views: Tree, mesh: Mesh
+    method: Method,
+    optimiser: optax.GradientTransformation,
+    key: jax.Array,
+    views: Tree,
+    mesh: Mesh,
+    averaged: bool = False,
 ) -> State:
     """Shapes, types and shardings of the state: the one description that creation and restoring go by."""
-    shapes = jax.eval_shape(lambda k, v: initial_state(method, optimiser, k, v), key, views)
-    sharding = replicated(mesh)
-    return jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=sharding), shapes)
+    shapes = jax.eval_shape(lambda k, v: initial_state(method, optimiser, k, v, averaged), key, views)
+    return jax.tree.map(
+        lambda a, sharding: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=sharding), shapes, of_state(mesh, shapes)
+    )
 
 
 def create_state(
@@ -47,4 +69,5 @@ def create_state(
 ) -> State:
     """Make the state where it is to lie; moments made outside jit would all land on one device."""
     shardings = jax.tree.map(lambda a: a.sharding, abstract)
-    return jax.jit(lambda k, v: initial_state(method, optimiser, k, v), out_shardings=shardings)(key, views)
+    make = jax.jit(lambda k, v: initial_state(method, optimiser, k, v, bool(abstract.average)), out_shardings=shardings)
+    return make(key, views)

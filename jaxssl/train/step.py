@@ -1,7 +1,7 @@
 """One training step for every method: exact under micro-batches, on any number of devices, with bad steps left out."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -11,10 +11,11 @@ from jax.sharding import Mesh
 
 from jaxssl.methods.base import Batch, Method, Progress, Seen, Tree, metadata
 from jaxssl.train.keys import sample_keys
-from jaxssl.train.mesh import by_sample, replicated
-from jaxssl.train.state import State
+from jaxssl.train.mesh import by_sample, of_state, replicated
+from jaxssl.train.state import State, weights
 
-Step = Callable[[State, Batch], tuple[State, dict[str, jax.Array]]]
+Log = dict[str, jax.Array]
+Step = Callable[[State, Batch], tuple[State, Log]]
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,8 @@ class Schedule:
     steps: int
     steps_per_epoch: int
     micro_batches: int = 1
+    average: float | None = None
+    """Decay of the average of the weights; none keeps none."""
 
     def progress(self, step: jax.Array) -> Progress:
         return Progress(step, self.steps, step / self.steps_per_epoch)
@@ -34,16 +37,40 @@ def make_step(
     method: Method, optimiser: optax.GradientTransformation, rate: optax.Schedule, schedule: Schedule, mesh: Mesh
 ) -> Step:
     """The jitted step: (state, batch) -> (state, scalars for the log); the state it is given is donated."""
+    return jax.jit(pure_step(method, optimiser, rate, schedule, mesh), donate_argnums=0)
 
-    def step(state: State, batch: Batch) -> tuple[State, dict[str, jax.Array]]:
+
+def make_dispatch(step: Step, complete: Callable[[Batch, Tree], Batch]) -> Callable[[State, Batch, Tree], Any]:
+    """Several steps in one jitted call, over batches stacked along a new first axis; the log is that of the last.
+
+    `complete` is given a batch and the third argument, and adds what lies on the devices already.
+    """
+
+    def dispatch(state: State, batches: Batch, resident: Tree) -> tuple[State, Log]:
+        state, logs = jax.lax.scan(lambda state, batch: step(state, complete(batch, resident)), state, batches)
+        return state, jax.tree.map(lambda x: x[-1], logs)
+
+    return jax.jit(dispatch, donate_argnums=0)
+
+
+def pure_step(
+    method: Method, optimiser: optax.GradientTransformation, rate: optax.Schedule, schedule: Schedule, mesh: Mesh
+) -> Step:
+    """The step as a pure function of arrays that lie on the mesh."""
+
+    def step(state: State, batch: Batch) -> tuple[State, Log]:
         progress = schedule.progress(state.step)
-        loss, statistics, moments, gradient = loss_and_gradient(
-            method, state.params, state.carry, batch, progress, schedule, mesh
-        )
+        # Losses look the mesh up to divide their work over it.
+        with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
+            loss, statistics, moments, gradient = loss_and_gradient(
+                method, state.params, state.carry, batch, progress, schedule, mesh
+            )
         trainable = method.trainable(state.params, progress)
         gradient = jax.tree.map(lambda t, g: jnp.where(t, g, 0), trainable, gradient)
         norm = optax.tree.norm(gradient)
         proposed = _advance(method, optimiser, state, gradient, statistics, moments, trainable, progress)
+        if schedule.average is not None:
+            proposed = replace(proposed, average=_averaged(schedule.average, state, proposed))
         finite = jnp.isfinite(loss) & jnp.isfinite(norm)
         log = {
             "loss": loss,
@@ -53,9 +80,11 @@ def make_step(
             **statistics.get("monitor", {}),
         }
         state = _keep_if(finite, proposed, state)
-        return state, {**log, "skipped": state.skipped, "skipped_in_a_row": state.skipped_in_a_row}
+        state = jax.lax.with_sharding_constraint(state, of_state(mesh, state))
+        log = {**log, "skipped": state.skipped, "skipped_in_a_row": state.skipped_in_a_row}
+        return state, jax.lax.with_sharding_constraint(log, replicated(mesh))
 
-    return jax.jit(step, donate_argnums=0, out_shardings=replicated(mesh))
+    return step
 
 
 def loss_and_gradient(
@@ -67,6 +96,9 @@ def loss_and_gradient(
     the parameters, and each micro-batch then pulls its share back through `forward`: the same numbers as in one piece.
     """
 
+    # Each device computes with whole arrays on its own samples; what it stores of them may be a part.
+    params, carry = jax.lax.with_sharding_constraint((params, carry), replicated(mesh))
+
     def see(params: Tree, part: Batch) -> Seen:
         view_keys, forward_keys = (
             sample_keys(schedule.seed, name, progress.step, part["place"]) for name in ("views", "forward")
@@ -77,8 +109,11 @@ def loss_and_gradient(
         return method.objective(params, carry, Seen(outputs, fixed, None), metadata(batch), progress)
 
     if schedule.micro_batches == 1:
-        return _in_one_piece(see, objective, params, batch)
-    return _in_micro_batches(see, objective, params, batch, schedule.micro_batches, mesh)
+        loss, statistics, moments, gradient = _in_one_piece(see, objective, params, batch)
+    else:
+        pieces = _in_micro_batches(see, objective, params, batch, schedule.micro_batches, mesh)
+        loss, statistics, moments, gradient = pieces
+    return loss, statistics, moments, jax.lax.with_sharding_constraint(gradient, of_state(mesh, gradient))
 
 
 def _in_one_piece(see: Callable, objective: Callable, params: Tree, batch: Batch) -> tuple[Any, Tree, Tree, Tree]:
@@ -133,23 +168,29 @@ def _advance(
         optimiser, lambda _, t: t, new_moments, trainable, transform_non_params=lambda _: True
     )
     params = optax.apply_updates(state.params, updates)
-    return State(
+    return replace(
+        state,
         step=state.step + 1,
         params=params,
         carry=method.update(params, state.carry, statistics, moments, progress),
         moments=jax.tree.map(jnp.where, moves, new_moments, state.moments),
-        skipped=state.skipped,
         skipped_in_a_row=jnp.zeros_like(state.skipped_in_a_row),
     )
 
 
+def _averaged(decay: float, state: State, proposed: State) -> Tree:
+    """a <- d a + (1 - d) w, with d = min(decay, (1 + t) / (10 + t)) so that the first weights are soon forgotten."""
+    taken = (state.step - state.skipped).astype(jnp.float32)
+    kept = jnp.minimum(decay, (1 + taken) / (10 + taken))
+    new = weights(proposed.params, proposed.carry)
+    return jax.tree.map(lambda a, w: a + (1 - kept).astype(a.dtype) * (w - a), state.average, new)
+
+
 def _keep_if(finite: jax.Array, proposed: State, state: State) -> State:
     """The proposed state, or the old one to the bit with only step and counts advanced."""
-    left_out = State(
+    left_out = replace(
+        state,
         step=state.step + 1,
-        params=state.params,
-        carry=state.carry,
-        moments=state.moments,
         skipped=state.skipped + 1,
         skipped_in_a_row=state.skipped_in_a_row + 1,
     )

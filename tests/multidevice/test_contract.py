@@ -1,4 +1,5 @@
-"""The contract kit: what every method must keep, on 1, 2, 4 and 8 devices and in 1, 2 and 4 micro-batches.
+"""The contract kit: what every method must keep on 1, 2, 4 and 8 devices, with the state whole or divided on each, and
+in 1, 2 and 4 micro-batches.
 
 A method joins by its recipe's `tiny` variant; nothing is added here.
 """
@@ -15,12 +16,13 @@ import optax
 import pytest
 from flax import linen as nn
 
-from jaxssl.train.mesh import make_mesh, put_batch
+from jaxssl.train import mesh
 from jaxssl.train.state import abstract_state, create_state
 from jaxssl.train.step import Schedule, make_step
 
 BATCH, GROUP, RATE = 32, 8, 0.1
-SPLITS = [(2, 1), (4, 1), (8, 1), (1, 2), (1, 4), (4, 2), (8, 4)]
+SPLITS = [(2, 1, 1), (4, 4, 1), (8, 1, 1), (1, 1, 2), (1, 1, 4), (4, 1, 2), (8, 2, 4)]
+"""Devices, devices that share one copy of the state, micro-batches."""
 
 
 @contextmanager
@@ -33,29 +35,36 @@ def without_kinks():
         yield
 
 
+@pytest.fixture(autouse=True, scope="module")
+def every_array_divided():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mesh, "SMALL", 1)
+        yield
+
+
 @cache
-def one_step(name: str, devices: int, micro: int, precision: str):
+def one_step(name: str, devices: int, fsdp: int, micro: int, precision: str):
     """Loss, gradient, and params and carry after one SGD step, as numpy."""
     case = cases.with_group(cases.tiny(name), GROUP)
-    method, mesh = cases.method_of(case, jnp.dtype(precision)), make_mesh(jax.devices()[:devices])
+    method, grid = cases.method_of(case, jnp.dtype(precision)), mesh.make_mesh(jax.devices()[:devices], fsdp)
     # The momentum of a first step is the gradient itself.
     optimiser = optax.sgd(RATE, momentum=0.9)
     plan = Schedule(seed=3, steps=10, steps_per_epoch=4, micro_batches=micro)
     key, batch = jax.random.key(0), cases.in_precision(cases.batch_of(case, BATCH), precision)
     views = jax.jit(method.views)(jax.random.split(key, BATCH), batch, plan.progress(jnp.int32(0)))
-    state = create_state(method, optimiser, key, views, abstract_state(method, optimiser, key, views, mesh))
+    state = create_state(method, optimiser, key, views, abstract_state(method, optimiser, key, views, grid))
     # At step 1 the toy's frozen layer has thawed, so that its gradient is there to be compared.
     state = replace(state, step=state.step + 1)
-    step = make_step(method, optimiser, lambda step: RATE, plan, mesh)
+    step = make_step(method, optimiser, lambda step: RATE, plan, grid)
     with without_kinks() if precision == "float32" else nullcontext():
-        state, log = step(state, put_batch(mesh, batch))
+        state, log = step(state, mesh.put_batch(grid, batch))
     gradient = optax.tree.get(state.moments, "trace")
     return jax.device_get({"loss": log["loss"], "gradient": gradient, "params": state.params, "carry": state.carry})
 
 
-def assert_same(name: str, devices: int, micro: int, precision: str, tolerance: float) -> None:
+def assert_same(name: str, split: tuple[int, int, int], precision: str, tolerance: float) -> None:
     """Every leaf differs by no more than the tolerance in units of that leaf's largest value."""
-    reference, result = one_step(name, 1, 1, precision), one_step(name, devices, micro, precision)
+    reference, result = one_step(name, 1, 1, 1, precision), one_step(name, *split, precision)
     assert any(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(reference["gradient"]))
 
     def compare(path, wanted, got):
@@ -66,13 +75,13 @@ def assert_same(name: str, devices: int, micro: int, precision: str, tolerance: 
 
 
 @pytest.mark.parametrize("name", cases.NAMES)
-@pytest.mark.parametrize(("devices", "micro"), SPLITS)
-def test_devices_and_micro_batches_do_not_change_the_step(name, devices, micro):
-    assert_same(name, devices, micro, "float32", 1e-5)
+@pytest.mark.parametrize("split", SPLITS, ids=str)
+def test_devices_and_micro_batches_do_not_change_the_step(name, split):
+    assert_same(name, split, "float32", 1e-5)
 
 
 @pytest.mark.parametrize("name", cases.NAMES)
-@pytest.mark.parametrize(("devices", "micro"), SPLITS)
-def test_in_float64_the_step_is_the_same_to_rounding(name, devices, micro):
+@pytest.mark.parametrize("split", SPLITS, ids=str)
+def test_in_float64_the_step_is_the_same_to_rounding(name, split):
     with jax.enable_x64(True):
-        assert_same(name, devices, micro, "float64", 1e-9)
+        assert_same(name, split, "float64", 1e-9)

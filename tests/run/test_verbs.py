@@ -8,6 +8,7 @@ import pytest
 
 import jaxssl
 from jaxssl.cli import main
+from jaxssl.data.store import open_store
 from jaxssl.errors import UserError
 from jaxssl.recipe import names
 
@@ -112,6 +113,17 @@ def test_probe_embed_and_report(runs, tmp_path, capsys):
     text = page.read_text()
     assert all(name in text for name in ("mim", "scratch", "from-mim"))
     assert "against scratch" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("verb", "size", "classes"), [("ultrasound", "--scans", 8), ("knee", "--slices", 6)])
+def test_other_phantoms_are_made_and_described(verb, size, classes, tmp_path, capsys):
+    out = tmp_path / "store"
+    assert main(["data", verb, "--out", str(out), "--subjects", "1", size, "2", "--seed", "5"]) == 0
+    assert main(["data", "info", str(out)]) == 0
+    info = open_store(out).info
+    assert (info.name, info.subjects, info.synthetic) == (f"{verb}_phantom", 1, True)
+    assert len(info.classes) == classes
+    assert info.classes[-1] in capsys.readouterr().out
 
 
 def test_recipes_are_found_by_name():

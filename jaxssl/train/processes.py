@@ -1,0 +1,48 @@
+"""One run in several processes: jax finds the others, the first one writes."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import jax
+from jax.experimental import multihost_utils
+
+from jaxssl.errors import UserError
+
+
+def join(coordinator: str | None = None, count: int | None = None, index: int | None = None) -> None:
+    """Connect this process with the others of its run, if there are any; before anything else is asked of jax.
+
+    What is not given jax finds out under SLURM, under Kubernetes and on TPU pods; a count of 1 asks nobody.
+    """
+    if count == 1 or jax.distributed.is_initialized():
+        return
+    try:
+        jax.distributed.initialize(coordinator, count, index)
+    except (ValueError, RuntimeError) as error:
+        if (coordinator, count, index) == (None, None, None) and _alone(error):
+            return
+        reason = str(error).partition("\n")[0].rstrip(".")
+        raise UserError(
+            f"The processes of this run could not be joined ({reason}); "
+            "give --coordinator, --processes and --process to each, or --processes 1 to run alone."
+        ) from error
+
+
+def _alone(error: Exception) -> bool:
+    """Whether jax found no cluster, or works alone already (called from a notebook or a test)."""
+    return "coordinator_address should be defined" in str(error) or "must be called before" in str(error)
+
+
+def is_first() -> bool:
+    """Whether this process is the one that writes."""
+    return jax.process_index() == 0
+
+
+@contextmanager
+def first_goes_ahead(purpose: str) -> Iterator[None]:
+    """The others enter the block once the first has left it, and find what it has made."""
+    if not is_first():
+        multihost_utils.sync_global_devices(purpose)
+    yield
+    if is_first():
+        multihost_utils.sync_global_devices(purpose)

@@ -1,0 +1,150 @@
+"""Two processes of four devices each are one process of eight: same data, losses, gradients, state; and so resumed."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from jaxssl.errors import UserError
+from jaxssl.train import processes
+from jaxssl.train.checkpoint import read
+from jaxssl.train.processes import join
+
+PART = Path(__file__).with_name("part.py")
+STEPS, HALF = 4, 2
+FLAGS = (
+    f"--train.steps {STEPS} --train.checkpoint-every {HALF} --train.log-every 1 --train.fsdp 8 --train.batch 16 "
+    "--optim.name sgd --optim.lr 0.01 --optim.momentum 0.9"
+)
+
+
+def run(store: Path, workdir: Path, count: int, stop: int = STEPS + 1) -> None:
+    """Start `count` processes that share eight devices, and see them end at step `stop` or with the run."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    words = ["pretrain", "simclr:tiny", "--data.store", str(store), "--workdir", str(workdir), *FLAGS.split()]
+    environment = {
+        **os.environ,
+        "JAX_COMPILATION_CACHE_DIR": str(Path(__file__).parents[2] / ".cache" / "jax"),
+        "XLA_FLAGS": f"--xla_force_host_platform_device_count={8 // count} --xla_backend_optimization_level=0",
+    }
+
+    def begin(index: int) -> subprocess.Popen:
+        others = ["--processes", str(count)]
+        if count > 1:
+            others += ["--process", str(index), "--coordinator", address]
+        command = [sys.executable, str(PART), str(stop), f"{workdir}.ids", *words, *others]
+        return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    begun = [begin(index) for index in range(count)]
+    for process in begun:
+        _, said = process.communicate(timeout=300)
+        assert process.returncode == (130 if stop <= STEPS else 0), said
+
+
+def given(workdir: Path) -> list[list[int]]:
+    """The samples of each step by their places, from what each process noted."""
+    files = [file.read_text().splitlines() for file in sorted(workdir.parent.glob(f"{workdir.name}.[0-9]"))]
+    steps = [[pair for line in lines for pair in json.loads(line)] for lines in zip(*files, strict=True)]
+    assert all(sorted(place for place, _ in step) == list(range(16)) for step in steps)
+    return [[sample for _, sample in sorted(step)] for step in steps]
+
+
+def lines(workdir: Path) -> list[dict]:
+    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(store, tmp_path_factory) -> Path:
+    workdir = tmp_path_factory.mktemp("processes") / "one"
+    run(store, workdir, 1)
+    return workdir
+
+
+@pytest.mark.parametrize(("first", "second"), [(2, 1), (1, 2)])
+def test_processes_change_nothing_and_a_run_moves_between_them(store, undisturbed, tmp_path, first, second):
+    moved = tmp_path / "moved"
+    run(store, moved, first, stop=HALF)
+    assert json.loads((moved / "run.json").read_text())["status"] == "running"
+    before = given(moved)
+    for noted in tmp_path.glob("moved.[0-9]"):
+        noted.unlink()
+    run(store, moved, second)
+    assert before + given(moved) == given(undisturbed)
+
+    for wanted, found in zip(lines(undisturbed), lines(moved), strict=True):
+        for name in ("loss", "gradient_norm"):
+            np.testing.assert_allclose(found[name], wanted[name], rtol=1e-5)
+    wanted, found = (read(workdir / "checkpoints", pytest.fail) for workdir in (undisturbed, moved))
+    assert wanted.step == found.step == STEPS
+    # The trace of the momentum is a sum of the gradients.
+    assert any(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(found.state["moments"]))
+
+    def compare(path, wanted, found):
+        largest = max(np.abs(np.float64(wanted)).max(), 1e-12)
+        assert np.abs(np.float64(found) - np.float64(wanted)).max() <= 1e-4 * largest, jax.tree_util.keystr(path)
+
+    jax.tree_util.tree_map_with_path(compare, wanted.state, found.state)
+
+
+def test_one_who_is_alone_joins_nobody():
+    join()
+    join(count=1)
+    assert processes.is_first()
+
+
+def test_under_slurm_processes_find_each_other():
+    free = str(50000 + os.getpid() % 10000)
+    slurm = {"SLURM_JOB_ID": "7", "SLURM_STEP_NODELIST": "127.0.0.1", "SLURM_NTASKS": "2", "JAX_COORDINATOR_PORT": free}
+    code = (
+        "import jax; from jaxssl.train.processes import join; join(); print(jax.process_index(), jax.process_count())"
+    )
+
+    def begin(index: int) -> subprocess.Popen:
+        own = {"SLURM_PROCID": str(index), "SLURM_LOCALID": str(index)}
+        return subprocess.Popen(
+            [sys.executable, "-c", code], env={**os.environ, **slurm, **own}, stdout=subprocess.PIPE, text=True
+        )
+
+    said = [process.communicate(timeout=120)[0].split() for process in [begin(0), begin(1)]]
+    assert said == [["0", "2"], ["1", "2"]]
+
+
+@pytest.mark.parametrize(
+    ("script", "program", "settings", "expected"),
+    [
+        ("slurm.sh", "srun", {}, "--kill-on-bad-exit=1 jaxssl pretrain mim:small --workdir a folder"),
+        (
+            "tpu_pod.sh",
+            "gcloud",
+            {"TPU": "pod", "ZONE": "z"},
+            r"--worker all --command jaxssl pretrain mim:small --workdir a\ folder",
+        ),
+    ],
+)
+def test_launch_files_hand_their_words_on(tmp_path, script, program, settings, expected):
+    shim = tmp_path / program
+    shim.write_text('#!/bin/bash\necho "$@"\n')
+    shim.chmod(0o755)
+    environment = {**os.environ, **settings, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    command = [
+        Path(__file__).parents[2] / "experiments/launch" / script,
+        "pretrain",
+        "mim:small",
+        "--workdir",
+        "a folder",
+    ]
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert expected in ran.stdout
+
+
+def test_processes_that_cannot_be_joined_are_refused_in_a_sentence():
+    with pytest.raises(UserError, match=r"could not be joined .* --processes 1 to run alone"):
+        join(count=2, index=0)
