@@ -22,6 +22,10 @@ class ToyModel:
 
     norm: Norm = field(default_factory=lambda: Norm(group=8))
 
+    @property
+    def group(self) -> int:
+        return self.norm.group
+
     def check_size(self, size: tuple[int, int]) -> None:
         del size
 
