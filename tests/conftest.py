@@ -19,5 +19,5 @@ jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
 def pytest_collection_modifyitems(items):
-    """The tests on several devices are one long item: begun first, it goes on beside all the others."""
+    """The tests on several devices are long items: begun first, they go on beside all the others."""
     items.sort(key=lambda item: item.path.name != "test_multidevice.py")

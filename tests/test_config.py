@@ -64,6 +64,21 @@ def test_check_reaches_the_parts():
         config.check(replace(PAIR, train=Train(steps=1, batch=64, micro_batches=3)))
 
 
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (Train(steps=1, steps_per_dispatch=3, log_every=10), r"train\.log_every 10 is not a multiple"),
+        (Train(steps=1, steps_per_dispatch=4, log_every=4, checkpoint_every=6), r"train\.checkpoint_every 6 is not"),
+        (Train(steps=1, average=1.0), r"train\.average is a decay in \(0, 1\)"),
+        (Train(steps=1, fsdp=0), r"train\.fsdp must be at least 1"),
+        (Optim("lamb", nesterov=True), r"optim\.nesterov belongs to sgd and lars, not to lamb"),
+    ],
+)
+def test_options_that_mean_nothing_are_refused(options, sentence):
+    with pytest.raises(UserError, match=sentence):
+        options.check()
+
+
 @given(st.floats(1e-9, 1e3), st.integers(1, 10**6), st.booleans(), st.sampled_from(["adamw", "sgd", "lars"]))
 def test_what_is_written_is_read_back(lr, steps, nesterov, name):
     optim, train = Optim(name, lr=lr, nesterov=nesterov), Train(steps=steps)

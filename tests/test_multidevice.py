@@ -1,16 +1,26 @@
-"""Runs the tests that need several devices in a process of their own: devices are simulated, and flags come first."""
+"""Runs the tests that need several devices in processes of their own: devices are simulated, and flags come first.
+
+In two parts that take about as long, so that they run side by side.
+"""
 
 import os
 import pathlib
 import subprocess
 import sys
 
+import pytest
+
 FOLDER = pathlib.Path(__file__).parent / "multidevice"
 
 
-def test_on_eight_simulated_devices():
+CONTRACT = FOLDER / "test_contract.py"
+PARTS = {"contract": [str(CONTRACT)], "others": [str(FOLDER), f"--ignore={CONTRACT}"]}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_on_eight_simulated_devices(part):
     environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=8"}
-    command = [sys.executable, "-m", "pytest", "-q", str(FOLDER)]
+    command = [sys.executable, "-m", "pytest", "-q", *PARTS[part]]
     ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     print(ran.stdout[-20000:])
     assert ran.returncode == 0, ran.stdout[-6000:]

@@ -19,4 +19,5 @@
 set -euo pipefail
 
 # One process a GPU: jax gives each process the device of its SLURM_LOCALID.
-exec srun --kill-on-bad-exit=1 jaxssl "$@"
+# srun does not take the cores from the header by itself.
+exec srun --kill-on-bad-exit=1 --cpus-per-task="${SLURM_CPUS_PER_TASK:-8}" jaxssl "$@"

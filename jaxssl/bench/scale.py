@@ -37,11 +37,6 @@ class Row:
     temporary: int
     collectives: dict[str, Collective]
 
-    @property
-    def exchanged(self) -> int:
-        """Bytes of all collectives."""
-        return sum(one.bytes for one in self.collectives.values())
-
 
 def of_step(
     name: str, method: Method, optimiser: optax.GradientTransformation, schedule: Schedule, batch: Any, mesh: Mesh

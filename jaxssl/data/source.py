@@ -21,7 +21,7 @@ class Data:
     """Folder of the store."""
     layout: Layout = field(default_factory=Layout)
     views: tuple[str, ...] = ("sax",)
-    """Views that are used: sax, 2ch, 3ch, 4ch."""
+    """Views that are used, by the names they have in the store: sax, 2ch, 3ch and 4ch in the cine phantom."""
     moments: tuple[str, ...] = ()
     """ED, ES, or both; none takes every frame."""
     masks: bool = False

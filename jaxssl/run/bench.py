@@ -37,7 +37,8 @@ def bench_scale(
 ) -> Path:
     """Say how work, memory and exchanges of one device fall or grow on 1, 2, 4 and 8 simulated devices.
 
-    Nothing is run, and no data are needed: programs are compiled and read. Of time it says nothing.
+    Nothing is run, and no data are needed: programs are compiled and read. Of time it says nothing, and resident images
+    and several steps a dispatch are left out. The process it is called in has simulated devices from then on.
 
     Args:
         recipe: Whose training step to look at.
@@ -72,7 +73,7 @@ def _simulate(devices: int) -> None:
         if len(jax.devices()) < devices:
             raise UserError(
                 f"jax has begun with {len(jax.devices())} device(s), and {devices} must be simulated: "
-                "call bench_scale first in a fresh process."
+                "run `jaxssl bench scale` by itself."
             ) from None
 
 

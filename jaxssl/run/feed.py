@@ -38,8 +38,8 @@ class Feed:
         return self._gathered(start, own_places(mesh, self.train.batch), pixels)
 
     def first(self, count: int) -> Batch:
-        """The first samples of the first batch."""
-        return next(self._gathered(0, np.arange(count), True))
+        """The first samples of the first batch, as many as it has."""
+        return next(self._gathered(0, np.arange(min(count, self.train.batch)), True))
 
     def abstract(self) -> Batch:
         """Shapes and types of a whole batch."""

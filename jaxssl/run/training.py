@@ -3,17 +3,15 @@
 In several processes all compute, and the first writes.
 """
 
-import dataclasses
 import json
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.sharding import Mesh
@@ -22,25 +20,32 @@ from rich.console import Console
 from jaxssl import config
 from jaxssl.data.source import Source
 from jaxssl.errors import UserError
-from jaxssl.methods.base import Batch, Method, Tree, build
+from jaxssl.methods.base import Method, Tree, build
 from jaxssl.methods.parts import adopt
 from jaxssl.recipe import Recipe, command, load_recipe
-from jaxssl.run.common import console_of, load_run, opened, spec_of
+from jaxssl.run.common import console_of, opened, spec_of
 from jaxssl.run.evaluation import evaluate_segmentation
 from jaxssl.run.feed import Feed
+from jaxssl.run.handover import parts_of, take_over
+from jaxssl.run.pictures import draw, first_views
 from jaxssl.train import monitors, resident
 from jaxssl.train.checkpoint import Checkpoints
-from jaxssl.train.keys import named_key, sample_keys
+from jaxssl.train.keys import named_key
 from jaxssl.train.loop import Hook, Tick, run_steps
 from jaxssl.train.mesh import check_divisible, gathered, make_mesh
 from jaxssl.train.optim import learning_rate, make_optimiser
 from jaxssl.train.processes import first_goes_ahead, is_first
-from jaxssl.train.state import State, abstract_state, create_state, evaluated, weights
+from jaxssl.train.state import State, abstract_state, create_state, evaluated
 from jaxssl.train.step import Schedule, Step, make_dispatch, pure_step
-from jaxssl.workdir import Workdir, existing, now, provenance, refuse_leak
+from jaxssl.workdir import Workdir, existing, now, provenance
 
-SHOWN = 8
-"""Samples of a batch that a report shows."""
+
+class Trained(NamedTuple):
+    """What comes of training, whole and on the host: what is evaluated and handed on, and the steps left out."""
+
+    params: Tree
+    carry: Tree
+    skipped: int
 
 
 def pretrain(
@@ -71,9 +76,9 @@ def finetune(
     """
     run = _Run.begin("finetune", recipe, workdir, overrides, console)
     if not run.finished:
-        state = run.train()
-        run.evaluate(state)
-        run.finish(state)
+        trained = run.train()
+        run.evaluate(trained)
+        run.finish(trained)
     return run.workdir.path
 
 
@@ -109,7 +114,7 @@ class _Run:
         config.check(recipe)
         mesh, console = make_mesh(fsdp=recipe.train.fsdp), console_of(console) if is_first() else Console(quiet=True)
         check_divisible(mesh, recipe.train.batch, recipe.train.micro_batches)
-        with first_goes_ahead("open the data"):
+        with first_goes_ahead():
             source = opened(recipe.data, console)
         feed, train = Feed(source, recipe.train), recipe.train
         steps = train.total_steps(feed.steps_per_epoch)
@@ -120,11 +125,11 @@ class _Run:
             _refuse_without_evaluation(recipe, method, source)
         optimiser = make_optimiser(recipe.optim, steps)
         step = pure_step(method, optimiser, learning_rate(recipe.optim, steps), schedule, mesh)
-        taken = _parts_of(recipe, source, console) if recipe.init.run else {}
+        taken = parts_of(recipe, source, console) if recipe.init.run else {}
         folder = Workdir(Path(workdir))
         run = cls(verb, recipe, folder, console, source, feed, mesh, method, schedule, optimiser, step, taken)
         run._trace()
-        with first_goes_ahead("claim the folder"):
+        with first_goes_ahead():
             folder.claim(recipe, run._data)
         return run
 
@@ -136,36 +141,37 @@ class _Run:
         self.console.print(f"{self.workdir.path} is finished already; nothing to do.")
         return True
 
-    def train(self) -> State:
-        """Take the steps that are left, saving as they go; the last state, whole and on the host."""
+    def train(self) -> Trained:
+        """Take the steps that are left, saving as they go."""
         with Checkpoints(self.workdir.checkpoints, self.recipe.train.keep, self.warn) as checkpoints:
             state, start = self._state(checkpoints)
             self._describe(state)
             with ExitStack() as stack:
                 hooks = self._hooks(start, checkpoints, stack)
                 state = self._steps(state, start, hooks)
-        return gathered(self.mesh, state)
+        params, carry = gathered(self.mesh, evaluated(state.params, state.carry, state.average))
+        return Trained(params, carry, int(state.skipped))
 
-    def evaluate(self, state: State) -> None:
+    def evaluate(self, trained: Trained) -> None:
         """Segment the test subjects and write evaluation.json."""
-        if not is_first():
-            return
-        params, carry = evaluated(state.params, state.carry, state.average)
-        result, pictures = evaluate_segmentation(self.recipe, self.source, self.method, params, carry)
-        self._add_pictures(pictures)
-        config.write_json(result, self.workdir.path / "evaluation.json")
-        self.console.print(f"Dice {result['mean_dice']:.3f} on {result['n']} test subjects.")
+        with first_goes_ahead():
+            if not is_first():
+                return
+            params, carry, _ = trained
+            result, pictures = evaluate_segmentation(self.recipe, self.source, self.method, params, carry)
+            self._add_pictures(pictures)
+            config.write_json(result, self.workdir.path / "evaluation.json")
+            self.console.print(f"Dice {result['mean_dice']:.3f} on {result['n']} test subjects.")
 
-    def finish(self, state: State) -> None:
+    def finish(self, trained: Trained) -> None:
         """Draw the pictures that a report shows, and say that the run has come to its end."""
-        with first_goes_ahead("finish"):
+        with first_goes_ahead():
             if not is_first():
                 return
             group = self.recipe.model.group
-            batch = self.feed.first(group * -(-SHOWN // group))
-            self._add_pictures(jax.tree.map(lambda x: np.asarray(x[:SHOWN]), self._pictures(state, batch)))
+            self._add_pictures(draw(self.method, self.schedule, self.feed, group, trained.params, trained.carry))
             seconds = round(time.time() - self.workdir.facts()["started_seconds"], 1)
-            self.workdir.describe(status="finished", finished=now(), seconds=seconds, skipped=int(state.skipped))
+            self.workdir.describe(status="finished", finished=now(), seconds=seconds, skipped=trained.skipped)
 
     def warn(self, sentence: str) -> None:
         self.console.print(f"Warning: {sentence}", style="yellow")
@@ -192,7 +198,7 @@ class _Run:
     def _abstract(self) -> tuple[State, jax.Array, Tree]:
         """The abstract state, and the key and views that the state is made from."""
         key = named_key(self.schedule.seed, "init")
-        views = jax.jit(self._views)(self.feed.first(1))
+        views = jax.jit(first_views, static_argnums=(0, 1))(self.method, self.schedule, self.feed.first(1))
         averaged = self.schedule.average is not None
         return abstract_state(self.method, self.optimiser, key, views, self.mesh, averaged), key, views
 
@@ -214,11 +220,9 @@ class _Run:
             return restored.state, restored.step
         state = create_state(self.method, self.optimiser, key, views, abstract)
         if self.taken:
-            params, carry = adopt(state.params, state.carry, self.taken)
-            average = weights(*adopt(*evaluated({}, {}, state.average), self.taken)) if state.average else {}
-            state = dataclasses.replace(state, params=params, carry=carry, average=average)
+            state = take_over(self.taken, state, abstract)
             self.console.print(f"Starting from {' and '.join(self.taken)} of {self.recipe.init.run}.")
-        return jax.device_put(state, jax.tree.map(lambda a: a.sharding, abstract)), 0
+        return state, 0
 
     def _meta(self, step: int) -> dict[str, Any]:
         """What a checkpoint holds beside the state: the place in the data, and what the run is."""
@@ -269,21 +273,6 @@ class _Run:
             **provenance(),
         )
 
-    def _views(self, batch: Batch) -> Tree:
-        progress = self.schedule.progress(jnp.zeros((), jnp.int32))
-        keys = sample_keys(self.schedule.seed, "views", progress.step, batch["place"])
-        return self.method.views(keys, batch, progress)
-
-    def _pictures(self, state: State, batch: Batch) -> dict[str, jax.Array]:
-        @jax.jit
-        def draw(state: State, batch: Batch) -> dict[str, jax.Array]:
-            progress = self.schedule.progress(state.step)
-            views = self._views(batch)
-            keys = sample_keys(self.schedule.seed, "forward", progress.step, batch["place"])
-            return self.method.pictures(views, self.method.forward(state.params, state.carry, views, keys, progress))
-
-        return draw(state, batch)
-
     def _add_pictures(self, pictures: Mapping[str, np.ndarray]) -> None:
         path = self.workdir.path / "pictures.npz"
         known = dict(np.load(path, allow_pickle=False)) if path.exists() else {}
@@ -295,17 +284,3 @@ def _refuse_without_evaluation(recipe: Recipe, method: Method, source: Source) -
         raise UserError(f"{recipe.name} learns without labels; use jaxssl pretrain, or finetune segment:small.")
     if not source.split.test:
         raise UserError(f"data.fractions {recipe.data.fractions} leave no test subject; give the last a share.")
-
-
-def _parts_of(recipe: Recipe, source: Source, console: Console) -> dict[str, Tree]:
-    """The parts that `init` asks for, of a run that has not seen the test subjects."""
-    init = recipe.init
-    other = existing(init.run or "")
-    refuse_leak(other.subjects_seen(), source.split.test, str(init.run))
-    available = load_run(other, lambda sentence: console.print(f"Warning: {sentence}", style="yellow")).parts
-    taken = {part: available[part] for part in init.parts if part in available}
-    unknown = sorted(set(init.parts) - set(available) - {"encoder", "decoder", "head"})
-    if unknown or not taken:
-        asked = ", ".join(unknown or init.parts) or "nothing"
-        raise UserError(f"init.parts asks for {asked}, but {init.run} has {', '.join(sorted(available))}.")
-    return taken

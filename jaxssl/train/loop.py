@@ -71,7 +71,7 @@ class Train:
             if getattr(self, name) % self.steps_per_dispatch:
                 raise UserError(
                     f"train.{name} {getattr(self, name)} is not a multiple of train.steps_per_dispatch "
-                    f"{self.steps_per_dispatch}; what lies between two dispatches cannot be seen or saved."
+                    f"{self.steps_per_dispatch}; choose a multiple, as what lies within a dispatch is not seen."
                 )
         if self.average is not None and not 0 < self.average < 1:
             raise UserError(f"train.average is a decay in (0, 1), such as 0.999, or none, not {self.average}.")

@@ -80,6 +80,6 @@ def put_batch(mesh: Mesh, batch: Mapping[str, Any], axis: int = 0) -> Any:
 
 
 def gathered(mesh: Mesh, tree: Any) -> Any:
-    """Arrays of the mesh as numpy, whole, in every process."""
-    whole = jax.jit(lambda x: x, out_shardings=replicated(mesh))(tree)
-    return jax.tree.map(np.asarray, whole)
+    """Arrays of the mesh as numpy, whole, one after the other: a device never holds more of them than one."""
+    repeat = jax.jit(lambda x: x, out_shardings=replicated(mesh))
+    return jax.tree.map(lambda x: np.asarray(x if x.is_fully_addressable else repeat(x)), tree)

@@ -42,6 +42,8 @@ class Optim:
             raise UserError(f"optim.warmup is a share of all steps in [0, 1), not {self.warmup}.")
         if not 0 <= self.momentum < 1:
             raise UserError(f"optim.momentum must lie in [0, 1), not {self.momentum}.")
+        if self.nesterov and self.name not in ("sgd", "lars"):
+            raise UserError(f"optim.nesterov belongs to sgd and lars, not to {self.name}; leave it off.")
         if self.weight_decay < 0:
             raise UserError(f"optim.weight_decay cannot be negative ({self.weight_decay}).")
         if self.layer_decay is not None and not 0 < self.layer_decay <= 1:

@@ -1,9 +1,11 @@
 """One run in several processes: jax finds the others, the first one writes."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import jax
+import numpy as np
 from jax.experimental import multihost_utils
 
 from jaxssl.errors import UserError
@@ -14,6 +16,10 @@ def join(coordinator: str | None = None, count: int | None = None, index: int | 
 
     What is not given jax finds out under SLURM, under Kubernetes and on TPU pods; a count of 1 asks nobody.
     """
+    if count == 1 and (coordinator or index):
+        raise UserError("A single process (--processes 1) has no --coordinator and no --process; leave them out.")
+    if coordinator is not None and not re.fullmatch(r".+:\d+", coordinator):
+        raise UserError(f"--coordinator is the HOST:PORT of process 0, not {coordinator!r}.")
     if count == 1 or jax.distributed.is_initialized():
         return
     try:
@@ -26,6 +32,8 @@ def join(coordinator: str | None = None, count: int | None = None, index: int | 
             f"The processes of this run could not be joined ({reason}); "
             "give --coordinator, --processes and --process to each, or --processes 1 to run alone."
         ) from error
+    # Meeting for the first time has a short limit of its own: later one may have to wait long for the other.
+    multihost_utils.sync_global_devices("joined")
 
 
 def _alone(error: Exception) -> bool:
@@ -39,10 +47,21 @@ def is_first() -> bool:
 
 
 @contextmanager
-def first_goes_ahead(purpose: str) -> Iterator[None]:
-    """The others enter the block once the first has left it, and find what it has made."""
+def first_goes_ahead() -> Iterator[None]:
+    """The others enter the block once the first has left it, and find what it has made; they end if it has failed."""
     if not is_first():
-        multihost_utils.sync_global_devices(purpose)
-    yield
-    if is_first():
-        multihost_utils.sync_global_devices(purpose)
+        if not multihost_utils.broadcast_one_to_all(np.array(False)):
+            raise UserError("Process 0 has stopped; see what it says.")
+        yield
+        return
+    try:
+        yield
+    except BaseException:
+        multihost_utils.broadcast_one_to_all(np.array(False))
+        raise
+    multihost_utils.broadcast_one_to_all(np.array(True))
+
+
+def least(number: float) -> float:
+    """The least of the numbers that the processes give."""
+    return float(multihost_utils.process_allgather(np.array(number)).min())

@@ -17,6 +17,10 @@ from jaxtyping import Array, Int, Shaped
 
 from jaxssl.methods.base import Batch
 from jaxssl.train.mesh import by_sample, replicated
+from jaxssl.train.processes import least
+
+PIECE = 2**25
+"""Bytes of the samples that a device looks for at a time."""
 
 SHARE = 0.5
 """Of a device's memory that images may take: the rest is for the network."""
@@ -35,8 +39,9 @@ class Resident:
 def too_large(mesh: Mesh, rows: np.ndarray, *arrays: np.ndarray | None) -> str | None:
     """Why these rows of the arrays cannot stay on the devices, in a sentence; None where they can."""
     needed = sum(a[:1].nbytes for a in arrays if a is not None) * len(rows) / mesh.size
-    limits = [memory_of(device) for device in mesh.local_devices]
-    if (limit := min(limits)) * SHARE >= needed:
+    # All processes must come to one answer, or each would wait for the others in a program of its own.
+    limit = least(min(memory_of(device) for device in mesh.local_devices))
+    if limit * SHARE >= needed:
         return None
     return (
         f"data.resident: {needed / 1e9:.2f} GB of images a device are more than half of its {limit / 1e9:.2f} GB; "
@@ -59,10 +64,10 @@ def put_images(mesh: Mesh, rows: np.ndarray, images: np.ndarray, masks: np.ndarr
     padded = np.pad(rows, (0, -len(rows) % mesh.size), mode="edge")
 
     def spread(array: np.ndarray) -> jax.Array:
-        def part(index: tuple[slice, ...] | None) -> np.ndarray:
-            return array[padded[index[0] if index else slice(None)]]
+        def part(index: tuple[slice, ...]) -> np.ndarray:
+            return array[padded[index[0]]]
 
-        return jax.make_array_from_callback((len(padded), *array.shape[1:]), by_sample(mesh), part)
+        return jax.make_array_from_callback((len(padded), *array.shape[1:]), by_sample(mesh), part)  # type: ignore[arg-type]
 
     return Resident(
         rows=jax.device_put(rows.astype(np.int32), replicated(mesh)),
@@ -91,12 +96,17 @@ def complete(mesh: Mesh) -> Callable[[Batch, Resident | None], Batch]:
 def take(mesh: Mesh, stored: Shaped[Array, "n *rest"], places: Int[Array, " batch"]) -> Shaped[Array, "batch *rest"]:
     """The stored samples at some places, both spread by sample: each device gives what it has, and gets what it needs.
 
-    Samples go through one reduce-scatter, as bytes: every sum has a single term that is not zero, and not every
-    interconnect adds 16-bit integers.
+    Samples go through a reduce-scatter, as bytes: every sum has a single term that is not zero, and not every
+    interconnect adds 16-bit integers. A device looks for the samples of all: piece by piece, or it would have to hold
+    the whole batch.
     """
-    axes = mesh.axis_names
+    axes, sample = mesh.axis_names, stored[0].size * stored.dtype.itemsize
 
     def local(part: Array, places: Array) -> Array:
+        found = lax.map(lambda piece: look(part, piece), places.reshape(_pieces(len(places), sample * mesh.size), -1))
+        return found.reshape(-1, *part.shape[1:])
+
+    def look(part: Array, places: Array) -> Array:
         wanted = lax.all_gather(places, axes, tiled=True) - lax.axis_index(axes) * len(part)
         here = (wanted >= 0) & (wanted < len(part))
         taken = lax.bitcast_convert_type(jnp.take(part, wanted, axis=0, mode="clip"), jnp.uint8)
@@ -105,3 +115,8 @@ def take(mesh: Mesh, stored: Shaped[Array, "n *rest"], places: Int[Array, " batc
 
     spec = by_sample(mesh).spec
     return jax.shard_map(local, mesh=mesh, in_specs=(spec, spec), out_specs=spec)(stored, places)
+
+
+def _pieces(count: int, size: int) -> int:
+    """In how many equal pieces `count` things are taken so that one has at most PIECE bytes, or a single thing."""
+    return next(n for n in range(1, count + 1) if count % n == 0 and (count // n * size <= PIECE or n == count))

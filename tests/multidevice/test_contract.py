@@ -21,7 +21,7 @@ from jaxssl.train.state import abstract_state, create_state
 from jaxssl.train.step import Schedule, make_step
 
 BATCH, GROUP, RATE = 32, 8, 0.1
-SPLITS = [(2, 1, 1), (4, 4, 1), (8, 1, 1), (1, 1, 2), (1, 1, 4), (4, 1, 2), (8, 2, 4)]
+SPLITS = [(2, 1, 2), (4, 4, 1), (8, 1, 1), (1, 1, 4), (8, 2, 4)]
 """Devices, devices that share one copy of the state, micro-batches."""
 
 

@@ -43,6 +43,17 @@ def test_samples_come_from_wherever_they_lie_to_where_they_are_needed(seed, devi
     assert found["image"].sharding.is_equivalent_to(by_sample(mesh), 4)
 
 
+def test_a_device_never_holds_the_whole_batch(monkeypatch):
+    monkeypatch.setattr(resident, "PIECE", 2**16)
+    mesh, images = make_mesh(), np.zeros((64, 32, 32, 1), np.uint16)
+    there = resident.put_images(mesh, np.arange(64), images, None)
+    ids = jax.ShapeDtypeStruct((4096,), np.int32, sharding=by_sample(mesh))
+    compiled = jax.jit(resident.complete(mesh)).lower({"id": ids}, there).compile()
+    batch = 4096 * images[0].nbytes
+    assert compiled.memory_analysis().output_size_in_bytes < 1.1 * batch / 8
+    assert compiled.memory_analysis().temp_size_in_bytes < 4 * 2**16 + 1.1 * batch / 8
+
+
 def test_a_run_with_resident_images_is_the_same_and_sends_none(store, tmp_path, monkeypatch):
     sent, put_batch = [], loop.put_batch
 

@@ -26,7 +26,7 @@ def step_on(devices: int, fsdp: int):
     """The row of a step, and how to make its first state for real."""
     case = cases.tiny("mim")
     model = UNet(widths=(16, 32), norm=Norm(group=8))
-    method, optimiser = build(case.method, model, spec_of(case, 1)), make_optimiser(case.optim, 10)
+    method, optimiser = build(case.method, model, spec_of(case, 1, ())), make_optimiser(case.optim, 10)
     mesh, schedule = make_mesh(jax.devices()[:devices], fsdp), Schedule(0, 10, 5)
     row = of_step("step", method, optimiser, schedule, abstract_batch(case.data.layout, 1, False, SIZE), mesh)
     key, image = jax.random.key(0), jnp.zeros((1, *case.data.layout.size, 1))

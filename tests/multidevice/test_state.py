@@ -12,7 +12,7 @@ import pytest
 from jaxssl.errors import UserError
 from jaxssl.methods.base import Spec, build
 from jaxssl.recipe import load_recipe
-from jaxssl.train.mesh import gathered, make_mesh, put_batch
+from jaxssl.train.mesh import SMALL, gathered, make_mesh, of_state, put_batch
 from jaxssl.train.state import abstract_state, create_state
 from jaxssl.train.step import Schedule, make_step
 
@@ -64,9 +64,13 @@ def stepped():
 
 
 def test_the_step_leaves_the_state_as_it_is_described(stepped):
+    mesh = make_mesh(fsdp=8)
     for state in stepped():
-        stored = sum(leaf.addressable_shards[0].data.nbytes for leaf in jax.tree.leaves(state))
-        assert stored < 0.3 * sum(leaf.nbytes for leaf in jax.tree.leaves(state))
+        for leaf, described in zip(jax.tree.leaves(state), jax.tree.leaves(of_state(mesh, state)), strict=True):
+            assert leaf.sharding.is_equivalent_to(described, leaf.ndim)
+        large = [leaf for leaf in jax.tree.leaves(state) if leaf.size >= SMALL]
+        assert large
+        assert {leaf.nbytes // leaf.addressable_shards[0].data.nbytes for leaf in large} == {8}
 
 
 def test_the_average_follows_the_weights_and_stands_still_when_a_step_is_left_out(stepped):

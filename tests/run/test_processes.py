@@ -19,17 +19,21 @@ from jaxssl.train.processes import join
 PART = Path(__file__).with_name("part.py")
 STEPS, HALF = 4, 2
 FLAGS = (
-    f"--train.steps {STEPS} --train.checkpoint-every {HALF} --train.log-every 1 --train.fsdp 8 --train.batch 16 "
+    f"--train.steps {STEPS} --train.checkpoint-every {HALF} --train.log-every 1 --train.batch 16 "
     "--optim.name sgd --optim.lr 0.01 --optim.momentum 0.9"
 )
 
 
-def run(store: Path, workdir: Path, count: int, stop: int = STEPS + 1) -> None:
-    """Start `count` processes that share eight devices, and see them end at step `stop` or with the run."""
+def run(store: Path, workdir: Path, fsdp: int, count: int, stop: int = STEPS + 1, code: int = 0) -> list[str]:
+    """Start `count` processes that share eight devices, and see them end at step `stop` or with the run.
+
+    What each has said is returned; `code` is how those end that are not stopped.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
     words = ["pretrain", "simclr:tiny", "--data.store", str(store), "--workdir", str(workdir), *FLAGS.split()]
+    words += ["--train.fsdp", str(fsdp)]
     environment = {
         **os.environ,
         "JAX_COMPILATION_CACHE_DIR": str(Path(__file__).parents[2] / ".cache" / "jax"),
@@ -44,9 +48,9 @@ def run(store: Path, workdir: Path, count: int, stop: int = STEPS + 1) -> None:
         return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     begun = [begin(index) for index in range(count)]
-    for process in begun:
-        _, said = process.communicate(timeout=300)
-        assert process.returncode == (130 if stop <= STEPS else 0), said
+    said = [process.communicate(timeout=300)[1] for process in begun]
+    assert [process.returncode for process in begun] == count * [130 if stop <= STEPS else code], said
+    return said
 
 
 def given(workdir: Path) -> list[list[int]]:
@@ -61,22 +65,17 @@ def lines(workdir: Path) -> list[dict]:
     return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
 
 
-@pytest.fixture(scope="module")
-def undisturbed(store, tmp_path_factory) -> Path:
-    workdir = tmp_path_factory.mktemp("processes") / "one"
-    run(store, workdir, 1)
-    return workdir
-
-
-@pytest.mark.parametrize(("first", "second"), [(2, 1), (1, 2)])
-def test_processes_change_nothing_and_a_run_moves_between_them(store, undisturbed, tmp_path, first, second):
-    moved = tmp_path / "moved"
-    run(store, moved, first, stop=HALF)
+@pytest.mark.parametrize(("first", "second", "fsdp"), [(2, 1, 8), (1, 2, 4)])
+def test_processes_change_nothing_and_a_run_moves_between_them(store, tmp_path, first, second, fsdp):
+    """The state lies across the processes, or each process has a copy of it."""
+    undisturbed, moved = tmp_path / "undisturbed", tmp_path / "moved"
+    run(store, undisturbed, fsdp, 1)
+    run(store, moved, fsdp, first, stop=HALF)
     assert json.loads((moved / "run.json").read_text())["status"] == "running"
     before = given(moved)
     for noted in tmp_path.glob("moved.[0-9]"):
         noted.unlink()
-    run(store, moved, second)
+    run(store, moved, fsdp, second)
     assert before + given(moved) == given(undisturbed)
 
     for wanted, found in zip(lines(undisturbed), lines(moved), strict=True):
@@ -92,6 +91,16 @@ def test_processes_change_nothing_and_a_run_moves_between_them(store, undisturbe
         assert np.abs(np.float64(found) - np.float64(wanted)).max() <= 1e-4 * largest, jax.tree_util.keystr(path)
 
     jax.tree_util.tree_map_with_path(compare, wanted.state, found.state)
+
+
+def test_what_the_first_refuses_ends_the_others_too(store, tmp_path):
+    workdir = tmp_path / "taken"
+    workdir.mkdir()
+    (workdir / "recipe.json").write_text('{"name": "another"}')
+    first, second = run(store, workdir, 1, 2, code=2)
+    assert "belongs to another recipe" in first
+    assert "Process 0 has stopped; see what it says." in second
+    assert "Traceback" not in first + second
 
 
 def test_one_who_is_alone_joins_nobody():
@@ -113,14 +122,14 @@ def test_under_slurm_processes_find_each_other():
             [sys.executable, "-c", code], env={**os.environ, **slurm, **own}, stdout=subprocess.PIPE, text=True
         )
 
-    said = [process.communicate(timeout=120)[0].split() for process in [begin(0), begin(1)]]
+    said = [process.communicate(timeout=120)[0].split()[-2:] for process in [begin(0), begin(1)]]
     assert said == [["0", "2"], ["1", "2"]]
 
 
 @pytest.mark.parametrize(
     ("script", "program", "settings", "expected"),
     [
-        ("slurm.sh", "srun", {}, "--kill-on-bad-exit=1 jaxssl pretrain mim:small --workdir a folder"),
+        ("slurm.sh", "srun", {}, "--kill-on-bad-exit=1 --cpus-per-task=8 jaxssl pretrain mim:small --workdir a folder"),
         (
             "tpu_pod.sh",
             "gcloud",
@@ -148,3 +157,7 @@ def test_launch_files_hand_their_words_on(tmp_path, script, program, settings, e
 def test_processes_that_cannot_be_joined_are_refused_in_a_sentence():
     with pytest.raises(UserError, match=r"could not be joined .* --processes 1 to run alone"):
         join(count=2, index=0)
+    with pytest.raises(UserError, match=r"HOST:PORT of process 0, not 'nonsense'"):
+        join("nonsense", 2, 0)
+    with pytest.raises(UserError, match="leave them out"):
+        join(count=1, index=3)

@@ -42,6 +42,59 @@ def leaves(tree):
     return jax.tree_util.tree_leaves_with_path(tree)
 
 
+def test_an_average_of_the_weights_is_what_is_handed_on(store, tmp_path):
+    from jaxssl.run.common import load_run
+    from jaxssl.train.checkpoint import read
+    from jaxssl.workdir import existing
+
+    data = {"data.store": str(store), "train.average": 0.9}
+    jaxssl.pretrain("mim:tiny", tmp_path / "averaged", data)
+    state = read(tmp_path / "averaged" / "checkpoints", print).state
+    parts = load_run(existing(tmp_path / "averaged"), print).parts
+    still = {**data, "init.run": str(tmp_path / "averaged"), "optim.lr": 1e-12, "train.steps": 1}
+    jaxssl.finetune("segment:tiny", tmp_path / "still", still)
+    taken = read(tmp_path / "still" / "checkpoints", print).state
+    for part in ("encoder", "decoder"):
+        averaged = leaves(state["average"]["params"][part])
+        assert (
+            max(np.abs(a - p).max() for (_, a), (_, p) in zip(averaged, leaves(state["params"][part]), strict=True)) > 0
+        )
+        for found in (parts[part]["params"], taken["params"][part], taken["average"]["params"][part]):
+            for (_, a), (_, b) in zip(leaves(found), averaged, strict=True):
+                np.testing.assert_allclose(a, b, atol=1e-9)
+        for (_, a), (_, b) in zip(
+            leaves(parts[part]["statistics"]), leaves(state["average"]["statistics"][part]), strict=True
+        ):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_several_steps_a_dispatch_change_nothing(store, tmp_path):
+    import jax
+
+    from jaxssl.train.checkpoint import read
+
+    def run(count: int):
+        every = {"train.log_every": count, "train.checkpoint_every": count, "train.steps_per_dispatch": count}
+        flags = {"data.store": str(store), "train.steps": 5, "optim.name": "sgd", "optim.lr": 0.01, **every}
+        jaxssl.pretrain("mim:tiny", tmp_path / str(count), flags)
+        lines = (tmp_path / str(count) / "metrics.jsonl").read_text().splitlines()
+        return read(tmp_path / str(count) / "checkpoints", print).state, [json.loads(line) for line in lines]
+
+    (state, lines), (in_pairs, fewer) = run(1), run(2)
+    assert [line["step"] for line in fewer] == [2, 4, 5]
+    for line in fewer:
+        same = lines[line["step"] - 1]
+        np.testing.assert_allclose([line[name] for name in same], list(same.values()), rtol=1e-5)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), state, in_pairs)
+
+
+def test_a_batch_smaller_than_what_is_shown_will_do(store, tmp_path):
+    jaxssl.pretrain("mim:tiny", tmp_path / "run", {"data.store": str(store), "train.batch": 4, "model.norm.group": 4})
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "finished"
+    with np.load(tmp_path / "run" / "pictures.npz", allow_pickle=False) as pictures:
+        assert {len(images) for images in pictures.values()} == {4}
+
+
 def test_the_evaluation_scores_every_test_subject_at_both_moments(runs):
     result = json.loads((runs / "scratch" / "evaluation.json").read_text())
     scored = {(row["subject"], row["moment"]) for row in result["subjects"]}
