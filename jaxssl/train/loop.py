@@ -31,7 +31,7 @@ class Train:
     micro_batches: int = 1
     """Pieces that the batch is computed in, one after the other, with the same result."""
     steps_per_dispatch: int = 1
-    """Steps taken at one call of the host, which spares small models on an accelerator the wait for it; slow on a CPU."""
+    """Steps taken at one call of the host, which spares small models on an accelerator the wait; slow on a CPU."""
     fsdp: int = 1
     """Devices that share one copy of weights, moments and teachers; 1 gives each device its own."""
     average: float | None = None
