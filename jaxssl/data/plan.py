@@ -53,7 +53,9 @@ def select(
     rows = np.flatnonzero(chosen)
     if not len(rows):
         wishes = f"views {views or 'any'}, moments {moments or 'any'}, masked {masked}, labelled {labelled}"
-        raise UserError(f"No image of {cache.path} among the chosen subjects meets {wishes}: ask for less.")
+        raise UserError(
+            f"No image of {cache.path} among the chosen subjects meets {wishes}: ask for less (no moments mean any)."
+        )
     return rows
 
 
@@ -133,5 +135,6 @@ def _codes(cache: Cache, column: str, wanted: Collection[str]) -> list[int]:
     names = cache.names[column]
     for name in wanted:
         if name not in names:
-            raise UserError(f"{cache.path} has no {column} {name!r}; it has {', '.join(repr(n) for n in names[:10])}.")
+            shown = ", ".join(repr(n) for n in names[:20]) + (f", and {len(names) - 20} more" if names[20:] else "")
+            raise UserError(f"{cache.path} has no {column} {name!r}; it has {shown}.")
     return [names.index(name) for name in wanted]

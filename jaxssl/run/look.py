@@ -115,6 +115,8 @@ def _in_words(row: Row) -> str:
     if row.paired is None:
         return f"{sentence}."
     paired = row.paired
+    if len(paired.differences) < 2:
+        return f"{sentence}; against scratch {paired.mean:+.3f} (one subject gives no interval)."
     few = f"; {len(paired.differences)} subjects are few for an interval" if len(paired.differences) < ENOUGH else ""
     return (
         f"{sentence}; against scratch {paired.mean:+.3f} (95% interval {paired.low:+.3f} to {paired.high:+.3f}{few})."
