@@ -73,7 +73,7 @@ def _simulate(devices: int) -> None:
         if len(jax.devices()) < devices:
             raise UserError(
                 f"jax has begun with {len(jax.devices())} device(s), and {devices} must be simulated: "
-                "run `jaxssl bench scale` by itself."
+                "run `jaxssl bench scale` in a fresh process."
             ) from None
 
 
