@@ -7,7 +7,7 @@ is plain JSON.
 import importlib.util
 import inspect
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -60,6 +60,23 @@ class Recipe(Generic[Model, MethodOptions]):
             )
 
 
+CARRYING_OUT = (
+    "data.resident",
+    "train.checkpoint_every",
+    "train.fsdp",
+    "train.keep",
+    "train.log_every",
+    "train.micro_batches",
+    "train.steps_per_dispatch",
+)
+"""Options that say how a run is carried out, on which hardware: its result does not depend on them beyond rounding."""
+
+
+def lasting(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that stay as they are while a run lasts, by dotted name; `plain` is what `config.to_dict` writes."""
+    return {name: value for name, value in _flat(plain) if name not in CARRYING_OUT}
+
+
 def load_recipe(reference: str, overrides: Mapping[str, Any] | None = None) -> Recipe:
     """The recipe that `NAME`, `NAME:variant` or `path/to/file.py:variant` means, with some values replaced."""
     where, _, variant = reference.partition(":")
@@ -108,6 +125,14 @@ def command(verb: str, recipe: Recipe, workdir: Path) -> str:
         if value != known[name]:
             words += _flag(name.replace("_", "-"), value)
     return shlex.join(words)
+
+
+def _flat(plain: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in plain.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", list(value) if isinstance(value, tuple) else value
 
 
 def _flag(name: str, value: Any) -> list[str]:

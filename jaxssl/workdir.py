@@ -14,7 +14,7 @@ import numpy as np
 
 from jaxssl import config
 from jaxssl.errors import UserError
-from jaxssl.recipe import Recipe
+from jaxssl.recipe import Recipe, lasting
 from jaxssl.version import __version__
 
 
@@ -29,7 +29,10 @@ class Workdir:
         return self.path / "checkpoints"
 
     def claim(self, recipe: Recipe, data: dict[str, Any]) -> None:
-        """Make the folder this recipe's, or see that it already is; that of another recipe or other data is refused."""
+        """Make the folder this recipe's, or see that it already is; that of another recipe or other data is refused.
+
+        How the run is carried out (`CARRYING_OUT`) may change from call to call; the folder keeps the last.
+        """
         saved = self.path / "recipe.json"
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -37,7 +40,7 @@ class Workdir:
                 config.save(recipe, saved)
         except OSError as error:
             raise UserError(f"Workdir {self.path} cannot be written ({error.strerror}); choose another.") from error
-        before, now = dict(_flat(config.read_json(saved))), dict(_flat(config.to_dict(recipe)))
+        before, now = lasting(config.read_json(saved)), lasting(config.to_dict(recipe))
         if different := sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name)):
             name = different[0]
             raise UserError(
@@ -50,6 +53,7 @@ class Workdir:
                 f"The store {recipe.data.store} has changed since {self.path} was begun; "
                 "choose another workdir, or bring the old store back."
             )
+        config.save(recipe, saved)
 
     def describe(self, **values: Any) -> None:
         """Add to run.json."""
@@ -127,11 +131,3 @@ def now() -> str:
 
 def _and_more(items: Sequence[Any], shown: int = 1) -> str:
     return f", and {len(items) - shown} more" if len(items) > shown else ""
-
-
-def _flat(plain: dict[str, Any], prefix: str = ""):
-    for name, value in plain.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", tuple(value) if isinstance(value, list) else value

@@ -3,7 +3,6 @@
 In several processes all compute, and the first writes.
 """
 
-import json
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -22,7 +21,7 @@ from jaxssl.data.source import Source
 from jaxssl.errors import UserError
 from jaxssl.methods.base import Method, Tree, build
 from jaxssl.methods.parts import adopt
-from jaxssl.recipe import Recipe, command, load_recipe
+from jaxssl.recipe import Recipe, command, lasting, load_recipe
 from jaxssl.run.common import console_of, opened, spec_of
 from jaxssl.run.evaluation import evaluate_segmentation
 from jaxssl.run.feed import Feed
@@ -226,8 +225,7 @@ class _Run:
 
     def _meta(self, step: int) -> dict[str, Any]:
         """What a checkpoint holds beside the state: the place in the data, and what the run is."""
-        recipe = json.loads(json.dumps(config.to_dict(self.recipe)))
-        return {"batches": step, "recipe": recipe, "data": self._data["fingerprint"]}
+        return {"batches": step, "recipe": lasting(config.to_dict(self.recipe)), "data": self._data["fingerprint"]}
 
     def _hooks(self, start: int, checkpoints: Checkpoints, stack: ExitStack) -> list[Hook]:
         options, folder = self.recipe.train, self.workdir.path

@@ -3,6 +3,7 @@
 Cardiac sets are 1 to 10 GB as stored: they fit, and after the first step no image passes from the host to a device.
 """
 
+import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -100,7 +101,7 @@ def take(mesh: Mesh, stored: Shaped[Array, "n *rest"], places: Int[Array, " batc
     interconnect adds 16-bit integers. A device looks for the samples of all: piece by piece, or it would have to hold
     the whole batch.
     """
-    axes, sample = mesh.axis_names, stored[0].size * stored.dtype.itemsize
+    axes, sample = mesh.axis_names, math.prod(stored.shape[1:]) * stored.dtype.itemsize
 
     def local(part: Array, places: Array) -> Array:
         found = lax.map(lambda piece: look(part, piece), places.reshape(_pieces(len(places), sample * mesh.size), -1))

@@ -2,7 +2,9 @@
 
 import json
 import shutil
+from functools import partial
 
+import jax
 import numpy as np
 import pytest
 
@@ -11,6 +13,8 @@ from jaxssl.cli import main
 from jaxssl.data.store import open_store
 from jaxssl.errors import UserError
 from jaxssl.recipe import names
+from jaxssl.train.checkpoint import read
+from jaxssl.train.monitors import Bar
 
 
 @pytest.fixture(scope="module")
@@ -26,8 +30,6 @@ def runs(store, tmp_path_factory):
 
 def test_fine_tuning_starts_from_what_was_pretrained(runs, store, tmp_path):
     """With a learning rate too small to move anything, encoder and decoder are still those of the pretrained run."""
-    from jaxssl.train.checkpoint import read
-
     still = {"data.store": str(store), "init.run": str(runs / "mim"), "optim.lr": 1e-12, "train.steps": 1}
     jaxssl.finetune("segment:tiny", tmp_path / "still", still)
     taken, source = (read(path / "checkpoints", print).state["params"] for path in (tmp_path / "still", runs / "mim"))
@@ -37,14 +39,11 @@ def test_fine_tuning_starts_from_what_was_pretrained(runs, store, tmp_path):
 
 
 def leaves(tree):
-    import jax
-
     return jax.tree_util.tree_leaves_with_path(tree)
 
 
 def test_an_average_of_the_weights_is_what_is_handed_on(store, tmp_path):
     from jaxssl.run.common import load_run
-    from jaxssl.train.checkpoint import read
     from jaxssl.workdir import existing
 
     data = {"data.store": str(store), "train.average": 0.9}
@@ -69,10 +68,6 @@ def test_an_average_of_the_weights_is_what_is_handed_on(store, tmp_path):
 
 
 def test_several_steps_a_dispatch_change_nothing(store, tmp_path):
-    import jax
-
-    from jaxssl.train.checkpoint import read
-
     def run(count: int):
         every = {"train.log_every": count, "train.checkpoint_every": count, "train.steps_per_dispatch": count}
         flags = {"data.store": str(store), "train.steps": 5, "optim.name": "sgd", "optim.lr": 0.01, **every}
@@ -115,6 +110,25 @@ def test_a_finished_run_is_left_as_it_is(runs, store):
 def test_another_recipe_in_the_same_folder_is_refused(runs, store):
     with pytest.raises(UserError, match=r"belongs to another recipe: optim\.lr was 0\.001"):
         jaxssl.pretrain("mim:tiny", runs / "mim", {"data.store": str(store), "optim.lr": 0.5})
+
+
+def test_how_a_run_is_carried_out_may_change_when_it_continues(runs, store, tmp_path, monkeypatch):
+    def interrupted(bar, tick):
+        if tick.step == 3:
+            raise KeyboardInterrupt
+
+    options, workdir = {"data.store": str(store)}, tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(Bar, "__call__", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            jaxssl.pretrain("mim:tiny", workdir, options)
+    carried_out = {"data.resident": True, "train.steps_per_dispatch": 2, "train.log_every": 2, "train.keep": 1}
+    jaxssl.pretrain("mim:tiny", workdir, options | carried_out)
+
+    assert [path.name for path in (workdir / "checkpoints").iterdir() if path.name.isdigit()] == ["4"]
+    assert json.loads((workdir / "recipe.json").read_text())["data"]["resident"] is True
+    states = [read(path / "checkpoints", print).state["params"] for path in (workdir, runs / "mim")]
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5), *states)
 
 
 def test_parts_that_are_not_there_are_refused_by_name(runs, store, tmp_path):

@@ -10,14 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from jaxssl.data.phantom.beat import beat, end_systole
-from jaxssl.data.phantom.crowd import one_after_the_other
+from jaxssl.data.phantom.crowd import one_after_the_other, refuse_below
 from jaxssl.data.phantom.population import Subject, draw_subject
 from jaxssl.data.phantom.prescription import VIEWS, prescribe
 from jaxssl.data.phantom.scanner import VENDORS, acquire
 from jaxssl.data.phantom.scene import frames, masks, thick_slice
 from jaxssl.data.phantom.ventricles import volumes
 from jaxssl.data.record import Record
-from jaxssl.errors import UserError
 from jaxssl.geometry import Plane, normal, points
 
 BREATH_HOLD = 1.6
@@ -34,11 +33,7 @@ class CineOptions:
     seed: int = 0
 
     def __post_init__(self):
-        for name, least in (("subjects", 1), ("phases", 1), ("slices", 2), ("seed", 0)):
-            if getattr(self, name) < least:
-                raise UserError(
-                    f"phantom {name} must be at least {least}, not {getattr(self, name)}: choose a larger one."
-                )
+        refuse_below(self, subjects=1, phases=1, slices=2, seed=0)
 
 
 def cine_phantom(options: CineOptions, progress: Callable[[int, int], None] | None = None) -> Iterator[Record]:

@@ -1,4 +1,4 @@
-"""Many subjects on all cores, in their order."""
+"""Many subjects: how many may be asked for, and how they are made on all cores, in their order."""
 
 import os
 from collections import deque
@@ -6,7 +6,18 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
+from jaxssl.errors import UserError
+
 T = TypeVar("T")
+
+
+def refuse_below(options: object, **least: int) -> None:
+    """Refuse options of a population that are smaller than makes sense."""
+    for name, smallest in least.items():
+        if getattr(options, name) < smallest:
+            raise UserError(
+                f"phantom {name} must be at least {smallest}, not {getattr(options, name)}: choose a larger one."
+            )
 
 
 def one_after_the_other(

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from scipy.spatial.transform import Rotation
 
-from jaxssl.data.phantom.crowd import one_after_the_other
+from jaxssl.data.phantom.crowd import one_after_the_other, refuse_below
 from jaxssl.data.phantom.knee.bones import labels, surfaces
 from jaxssl.data.phantom.knee.joint import paint_bones, paint_joint
 from jaxssl.data.phantom.knee.limb import paint_limb, scene, skin_distance
@@ -21,7 +21,6 @@ from jaxssl.data.phantom.scanner import acquire
 from jaxssl.data.phantom.scene import thick_slice
 from jaxssl.data.phantom.shapes import Points
 from jaxssl.data.record import Record
-from jaxssl.errors import UserError
 from jaxssl.geometry import Plane, normal, points
 
 KNEE_CLASSES = ("background", "femur", "tibia", "femoral cartilage", "tibial cartilage", "menisci")
@@ -42,11 +41,7 @@ class KneeOptions:
     seed: int = 0
 
     def __post_init__(self):
-        for name, least in (("subjects", 1), ("slices", 2), ("seed", 0)):
-            if getattr(self, name) < least:
-                raise UserError(
-                    f"phantom {name} must be at least {least}, not {getattr(self, name)}: choose a larger one."
-                )
+        refuse_below(self, subjects=1, slices=2, seed=0)
 
 
 def knee_phantom(options: KneeOptions, progress: Callable[[int, int], None] | None = None) -> Iterator[Record]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from jaxssl.data.phantom.beat import beat
-from jaxssl.data.phantom.crowd import one_after_the_other
+from jaxssl.data.phantom.crowd import one_after_the_other, refuse_below
 from jaxssl.data.phantom.shapes import Points
 from jaxssl.data.phantom.ultrasound.labels import mask
 from jaxssl.data.phantom.ultrasound.population import Fetus, Scan, draw_fetus, draw_scan
@@ -18,7 +18,6 @@ from jaxssl.data.phantom.ultrasound.probe import Pose, Sector
 from jaxssl.data.phantom.ultrasound.scene import image
 from jaxssl.data.phantom.ultrasound.views import VIEWS, Aim, aimed
 from jaxssl.data.record import Record
-from jaxssl.errors import UserError
 from jaxssl.geometry import points
 
 THICKNESS = 3.0
@@ -35,11 +34,7 @@ class UltrasoundOptions:
     seed: int = 0
 
     def __post_init__(self):
-        for name, least in (("subjects", 1), ("scans", 1), ("frames", 1), ("seed", 0)):
-            if getattr(self, name) < least:
-                raise UserError(
-                    f"ultrasound {name} must be at least {least}, not {getattr(self, name)}: choose a larger one."
-                )
+        refuse_below(self, subjects=1, scans=1, frames=1, seed=0)
 
 
 def ultrasound_phantom(
