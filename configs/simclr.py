@@ -1,10 +1,17 @@
-"""SimCLR on cine short-axis slices, as in study B (de Mooij et al. 2024, arXiv 2409.18100).
+"""SimCLR on cine short-axis slices, as in study B (de Mooij et al. 2024, arXiv 2409.18100) and in study A (Nakashima et
+al. 2022, arXiv 2205.12429).
 
     jaxssl pretrain simclr --data.store stores/cine --workdir runs/simclr
+    jaxssl pretrain simclr:study_a --data.store stores/cine --workdir runs/simclr-a
+    jaxssl pretrain simclr:study_a --data.store stores/cine --data.masks --method.input heart --workdir runs/heart
     jaxssl pretrain simclr:small --data.store stores/phantom --workdir runs/simclr-small
 
 study_b: the study's own numbers; 100 epochs of 90,618 slices. Its result is *not run* here; *published* (study B): no
 gain over training from scratch with all labels (.89 mean 3D Dice either way).
+study_a: its projector, temperature, views and optimiser; *not run*. It differs from the study in the encoder (that of a
+U-Net in place of DenseNet-121 or VGG-16), in all slices of ED and ES taking part instead of the middle one, and in
+intensities in units of the subject's standard deviation. `--method.input` takes its input styles; swapped needs
+`--data.partners subject`.
 small: a small U-Net on the phantom; some minutes on 2 CPU cores, its result is *not run*.
 vit: ViT-S/16 in place of the U-Net, its blocks looped over and recomputed, with the optimiser of MoCo v3 (Chen et al.
 2021: AdamW, lr 1.5e-4 for each 256 samples, weight decay .1, warm-up of 40 epochs in 300); *not run*.
@@ -33,6 +40,17 @@ def study_b() -> Recipe:
         data=Data(layout=Layout((256, 256), 1.25)),
         optim=Optim("sgd", lr=0.1, schedule="cosine", momentum=0.9, weight_decay=1e-4, decay="all"),
         train=Train(batch=224, epochs=100, precision="bfloat16"),
+    )
+
+
+def study_a() -> Recipe:
+    return Recipe(
+        name="simclr:study_a",
+        model=UNet(widths=(32, 64, 128, 256, 512, 512), norm=Norm(group=256)),
+        method=simclr.Options(projector=(2048, 128), projector_norm=True, augment=Augment.study_a()),
+        data=Data(layout=Layout((224, 224), 1.5), moments=("ED", "ES")),
+        optim=Optim("adamw", lr=1e-4, weight_decay=1e-4),
+        train=Train(batch=256, epochs=200, precision="bfloat16"),
     )
 
 
@@ -68,4 +86,4 @@ def tiny() -> Recipe:
     )
 
 
-get_config = variants(study_b, small, vit, tiny)
+get_config = variants(study_b, study_a, small, vit, tiny)

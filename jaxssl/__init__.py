@@ -10,7 +10,7 @@ from jaxssl.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from jaxssl.data.phantom import CineOptions, KneeOptions, UltrasoundOptions
-    from jaxssl.run import data_info, data_phantom, embed, finetune, pretrain, probe, report
+    from jaxssl.run import data_info, data_phantom, embed, finetune, pretrain, probe, report, segment
 
 _PHANTOMS = ("CineOptions", "KneeOptions", "UltrasoundOptions")
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "pretrain",
     "probe",
     "report",
+    "segment",
 ]
 
 

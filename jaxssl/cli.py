@@ -23,7 +23,7 @@ GREETING = """jaxssl pretrains image encoders without labels on cardiac MR and u
   jaxssl probe runs/mim                                             kNN and linear probe of the frozen encoder
   jaxssl report runs/*                                              one page that compares runs
 
-Also: data ultrasound, data knee, data info STORE, embed RUN, bench scale, doctor.
+Also: data ultrasound, data knee, data info STORE, embed RUN, segment RUN, bench scale, doctor.
 Every verb explains itself with --help.
 """
 
@@ -108,6 +108,13 @@ def report(words: Sequence[str]) -> None:
     tyro.cli(run.report, args=words, prog="jaxssl report")
 
 
+def segment(words: Sequence[str]) -> None:
+    """jaxssl segment RUN --store STORE --out NEW: a store written again with the masks that a run predicts."""
+    from jaxssl import run
+
+    tyro.cli(run.segment, args=words, prog="jaxssl segment")
+
+
 def data(words: Sequence[str]) -> None:
     """jaxssl data phantom|ultrasound|knee --out STORE | jaxssl data info STORE: make or describe a data set."""
     from jaxssl import CineOptions, KneeOptions, UltrasoundOptions, run
@@ -165,7 +172,7 @@ def _refused(sentence: str, debug: bool) -> int:
 
 
 VERBS: dict[str, Callable[[Sequence[str]], int | None]] = {
-    verb.__name__: verb for verb in (pretrain, finetune, probe, embed, report, data, bench, doctor)
+    verb.__name__: verb for verb in (pretrain, finetune, probe, embed, segment, report, data, bench, doctor)
 }
 
 

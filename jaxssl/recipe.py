@@ -51,13 +51,26 @@ class Recipe(Generic[Model, MethodOptions]):
     def check(self) -> None:
         self.model.check_size(self.data.layout.size)  # type: ignore[attr-defined]
         # Whatever a method refuses about its options it refuses when it is built.
-        build(self.method, self.model, Spec(self.data.layout.size, classes=2 if self.data.masks else 0))
+        build(self.method, self.model, self.spec())
         group, part = self.model.group, self.train.batch // self.train.micro_batches  # type: ignore[attr-defined]
         if part % group:
             raise UserError(
                 f"model.norm.group {group} does not divide the {part} samples of a micro-batch "
                 "(train.batch / train.micro_batches); choose a group that does."
             )
+
+    def spec(self, channels: int = 1, classes: int = 2, labels: int = 2) -> Spec:
+        """What the method must know of the data; before a store is opened nobody knows how many classes there are."""
+        data = self.data
+        return Spec(
+            data.layout.size,
+            channels,
+            classes=classes if data.masks else 0,
+            guests=len(data.guests),
+            partners=data.partners,
+            labels=labels if data.label else 0,
+            dtype=self.train.dtype,
+        )
 
 
 CARRYING_OUT = (

@@ -1,13 +1,15 @@
 """Every method at its smallest, for the contract kit: the recipes' `tiny` variants, one on a ViT, and the toy."""
 
 from dataclasses import replace
+from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import toy
 
 from jaxssl import recipe
-from jaxssl.methods.base import Method, Spec, build
+from jaxssl.methods.base import Method, build
 from jaxssl.models.vit import ViT
 
 TOY = recipe.Recipe(name="toy", model=toy.ToyModel(), method=toy.Options(), train=recipe.Train(batch=32, steps=4))
@@ -15,6 +17,9 @@ VIT = ViT(patch=4, width=16, depth=2, heads=2, pool="mean", registers=2, drop_pa
 """Tokens of no patch, branches left out at random, blocks looped over and recomputed. The mean of the patches differs
 between images from the start; class tokens begin nearly equal, and a loss of differences would enlarge rounding."""
 NAMES = [*recipe.names(), "simclr:tiny_vit", "toy"]
+
+
+SPACING = (1.5, 1.25)
 
 
 def tiny(name: str) -> recipe.Recipe:
@@ -34,11 +39,20 @@ def with_group(case: recipe.Recipe, group: int) -> recipe.Recipe:
 
 
 def method_of(case: recipe.Recipe, dtype=jnp.float32) -> Method:
-    return build(case.method, case.model, Spec(case.data.layout.size, channels=1, classes=4, dtype=dtype))
+    return build(case.method, case.model, replace(case.spec(), classes=4, labels=3, dtype=dtype))
 
 
-def batch_of(case: recipe.Recipe, size: int = 32, seed: int = 0) -> dict[str, np.ndarray]:
-    """A batch like the loader's; half of the samples have no position, all of them in its first half."""
+def batch_of(case: recipe.Recipe, size: int = 32, seed: int = 0) -> dict[str, Any]:
+    """A batch like the loader's; the first half has neither position nor label nor guests."""
+    batch = images_of(case, size, seed)
+    if case.data.guests:
+        batch["guests"] = guests_of(size, len(case.data.guests))
+    if case.data.partners:
+        batch["partners"] = {kind: images_of(case, size, seed + 1 + n) for n, kind in enumerate(case.data.partners)}
+    return batch
+
+
+def images_of(case: recipe.Recipe, size: int, seed: int) -> dict[str, Any]:
     random = np.random.default_rng(seed)
     image = random.integers(0, 1500, (size, *case.data.layout.size, 1)).astype(np.uint16)
     smooth = image.reshape(size, -1).mean(1) + np.arange(size)
@@ -50,13 +64,42 @@ def batch_of(case: recipe.Recipe, size: int = 32, seed: int = 0) -> dict[str, np
         "std": np.full(size, 400, np.float32),
         "id": np.arange(size, dtype=np.int32),
         "subject": (np.arange(size) // 4).astype(np.int32),
+        "study": (np.arange(size) // 4).astype(np.int32),
         "position": position.astype(np.float32),
+        "phase": np.linspace(0, 0.9, size, dtype=np.float32),
         "label": np.where(np.arange(size) < size // 2, -1, np.arange(size) % 3).astype(np.int32),
-        "spacing": np.tile(np.array([1.5, 1.25], np.float32), (size, 1)),
+        "spacing": np.tile(np.array(SPACING, np.float32), (size, 1)),
+        "plane": planes_of(case.data.layout.size, size),
         "place": np.arange(size, dtype=np.int32),
     }
 
 
-def in_precision(batch: dict[str, np.ndarray], precision: str) -> dict[str, np.ndarray]:
+def planes_of(shape: tuple[int, int], size: int) -> dict[str, np.ndarray]:
+    """A stack of parallel planes, one a sample."""
+    x_axis, y_axis = (0.8, 0.6, 0.0), (0.0, 0.0, -1.0)
+    origin = np.array([-10.0, 20.0, 15.0]) + 0.5 * np.arange(size)[:, None] * np.cross(x_axis, y_axis)
+    fields = {"origin": origin, "x_axis": x_axis, "y_axis": y_axis, "spacing": SPACING, "shape": shape}
+    return {name: np.resize(values, (size, np.shape(values)[-1])).astype(np.float32) for name, values in fields.items()}
+
+
+def guests_of(size: int, count: int) -> dict[str, np.ndarray]:
+    """Planes across the stack, through the middle of its images."""
+    angles = np.linspace(0.4, 1.4, count)
+    x_axis, normal = np.array([0.8, 0.6, 0.0]), np.array([-0.6, 0.8, 0.0])
+    across = np.cos(angles)[:, None] * x_axis + np.sin(angles)[:, None] * np.array([0.0, 0.0, -1.0])
+    middle = np.array([-10.0, 20.0, 15.0]) + 7 * x_axis + np.array([0.0, 0.0, -11.0])
+    one = {
+        "origin": np.tile(middle, (count, 1)),
+        "x_axis": across,
+        "y_axis": np.tile(normal, (count, 1)),
+        "spacing": np.tile(SPACING, (count, 1)),
+        "shape": np.full((count, 2), 16),
+        "thickness": np.full(count, 6.0),
+    }
+    valid = np.repeat(np.arange(size) >= size // 2, count).reshape(size, count)
+    return {name: np.repeat(x[None].astype(np.float32), size, axis=0) for name, x in one.items()} | {"valid": valid}
+
+
+def in_precision(batch: dict[str, Any], precision: str) -> dict[str, Any]:
     """The batch with its floating fields in another type, which is the one that views are made in."""
-    return {name: x.astype(precision) if x.dtype.kind == "f" else x for name, x in batch.items()}
+    return jax.tree.map(lambda x: x.astype(precision) if x.dtype.kind == "f" else x, batch)

@@ -14,10 +14,14 @@ FOLDER = pathlib.Path(__file__).parent / "multidevice"
 
 
 CONTRACT = FOLDER / "test_contract.py"
-PARTS = {"contract": [str(CONTRACT)], "others": [str(FOLDER), f"--ignore={CONTRACT}"]}
+PARTS = {
+    "contract": [str(CONTRACT)],
+    "others": [str(FOLDER), f"--ignore={CONTRACT}"],
+    "every split of every method": [str(CONTRACT), "-m", "slow"],
+}
 
 
-@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("part", ["contract", "others", pytest.param([*PARTS][-1], marks=pytest.mark.slow)])
 def test_on_eight_simulated_devices(part):
     environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=8"}
     command = [sys.executable, "-m", "pytest", "-q", *PARTS[part]]

@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from jaxssl.methods import parts, teacher
 from jaxssl.methods.base import Method, Seen, Spec
-from jaxssl.methods.parts import standardised
-from jaxssl.models.norm import GroupedBatchNorm, Norm, running
+from jaxssl.models.norm import GroupedBatchNorm, Norm
 from jaxssl.models.stochastic import Dropout
 from jaxssl.numerics import island
 
@@ -59,7 +59,7 @@ def build(options: Options, model: ToyModel, spec: Spec) -> Method:
         def noisy(key, image):
             return image + 0.1 * jax.random.normal(key, image.shape, image.dtype)
 
-        images = standardised(batch).astype(wide)
+        images = parts.standardised(batch).astype(wide)
         return jax.vmap(noisy)(keys, images)
 
     def init(key, views):
@@ -71,8 +71,8 @@ def build(options: Options, model: ToyModel, spec: Spec) -> Method:
             "log_temperature": jnp.full((), -1.0, wide),
         }
         carry = {
-            "teacher": variables["params"],
             "statistics": {"encoder": variables["statistics"]},
+            "teacher": teacher.copy(params, {"encoder": variables["statistics"]}, ("encoder",)),
             "queue": jax.random.normal(jax.random.fold_in(key, 1), (QUEUE, WIDTH), wide),
         }
         return params, carry
@@ -82,36 +82,36 @@ def build(options: Options, model: ToyModel, spec: Spec) -> Method:
         online, changed = network.apply(
             {"params": params["encoder"], "statistics": statistics}, views, keys, train=True, mutable=["moments"]
         )
-        teacher = network.apply({"params": carry["teacher"], "statistics": statistics}, views, keys, train=False)
-        return Seen(online, teacher, changed["moments"])
+        known = {kind: by_part["encoder"] for kind, by_part in carry["teacher"].items()}
+        taught = network.apply(known, views, keys, train=False)
+        return Seen(online, taught, {"encoder": changed["moments"]})
 
     def objective(params, carry, seen, batch, progress):
-        online, teacher = island(seen.outputs), island(seen.fixed)
+        online, taught = island(seen.outputs), island(seen.fixed)
         temperature = jnp.exp(params["log_temperature"])
         to_prototypes = online @ params["prototypes"].T / temperature
-        targets = jax.nn.softmax(teacher @ jax.lax.stop_gradient(params["prototypes"]).T)
+        targets = jax.nn.softmax(taught @ jax.lax.stop_gradient(params["prototypes"]).T)
         distil = -(targets * jax.nn.log_softmax(to_prototypes)).sum(-1).mean()
         # Samples meet: everybody against everybody and against the queue, in unequal shares by position.
-        against = jnp.concatenate([online @ teacher.T, online @ carry["queue"].T], axis=1) / temperature
+        against = jnp.concatenate([online @ taught.T, online @ carry["queue"].T], axis=1) / temperature
         weight = jnp.where(jnp.isnan(batch["position"]), 0.0, 1.0)
         own = jnp.diagonal(against)
         contrast = (weight * (jax.nn.logsumexp(against, axis=1) - own)).sum() / jnp.maximum(weight.sum(), 1)
-        return distil + contrast, {"newest": teacher[:8], "monitor": {"temperature": temperature}}
+        return distil + contrast, {"newest": taught[:8], "monitor": {"temperature": temperature}}
 
     def update(params, carry, statistics, moments, progress):
+        moved = parts.update(model.norm)(params, carry, statistics, moments, progress)
         return {
-            "teacher": jax.tree.map(
-                lambda t, p: options.momentum * t + (1 - options.momentum) * p, carry["teacher"], params["encoder"]
-            ),
-            "statistics": {"encoder": running(carry["statistics"]["encoder"], moments, model.norm.momentum)},
+            **moved,
+            "teacher": teacher.follow(carry["teacher"], params, moved["statistics"], options.momentum, progress),
             "queue": jnp.concatenate([statistics["newest"].astype(wide), carry["queue"][:-8]]),
         }
 
-    def parts(params, carry):
-        return {"encoder": {"params": carry["teacher"], "statistics": carry["statistics"]["encoder"]}}
+    def handed_on(params, carry):
+        return parts.of_dicts(carry["teacher"]["params"], carry["teacher"])
 
     def trainable(params, progress):
         on = jax.tree.map(lambda _: True, params)
         return {**on, "prototypes": progress.step >= options.frozen_steps}
 
-    return Method(views, init, forward, objective, update, parts, trainable)
+    return Method(views, init, forward, objective, update, handed_on, trainable)

@@ -20,11 +20,13 @@ def augment(
     mask: Int[Array, "y x"] | None,
     spacing: Float[Array, "2"],
     options: Augment,
-) -> tuple[Float[Array, "y x channel"], Int[Array, "y x"] | None]:
+    size: tuple[int, int] | None = None,
+) -> tuple[Float[Array, "v u channel"], Int[Array, "v u"] | None]:
     """A random view of a standardised image with pixels of `spacing` (dy, dx) mm, and of its mask if there is one.
 
-    The geometry is `draw_affine(key, options, (y, x), spacing)`, applied in one resampling; the mask is only moved.
+    The view has `size` pixels, as many as the image if none. Its geometry is `draw_affine(key, options, (y, x),
+    spacing, size)`, applied in one resampling; the mask is only moved.
     """
-    matrix = draw_affine(key, options, (image.shape[0], image.shape[1]), spacing)
-    view, moved = resample(matrix, image, mask)
+    matrix = draw_affine(key, options, (image.shape[0], image.shape[1]), spacing, size)
+    view, moved = resample(matrix, image, mask, size)
     return change_intensity(key, view, options), moved

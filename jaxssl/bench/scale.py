@@ -14,7 +14,7 @@ from jax.sharding import Mesh
 
 from jaxssl.bench import program
 from jaxssl.bench.program import Collective
-from jaxssl.data.grid import Layout
+from jaxssl.data.source import Data
 from jaxssl.methods.base import Method
 from jaxssl.objectives import contrastive_loss, same_instance
 from jaxssl.train.mesh import by_sample
@@ -63,21 +63,28 @@ def of_loss(name: str, rows: int, dim: int, mesh: Mesh) -> Row:
     return _row(name, mesh, graded.lower(embeddings), ())
 
 
-def abstract_batch(layout: Layout, channels: int, masks: bool, size: int) -> dict[str, Any]:
-    """Shapes and types of what the loader delivers of a store of 16-bit images."""
+def abstract_batch(data: Data, channels: int, size: int) -> dict[str, Any]:
+    """Shapes and types of what the loader delivers by these options of a store of 16-bit images."""
 
     def arrays(dtype: Any, **shapes: tuple[int, ...]) -> dict[str, jax.ShapeDtypeStruct]:
         return {name: jax.ShapeDtypeStruct((size, *shape), dtype) for name, shape in shapes.items()}
 
+    def planes(*several: int) -> dict[str, jax.ShapeDtypeStruct]:
+        vectors: dict[str, tuple[int, ...]] = dict.fromkeys(("origin", "x_axis", "y_axis"), (*several, 3))
+        return arrays(jnp.float32, **vectors, spacing=(*several, 2)) | arrays(jnp.int32, shape=(*several, 2))
+
     scalars: dict[str, tuple[int, ...]] = dict.fromkeys(("id", "place", "subject", "study", "view", "label"), ())
-    return {
-        **arrays(jnp.uint16, image=(*layout.size, channels)),
-        **(arrays(jnp.uint8, mask=layout.size) if masks else {}),
+    guests, several = len(data.guests), (len(data.guests),)
+    image = {
+        **arrays(jnp.uint16, image=(*data.layout.size, channels)),
+        **(arrays(jnp.uint8, mask=data.layout.size) if data.masks else {}),
         **arrays(jnp.int32, **scalars),
         **arrays(jnp.float32, mean=(), std=(), position=(), phase=(), spacing=(2,)),
-        "plane": arrays(jnp.float32, origin=(3,), x_axis=(3,), y_axis=(3,), spacing=(2,))
-        | arrays(jnp.int32, shape=(2,)),
+        "plane": planes(),
     }
+    if guests:
+        image["guests"] = planes(guests) | arrays(jnp.float32, thickness=several) | arrays(jnp.bool_, valid=several)
+    return image | ({"partners": dict.fromkeys(data.partners, image)} if data.partners else {})
 
 
 def _row(name: str, mesh: Mesh, lowered: jax.stages.Lowered, state: Any) -> Row:

@@ -24,7 +24,7 @@ from jaxssl.errors import UserError
 Progress = Callable[[int, int], None]
 """Called with records done and records in all."""
 
-FORMAT = 1
+FORMAT = 2
 SUMMARY = "cache.json"
 
 
@@ -35,8 +35,7 @@ class Cache:
     `table` has a column for each of: subject, study, view, moment (codes; `names` has their meaning), slice, slices,
     position, phase (in [0, 1)), mean, std (of the subject's own images, padding left out), thickness, has_mask,
     source_shape, source_spacing, the fields of the image's plane on the cached grid (origin, x_axis, y_axis, spacing,
-    shape), and `label/NAME` for each label, -1 where unknown. `planes` describes each study's planes in P slots, one
-    for each of its (view, slice): the fields of a plane, `view`, and `valid` for the slots in use.
+    shape), and `label/NAME` for each label, -1 where unknown.
     """
 
     path: Path
@@ -46,10 +45,14 @@ class Cache:
     images: Shaped[np.ndarray, "n h w c"]
     masks: UInt8[np.ndarray, "n h w"] | None
     table: Mapping[str, np.ndarray]
-    planes: Mapping[str, np.ndarray]
 
     def __len__(self) -> int:
         return len(self.images)
+
+    @property
+    def store(self) -> Path:
+        """The folder of the store that these arrays are of."""
+        return self.path.parents[1]
 
     def to_original(self, row: int, prediction: Shaped[np.ndarray, "h w *classes"]) -> np.ndarray:
         """Take a prediction on the cached grid back to the record's own.
@@ -79,7 +82,6 @@ def open_cache(store: Store, layout: Layout, progress: Progress | None = None) -
         images=_map(path / "images.npy"),
         masks=_map(masks) if masks.exists() else None,
         table=_load(path / "table.npz"),
-        planes=_load(path / "planes.npz"),
     )
 
 
@@ -135,9 +137,8 @@ def _fill(store: Store, layout: Layout, folder: Path, progress: Progress) -> Non
     for array in (images, masks):
         if array is not None:
             array.flush()
-    table, planes, names = columns.close()
+    table, names = columns.close()
     np.savez(folder / "table.npz", allow_pickle=False, **table)
-    np.savez(folder / "planes.npz", allow_pickle=False, **planes)
     content = {
         "fingerprint": store.fingerprint,
         "layout": asdict(layout),

@@ -44,8 +44,8 @@ class Columns:
         pixels = record.image.astype(np.float64)
         self.sums_of[record.subject] += [pixels.size, pixels.sum(), (pixels**2).sum()]
 
-    def close(self) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], dict[str, list[str]]]:
-        """The table, the planes of the studies, and the names behind the codes."""
+    def close(self) -> tuple[dict[str, np.ndarray], dict[str, list[str]]]:
+        """The table, and the names behind the codes."""
         rows, table = dict(self.rows), {}
         names: dict[str, list[str]] = {"moment": list(MOMENTS)}
         for key in CODED:
@@ -59,7 +59,7 @@ class Columns:
         table["mean"] = mean.astype(np.float32)[table["subject"]]
         # An image of one value has nothing to scale; 1 keeps it finite.
         table["std"] = np.where(std > 0, std, 1).astype(np.float32)[table["subject"]]
-        return table, _planes(table), names
+        return table, names
 
 
 def _code(values: Sequence[str | None]) -> tuple[list[str], np.ndarray]:
@@ -67,20 +67,3 @@ def _code(values: Sequence[str | None]) -> tuple[list[str], np.ndarray]:
     names = sorted({value for value in values if value is not None})
     codes = {None: -1, **{name: code for code, name in enumerate(names)}}
     return names, np.array([codes[value] for value in values], np.int32)
-
-
-def _planes(table: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """One slot for each (view, slice) of a study, in that order, filled from its first image."""
-    place = np.stack([table["study"], table["view"], table["slice"]], axis=1)
-    distinct, first = np.unique(place, axis=0, return_index=True)
-    study = distinct[:, 0]
-    starts = np.searchsorted(study, np.arange(study[-1] + 1))
-    slot = np.arange(len(study)) - starts[study]
-    planes = {"valid": np.ones(len(study), bool), "view": table["view"][first]}
-    planes |= {key: table[key][first] for key in FIELDS}
-    slots = {}
-    for key, values in planes.items():
-        slots[key] = np.zeros((study[-1] + 1, slot.max() + 1, *values.shape[1:]), values.dtype)
-        slots[key][study, slot] = values
-    slots["view"][~slots["valid"]] = -1
-    return slots

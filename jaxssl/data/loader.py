@@ -5,7 +5,7 @@ all samples of a batch are of one epoch and none is in it twice, which for a con
 """
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import grain
@@ -13,7 +13,8 @@ import numpy as np
 
 from jaxssl.data.cache import Cache
 from jaxssl.data.columns import FIELDS
-from jaxssl.data.plan import Plan, Samples, label
+from jaxssl.data.guests import guests_of
+from jaxssl.data.plan import Plan, Samples
 from jaxssl.errors import UserError
 
 ENDLESS = 2**40
@@ -33,23 +34,24 @@ def batches(
     seed: int,
     start: int = 0,
     steps: int | None = None,
-    target: str | None = None,
+    labels: np.ndarray | None = None,
     masks: bool = False,
-    planes: bool = False,
+    guests: Sequence[str] = (),
     pixels: bool = True,
     places: np.ndarray | None = None,
     threads: int = 2,
 ) -> grain.DatasetIterator:
     """Batches start, start + 1, ... (`steps` of them, or without end), each a dict of numpy arrays.
 
-    `target` names the label delivered as `label`; `masks` and `planes` ask for the masks and the planes of the study.
+    `labels` has a code for every row of the cache, delivered as `label`; `masks` asks for the masks, and `guests` names
+    the views of which each image's study lends a plane.
     Without `pixels` images and masks are left out: whoever has them finds them by `id`. `places` in the batch are all
     that is gathered, as a process does that shares the batch with others.
     The only state of the iterator is t; grain's own counts batches since `start`.
     """
     if masks and cache.masks is None:
-        raise UserError(f"{cache.path} has no masks: choose a store that has, or a method that needs none.")
-    gather = Gather(cache, target, masks, planes, pixels)
+        raise UserError(f"{cache.store} has no masks: choose a store that has, or a method that needs none.")
+    gather = Gather(cache, labels, masks, guests, pixels)
     schedule = Schedule(plan, batch, seed)
     mine = np.arange(batch) if places is None else places
 
@@ -80,30 +82,39 @@ class Schedule:
         self._draw = functools.lru_cache(maxsize=2)(lambda epoch: plan.draw(seed, epoch))
 
     def __call__(self, t: int) -> Samples:
-        """Rows, and partners where the plan has them, [batch] each."""
+        """Rows, and partners of each kind that the plan has, [batch] each."""
         epoch, place = divmod(t, self.per_epoch)
         rows, partners = self._draw(epoch)
         here = slice(place * self.batch, (place + 1) * self.batch)
-        return Samples(rows[here], None if partners is None else partners[here])
+        return Samples(rows[here], {kind: others[here] for kind, others in partners.items()})
 
 
 class Gather:
     """Rows into the arrays that a method sees."""
 
-    def __init__(self, cache: Cache, target: str | None, masks: bool, planes: bool, pixels: bool = True):
+    def __init__(
+        self,
+        cache: Cache,
+        labels: np.ndarray | None = None,
+        masks: bool = False,
+        guests: Sequence[str] = (),
+        pixels: bool = True,
+    ):
         self._images, self._masks, self._pixels = cache.images, cache.masks if masks else None, pixels
         self._has_mask, self._study = cache.table["has_mask"], cache.table["study"]
-        labels = np.full(len(cache), -1) if target is None else label(cache, target)
-        self._columns = _narrow({**{key: cache.table[key] for key in COLUMNS}, "label": labels})
+        codes = np.full(len(cache), -1) if labels is None else labels
+        self._columns = _narrow({**{key: cache.table[key] for key in COLUMNS}, "label": codes})
         self._plane = _narrow({key: cache.table[key] for key in FIELDS})
-        self._planes = _narrow(cache.planes) if planes else None
+        self._guests = _narrow(guests_of(cache, guests)) if guests else None
 
     def __call__(self, samples: Samples, mine: np.ndarray) -> dict[str, Any]:
         """The samples of a batch at the places `mine`."""
         place = mine.astype(np.int32)
         result = {**self._fields(samples.rows[mine]), "place": place}
-        if samples.partners is not None:
-            result["partner"] = {**self._fields(samples.partners[mine]), "place": place}
+        if samples.partners:
+            result["partners"] = {
+                kind: {**self._fields(rows[mine]), "place": place} for kind, rows in samples.partners.items()
+            }
         return result
 
     def _fields(self, rows: np.ndarray) -> dict[str, Any]:
@@ -116,8 +127,8 @@ class Gather:
             fields["image"] = self._images[rows]
             if self._masks is not None:
                 fields["mask"] = self._masks[rows]
-        if self._planes is not None:
-            fields["planes"] = _take(self._planes, self._study[rows])
+        if self._guests is not None:
+            fields["guests"] = _take(self._guests, self._study[rows])
         return fields
 
 

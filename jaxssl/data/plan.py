@@ -1,7 +1,8 @@
 """Which records make a sample. A plan is a pure function of (seed, epoch); nothing is read from images."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -16,10 +17,10 @@ Rows = Int64[np.ndarray, " n"]
 
 
 class Samples(NamedTuple):
-    """Rows of a cache, one a sample, and in some plans a second row for each."""
+    """Rows of a cache, one a sample, and for each kind of partner another row for each."""
 
     rows: Rows
-    partners: Rows | None = None
+    partners: Mapping[str, Rows] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def select(
     if not len(rows):
         wishes = f"views {views or 'any'}, moments {moments or 'any'}, masked {masked}, labelled {labelled}"
         raise UserError(
-            f"No image of {cache.path} among the chosen subjects meets {wishes}: ask for less (no moments mean any)."
+            f"No image of {cache.store} among the chosen subjects meets {wishes}: ask for less (no moments mean any)."
         )
     return rows
 
@@ -63,7 +64,7 @@ def label(cache: Cache, name: str) -> np.ndarray:
     """The column of codes of a label, -1 where unknown."""
     if LABEL + name not in cache.table:
         known = [key.removeprefix(LABEL) for key in cache.table if key.startswith(LABEL)]
-        raise UserError(f"{cache.path} has no label {name!r}; it has {', '.join(known) or 'none'}.")
+        raise UserError(f"{cache.store} has no label {name!r}; it has {', '.join(known) or 'none'}.")
     return cache.table[LABEL + name]
 
 
@@ -84,37 +85,67 @@ def one_per_subject(cache: Cache, rows: Rows) -> Plan:
 
 
 def ed_es(cache: Cache, rows: Rows) -> Plan:
-    """Every slice that has both once: its end-diastolic image with the end-systolic one as partner."""
+    """Every slice that has both once: its end-diastolic image with the end-systolic one as partner "es"."""
     pairs: dict[tuple[int, ...], dict[str, int]] = {}
     for row in rows:
         place = tuple(int(cache.table[key][row]) for key in ("study", "view", "slice"))
         pairs.setdefault(place, {})[cache.names["moment"][cache.table["moment"][row]]] = int(row)
     both = np.array([(pair["ED"], pair["ES"]) for pair in pairs.values() if {"ED", "ES"} <= pair.keys()], np.int64)
     if not len(both):
-        raise UserError(f"No slice of {cache.path} has an ED and an ES image among those chosen: choose another plan.")
+        raise UserError(f"No slice of {cache.store} has an ED and an ES image among those chosen: choose another plan.")
 
     def draw(seed: int, epoch: int) -> Samples:
         mixed = _shuffled(both, seed, epoch)
-        return Samples(mixed[:, 0], mixed[:, 1])
+        return Samples(mixed[:, 0], {"es": mixed[:, 1]})
 
     return Plan(len(both), draw)
 
 
 def other_subject(cache: Cache, plan: Plan, training: Rows) -> Plan:
-    """The samples of `plan`, each with a random image of a random other subject of the training part as partner."""
+    """The samples of `plan`, each with a random image of a random other subject of the training part as "subject"."""
     pool, counts, starts = _by_subject(cache, training)
     subjects = cache.table["subject"][pool[starts]]
     if len(subjects) < 2:
         raise UserError("A partner from another subject needs at least two training subjects: add one.")
 
-    def draw(seed: int, epoch: int) -> Samples:
-        rows = plan.draw(seed, epoch).rows
+    def partners(rows: Rows, seed: int, epoch: int) -> Rows:
         own = np.searchsorted(subjects, cache.table["subject"][rows])
         known = subjects[np.minimum(own, len(subjects) - 1)] == cache.table["subject"][rows]
         # Draw among the others by leaving the subject's own place out; one from outside the pool leaves nothing out.
         other = draws.below(len(subjects) - known, "other subject", seed, epoch)
         other += known & (other >= own)
-        return Samples(rows, pool[starts[other] + draws.below(counts[other], "image of partner", seed, epoch)])
+        return pool[starts[other] + draws.below(counts[other], "image of partner", seed, epoch)]
+
+    return _with_partners(plan, "subject", partners)
+
+
+def other_phase(cache: Cache, plan: Plan, training: Rows) -> Plan:
+    """The samples of `plan`, which are of `training`, each with a random other image of its slice as "phase".
+
+    A slice that has a single image there is its own partner.
+    """
+    place = np.stack([cache.table[key][training] for key in ("study", "view", "slice")], axis=1)
+    _, slice_of, counts = np.unique(place, axis=0, return_inverse=True, return_counts=True)
+    if counts.max() < 2:
+        raise UserError(f"No slice of {cache.store} has two images to learn from: leave phase out of data.partners.")
+    slice_of = slice_of.ravel()  # which shape it has depends on the version of numpy
+    pool, starts = np.argsort(slice_of, kind="stable"), np.cumsum(counts) - counts
+    number_in_slice = np.empty_like(pool)
+    number_in_slice[pool] = np.arange(len(pool)) - np.repeat(starts, counts)
+
+    def partners(rows: Rows, seed: int, epoch: int) -> Rows:
+        own = np.searchsorted(training, rows)
+        count, start = counts[slice_of[own]], starts[slice_of[own]]
+        later = 1 + draws.below(np.maximum(count - 1, 1), "other phase", seed, epoch)
+        return training[pool[start + (number_in_slice[own] + later) % count]]
+
+    return _with_partners(plan, "phase", partners)
+
+
+def _with_partners(plan: Plan, kind: str, partners: Callable[[Rows, int, int], Rows]) -> Plan:
+    def draw(seed: int, epoch: int) -> Samples:
+        samples = plan.draw(seed, epoch)
+        return Samples(samples.rows, {**samples.partners, kind: partners(samples.rows, seed, epoch)})
 
     return Plan(plan.length, draw)
 
@@ -136,5 +167,5 @@ def _codes(cache: Cache, column: str, wanted: Collection[str]) -> list[int]:
     for name in wanted:
         if name not in names:
             shown = ", ".join(repr(n) for n in names[:20]) + (f", and {len(names) - 20} more" if names[20:] else "")
-            raise UserError(f"{cache.path} has no {column} {name!r}; it has {shown}.")
+            raise UserError(f"{cache.store} has no {column} {name!r}; it has {shown}.")
     return [names.index(name) for name in wanted]

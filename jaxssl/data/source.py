@@ -2,11 +2,15 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
+
+import numpy as np
 
 from jaxssl.data import plan as plans
 from jaxssl.data.cache import Cache, Progress, open_cache
 from jaxssl.data.grid import Layout
+from jaxssl.data.labels import Labels, labels_of, parse
 from jaxssl.data.plan import Plan, Rows, select
 from jaxssl.data.splits import Split, label_subset, split
 from jaxssl.data.store import Store, open_store
@@ -26,6 +30,14 @@ class Data:
     """ED, ES, or both; none takes every frame."""
     masks: bool = False
     """Use labelled images only, and deliver their masks."""
+    label: str | None = None
+    """A label of the store that methods may use: plane or organ in the ultrasound phantom; none delivers none."""
+    label_groups: tuple[str, ...] = ()
+    """Its values joined to coarser ones, each group as NAME=value,value; values in no group stay as they are."""
+    guests: tuple[str, ...] = ()
+    """Views whose planes cut the images in lines, which a method may look for: 2ch and 4ch for short-axis slices."""
+    partners: tuple[Literal["phase", "subject"], ...] = ()
+    """Images that come with each sample: of its slice at another phase of the beat, or of another subject."""
     resident: bool = False
     """Keep the training images on the devices, if they fit, instead of sending them from the host at every step."""
     plan: Literal["slices", "one_per_subject"] = "slices"
@@ -44,6 +56,13 @@ class Data:
             raise UserError("data.store is empty; name a store, or make one with: jaxssl data phantom --out DIR.")
         if min(self.split_seed, self.subset_seed) < 0:
             raise UserError("data.split_seed and data.subset_seed must be at least 0.")
+        if self.label_groups and self.label is None:
+            raise UserError("data.label_groups joins values of data.label, which is none; name a label.")
+        for group in self.label_groups:
+            parse(group)
+        for name in ("guests", "partners"):
+            if len(set(getattr(self, name))) < len(getattr(self, name)):
+                raise UserError(f"data.{name} {getattr(self, name)} names one of them twice.")
         if self.subjects is not None and self.subjects < 1:
             raise UserError(f"data.subjects must be at least 1 or none, not {self.subjects}.")
 
@@ -64,6 +83,11 @@ class Source:
             return self.split.train
         return label_subset(self.split.train, self.options.subjects, self.options.subset_seed)
 
+    @property
+    def masks_learnt_from(self) -> tuple[str, ...]:
+        """Subjects whose true masks are behind the masks that are used, where a network has made those."""
+        return tuple(self.store.info.masks_learnt_from) if self.options.masks else ()
+
     def rows(self, subjects: Collection[str]) -> Rows:
         """These subjects' images, of the chosen views and moments."""
         options = self.options
@@ -72,7 +96,20 @@ class Source:
     def training_plan(self) -> Plan:
         """What an epoch of training goes through."""
         rows = self.rows(self.training_subjects)
-        return plans.slices(rows) if self.options.plan == "slices" else plans.one_per_subject(self.cache, rows)
+        plan = plans.slices(rows) if self.options.plan == "slices" else plans.one_per_subject(self.cache, rows)
+        if "phase" in self.options.partners:
+            plan = plans.other_phase(self.cache, plan, rows)
+        if "subject" in self.options.partners:
+            plan = plans.other_subject(self.cache, plan, rows)
+        return plan
+
+    @cached_property
+    def labels(self) -> Labels:
+        """The label that a recipe asks for, of every image; unknown where it asks for none."""
+        options = self.options
+        if options.label is None:
+            return Labels((), np.full(len(self.cache), -1))
+        return labels_of(self.cache, options.label, options.label_groups)
 
 
 def open_source(options: Data, progress: Progress | None = None) -> Source:

@@ -14,7 +14,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -74,10 +74,13 @@ def write(
     citation: str = "",
     synthetic: bool = False,
     classes: Sequence[str] = (),
+    masks_by: str = "",
+    masks_learnt_from: Sequence[str] = (),
 ) -> Store:
     """Write `records` to a new store at `path`: whole or not at all, equal records to equal bytes.
 
-    `classes` says what the mask codes 0, 1, ... mean; codes that nobody named go by their number.
+    `classes` says what the mask codes 0, 1, ... mean; codes that nobody named go by their number. `masks_by` names a
+    segmentation run that made the masks, `masks_learnt_from` the subjects that it was trained on.
     """
     path = Path(path)
     if not NAME.fullmatch(name):
@@ -99,7 +102,8 @@ def write(
         info = _dataset_info(unfinished, first, name, description, licence, citation)
         tally = Tally.like(first, classes)
         fingerprint = _write_records(itertools.chain([first], records), tally, info, unfinished)
-        summary = tally.info(name, description, licence, citation, synthetic)
+        counted = tally.info(name, description, licence, citation, synthetic)
+        summary = replace(counted, masks_by=masks_by, masks_learnt_from=list(masks_learnt_from))
         sizes = {file.name: file.stat().st_size for file in sorted(unfinished.iterdir())}
         content = {"format": FORMAT, "fingerprint": fingerprint, "files": sizes, "info": asdict(summary)}
         (unfinished / SUMMARY).write_text(json.dumps(content, indent=1))

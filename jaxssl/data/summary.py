@@ -33,6 +33,10 @@ class StoreInfo:
     sizes: Mapping[str, int]
     spacings: Mapping[str, int]
     labels: Mapping[str, Mapping[str, int]]
+    masks_by: str = ""
+    """The segmentation run that made the masks; empty where people made them, or a phantom."""
+    masks_learnt_from: Sequence[str] = ()
+    """Subjects whose true masks that run has learnt from."""
 
 
 @dataclass

@@ -17,7 +17,7 @@ def outputs(function: Callable[[Batch], jax.Array], cache: Cache, rows: Rows, ba
     `function` takes a batch as training knows it, without masks, and gives an array with the samples first. The last
     batch is filled up with its last row, so that every batch has one shape and `function` is compiled once.
     """
-    gather = Gather(cache, target=None, masks=False, planes=False)
+    gather = Gather(cache)
     for start in range(0, len(rows), batch):
         here = rows[start : start + batch]
         filled = np.pad(here, (0, batch - len(here)), mode="edge")

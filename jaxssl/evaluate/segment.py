@@ -1,16 +1,16 @@
 """Segmentation of held-out subjects, scored in the grid that their images were acquired in."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import groupby, islice
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 
 from jaxssl.data.cache import Cache
-from jaxssl.data.plan import select
+from jaxssl.data.plan import Rows, select
 from jaxssl.data.store import Store
 from jaxssl.evaluate.batches import outputs
 from jaxssl.evaluate.metrics import dice
@@ -60,6 +60,14 @@ def segment_subjects(
         scores.append({**_names(cache, rows[0]), "dice": _dice(store, cache, rows, probabilities)})
         shown |= {row: each.argmax(-1) for row, each in zip(rows, probabilities, strict=True) if row in examples}
     return Segmentation(scores, _pictures(cache, [(row, shown[row]) for row in examples]))
+
+
+def predicted_masks(
+    predict: Callable[[Batch], jax.Array], cache: Cache, rows: Rows, batch: int
+) -> Iterator[UInt8[np.ndarray, "y x"]]:
+    """The most probable class of each pixel of these rows, in each image's own grid; `predict` as above."""
+    for row, probabilities in zip(rows, outputs(predict, cache, rows, batch), strict=True):
+        yield cache.to_original(row, probabilities).argmax(-1).astype(np.uint8)
 
 
 def _volumes(cache: Cache, subjects: Collection[str], views: Sequence[str], moments: Sequence[str]) -> list[list[int]]:

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 Tree = Any
 Batch = Mapping[str, Any]
-PIXELS = frozenset({"image", "mask", "partner"})
+PIXELS = frozenset({"image", "mask", "partners"})
 
 
 class Progress(NamedTuple):
@@ -83,11 +83,18 @@ class Method:
 
 @dataclass(frozen=True)
 class Spec:
-    """What a method must know of the data and of the arithmetic before it is built; `classes` is 0 without masks."""
+    """What a method must know of the data and of the arithmetic before it is built."""
 
     size: tuple[int, int]
     channels: int = 1
     classes: int = 0
+    """Of the masks; 0 without masks."""
+    guests: int = 0
+    """Planes of other views that come with each image."""
+    partners: tuple[str, ...] = ()
+    """Kinds of images that come with each image."""
+    labels: int = 0
+    """Values of the label that comes with each image; 0 without one."""
     dtype: Any = jnp.float32
 
 

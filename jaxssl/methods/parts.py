@@ -1,20 +1,21 @@
-"""What methods share: networks held by part, running statistics by part, and views of a batch.
+"""What methods share: modules held by part, running statistics by part, and views of a batch.
 
 Params and `carry["statistics"]` are dicts by part ("encoder", "decoder", "head"); a part's variables are its params and
 its running statistics together, which is what is handed from run to run.
 """
 
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from jaxssl.augment.affine import draw_affine
 from jaxssl.augment.options import Augment
 from jaxssl.augment.views import augment, standardise
 from jaxssl.errors import UserError
+from jaxssl.methods import teacher
 from jaxssl.methods.base import Batch, Progress, Tree
 from jaxssl.models.norm import Norm, running
 from jaxssl.numerics import island
@@ -39,53 +40,15 @@ def evaluate(module: nn.Module, params: Tree, statistics: Tree, *inputs) -> Any:
     return module.apply({"params": params, "statistics": statistics}, *inputs, train=False)
 
 
-@dataclass(frozen=True)
-class PixelNetwork:
-    """Encoder, decoder and head in a row: images in, a tuple of maps out, finest first."""
-
-    encoder: nn.Module
-    decoder: nn.Module
-    head: nn.Module
-
-    def start(self, key: jax.Array, images: jax.Array) -> tuple[Tree, Tree]:
-        """Params by part and a carry that holds their running statistics."""
-        params, statistics, flow = {}, {}, images
-        for i, (part, module) in enumerate(self._in_order()):
-            params[part], statistics[part] = start(module, jax.random.fold_in(key, i), flow)
-            flow = evaluate(module, params[part], statistics[part], flow)
-        return params, {"statistics": statistics}
-
-    def train(
-        self, params: Tree, statistics: Tree, images: jax.Array, keys: jax.Array, frozen: Collection[str] = ()
-    ) -> tuple[tuple[jax.Array, ...], Tree]:
-        """Maps and the moments by part, with one key a sample.
-
-        Frozen parts are normalised by their running statistics, draw nothing at random and give no moments.
-        """
-        moments: dict[str, Tree] = {}
-        flow: Any = images
-        for part, module in self._in_order():
-            if part in frozen:
-                flow = evaluate(module, params[part], statistics[part], flow)
-            else:
-                drawn = {"keys": keys} if part == "encoder" else {}
-                flow, moments[part] = train(module, params[part], statistics[part], flow, **drawn)
-        return flow, moments
-
-    def predict(self, variables: dict[str, Tree], images: jax.Array) -> tuple[jax.Array, ...]:
-        """Maps from the variables of each part, as `of_dicts` gives them."""
-        flow: Any = images
-        for part, module in self._in_order():
-            flow = evaluate(module, variables[part]["params"], variables[part]["statistics"], flow)
-        return flow
-
-    def _in_order(self) -> tuple[tuple[str, nn.Module], ...]:
-        return ("encoder", self.encoder), ("decoder", self.decoder), ("head", self.head)
-
-
 def of_dicts(params: Tree, carry: Tree) -> dict[str, Tree]:
     """`Method.parts` where params and statistics are dicts by part."""
     return {part: {"params": params[part], "statistics": carry["statistics"].get(part, {})} for part in params}
+
+
+def apart(variables: dict[str, Tree]) -> tuple[Tree, Tree]:
+    """Undo `of_dicts`: params and running statistics by part."""
+    params, statistics = ({part: own[kind] for part, own in variables.items()} for kind in ("params", "statistics"))
+    return params, statistics
 
 
 def update(norm: Norm | None) -> Callable[[Tree, Tree, Tree, Tree, Progress], Tree]:
@@ -109,15 +72,30 @@ def standardised(batch: Batch) -> jax.Array:
     return jax.vmap(standardise)(batch["image"], batch["mean"], batch["std"])
 
 
-def view(keys: jax.Array, index: int, batch: Batch, options: Augment) -> tuple[jax.Array, jax.Array | None]:
-    """The `index`-th augmented view of every sample and, where the batch has masks, its mask."""
+def view(
+    keys: jax.Array, index: int, batch: Batch, options: Augment, size: tuple[int, int] | None = None
+) -> tuple[jax.Array, jax.Array | None]:
+    """The `index`-th augmented view of every sample and, where the batch has masks, its mask.
+
+    A view has `size` (y, x) pixels, as many as the image if none.
+    """
     keys = jax.vmap(lambda key: jax.random.fold_in(key, index))(keys)
     images = standardised(batch)
 
     def one(key, image, mask, spacing):
-        return augment(key, image, mask, spacing, options)
+        return augment(key, image, mask, spacing, options, size)
 
     return jax.vmap(one)(keys, images, batch.get("mask"), batch["spacing"])
+
+
+def maps(keys: jax.Array, index: int, batch: Batch, options: Augment, size: tuple[int, int] | None = None) -> jax.Array:
+    """For the same views, how geometric targets move: [B, 2, 3], pixels (y, x, 1) of the view to those of the image."""
+    shape = (batch["image"].shape[1], batch["image"].shape[2])
+
+    def one(key, spacing):
+        return draw_affine(jax.random.fold_in(key, index), options, shape, spacing, size)
+
+    return jax.vmap(one)(keys, batch["spacing"])
 
 
 def keys_of_views(keys: jax.Array, views: int) -> jax.Array:
@@ -125,17 +103,30 @@ def keys_of_views(keys: jax.Array, views: int) -> jax.Array:
     return jax.vmap(lambda key: jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(views)))(keys).reshape(-1)
 
 
-def spread(embeddings: jax.Array) -> jax.Array:
-    """Standard deviation of unit embeddings over the batch, 1 when they fill the sphere, 0 when they have collapsed."""
+def spread(embeddings: jax.Array) -> dict[str, jax.Array]:
+    """What tells a collapse, of unit embeddings [N, d] with covariance C over the batch.
+
+    embedding_std: sqrt(tr C), 1 where they fill the sphere, 0 where all are one.
+    effective_rank: (tr C)^2 / tr(C^2), in how many directions they differ about equally, 0 where in none.
+    """
     rows = island(embeddings)
     rows = rows / jnp.maximum(jnp.linalg.norm(rows, axis=-1, keepdims=True), 1e-12)
-    return jnp.sqrt(rows.var(axis=0).sum())
+    covariance = jnp.cov(rows, rowvar=False, bias=True)
+    trace, square = jnp.trace(covariance), jnp.sum(covariance**2)
+    return {
+        "embedding_std": jnp.sqrt(trace),
+        "effective_rank": jnp.where(square > 0, trace**2 / jnp.where(square > 0, square, 1), 0),
+    }
 
 
 def adopt(params: Tree, carry: Tree, variables: dict[str, Tree]) -> tuple[Tree, Tree]:
-    """Put the variables of some parts in the place of fresh ones; one that differs in any shape is refused by name."""
+    """Put the variables of some parts in the place of fresh ones, in student and teacher alike.
+
+    A part that differs in any shape is refused by name.
+    """
     for part, given in variables.items():
         fresh = {"params": params[part], "statistics": carry["statistics"].get(part, {})}
+        given = {**given, "params": _with_own_token(given["params"], params[part])}
         if different := _differences(fresh, given):
             raise UserError(
                 f"Part {part!r} does not fit this model: {different[0]}; "
@@ -143,7 +134,16 @@ def adopt(params: Tree, carry: Tree, variables: dict[str, Tree]) -> tuple[Tree, 
             )
         params = {**params, part: given["params"]}
         carry = {**carry, "statistics": {**carry["statistics"], part: given["statistics"]}}
+    if "teacher" in carry:
+        carry = {**carry, "teacher": teacher.copy(params, carry["statistics"], carry["teacher"]["params"])}
     return params, carry
+
+
+def _with_own_token(given: Tree, fresh: Tree) -> Tree:
+    """A ViT's mask token serves a pretext: it is left behind where there is none, and stays fresh where none comes."""
+    rest = {name: leaf for name, leaf in given.items() if name != "mask_token"}
+    token = {"mask_token": given.get("mask_token", fresh["mask_token"])} if "mask_token" in fresh else {}
+    return rest | token
 
 
 def _differences(fresh: Tree, given: Tree) -> list[str]:

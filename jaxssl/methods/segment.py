@@ -8,6 +8,7 @@ from jaxssl.augment.options import Augment
 from jaxssl.errors import UserError
 from jaxssl.methods import parts
 from jaxssl.methods.base import Method, Seen, Spec, for_display
+from jaxssl.methods.network import Network
 from jaxssl.models.heads import PixelHeads
 from jaxssl.numerics import island
 from jaxssl.objectives import deep_supervision, segmentation_loss
@@ -32,11 +33,12 @@ def build(options: Options, model, spec: Spec) -> Method:
     """The method on one backbone with a decoder."""
     if not spec.classes:
         raise UserError("Segmentation learns from masks; set data.masks, and choose a store that has some.")
-    network = parts.PixelNetwork(
-        encoder=model.encoder(dtype=spec.dtype, rows=model.group),
-        decoder=model.decoder(dtype=spec.dtype, rows=model.group),
-        head=PixelHeads(spec.classes, scales=options.scales, dtype=spec.dtype),
-    )
+    modules = {
+        "encoder": model.encoder(dtype=spec.dtype, rows=model.group),
+        "decoder": model.decoder(dtype=spec.dtype, rows=model.group),
+        "head": PixelHeads(spec.classes, scales=options.scales, dtype=spec.dtype),
+    }
+    network = Network(modules, on="features")
 
     def views(keys, batch, progress):
         del progress
@@ -44,11 +46,12 @@ def build(options: Options, model, spec: Spec) -> Method:
         return {"image": image, "mask": mask}
 
     def init(key, views):
-        return network.start(key, views["image"])
+        params, statistics = network.start(key, views["image"])
+        return params, {"statistics": statistics}
 
     def forward(params, carry, views, keys, progress):
         del progress
-        logits, moments = network.train(
+        logits, moments, _ = network.train(
             params, carry["statistics"], views["image"], keys, frozen=("encoder",) if options.freeze_encoder else ()
         )
         return Seen(logits, views["mask"], moments)
@@ -69,7 +72,8 @@ def build(options: Options, model, spec: Spec) -> Method:
         return {"views/image": for_display(views["image"])}
 
     def predict(variables, batch):
-        return jax.nn.softmax(island(network.predict(variables, parts.standardised(batch))[0]))
+        params, statistics = parts.apart(variables)
+        return jax.nn.softmax(island(network.evaluate(params, statistics, parts.standardised(batch))[0]))
 
     update = parts.update(model.norm)
     return Method(views, init, forward, objective, update, parts.of_dicts, trainable, pictures, predict)

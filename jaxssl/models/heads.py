@@ -8,29 +8,42 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from jaxssl.errors import UserError
-from jaxssl.models.norm import parameter_type
+from jaxssl.models.norm import GroupedBatchNorm, Norm, parameter_type
 
 
 class Projector(nn.Module):
-    """Linear layers of these widths with ReLU between them and no normalisation (study B: 512, 512 on 512)."""
+    """Linear layers of these widths with an activation between them (study B: 512, 512 on 512, no normalisation).
+
+    With `norm` each activation takes what batch normalisation over groups of `rows` rows gives it, and the layer before
+    has no bias, which the mean would take away again. `activation` is the name of a function in flax.linen, `bias` says
+    whether the last layer has one.
+    """
 
     widths: tuple[int, ...] = (512, 512)
+    activation: str = "relu"
+    norm: Norm | None = None
+    rows: int = 1
+    bias: bool = True
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, embedding: Float[Array, "batch dim"], train: bool) -> Float[Array, "batch out"]:
         """Project [B, d] to [B, widths[-1]] in the compute type."""
-        del train
-        x = embedding
+        x, last = embedding, len(self.widths) - 1
         for index, width in enumerate(self.widths):
-            x = nn.relu(x) if index else x
             x = nn.Dense(
                 width,
+                use_bias=self.bias if index == last else self.norm is None,
                 kernel_init=nn.initializers.he_normal(),
                 dtype=self.dtype,
                 param_dtype=parameter_type(self.dtype),
                 name=f"layer{index}",
             )(x)
+            if index < last:
+                if self.norm is not None:
+                    norm = GroupedBatchNorm(self.rows, self.norm.epsilon, self.dtype, name=f"norm{index}")
+                    x = norm(x, train=train)
+                x = getattr(nn, self.activation)(x)
         return x
 
 

@@ -3,14 +3,15 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Int, Key, Shaped
 
 from jaxssl.errors import UserError
 from jaxssl.models.features import Features, pooled
 from jaxssl.models.norm import parameter_type
+from jaxssl.models.patches import Patches
+from jaxssl.models.positions import Positions, sine_cosine
 from jaxssl.models.transformer import SMALL_NORMAL, layer_norm, run_blocks
 from jaxssl.numerics import island
 
@@ -31,6 +32,8 @@ class ViT:
     """Hidden channels of each block's perceptron, in units of the width."""
     pool: Literal["token", "mean"] = "token"
     """What the embedding is: a class token, or the mean of the patches."""
+    positions: Literal["learnt", "sincos"] = "learnt"
+    """Learnt for the patches of an image and the class token, or fixed sines and cosines of the patches (MAE)."""
     registers: int = 0
     """Tokens of no patch, to work with, that are dropped at the end (Darcet et al. 2024)."""
     layer_scale: float | None = None
@@ -77,13 +80,19 @@ class ViT:
         return (self.patch, self.patch) if isinstance(self.patch, int) else self.patch
 
     def encoder(self, dtype: Any, rows: int) -> "Encoder":
-        """The module `(images, train, keys) -> Features` with one map, of a token a patch; `rows` is of no account."""
+        """The module `(images, train, keys, hidden, visible) -> Features` with one map, of a token a patch.
+
+        `rows` is of no account.
+        """
         del rows
         return Encoder(self, dtype)
 
     def decoder(self, dtype: Any, rows: int) -> nn.Module:
         """Refuse: there is none."""
-        raise UserError("This method needs a decoder, which a ViT does not have: choose a U-Net, or simclr.")
+        raise UserError(
+            "This method needs a decoder, which a ViT does not have: choose a U-Net, or a method that does without "
+            "(simclr, mae, mim with method.fill token)."
+        )
 
     def check(self) -> None:
         """Refuse values that make no network, with a UserError that names the option."""
@@ -95,6 +104,8 @@ class ViT:
             raise UserError(f"model.heads {self.heads} does not divide model.width {self.width}; choose one that does.")
         if self.mlp_ratio <= 0:
             raise UserError(f"model.mlp_ratio must be above 0, not {self.mlp_ratio}.")
+        if self.positions == "sincos" and self.width % 4:
+            raise UserError(f"model.positions sincos needs model.width in fours, not {self.width}; choose learnt.")
         if self.registers < 0:
             raise UserError(f"model.registers cannot be negative ({self.registers}).")
         if not 0 <= self.drop_path < 1:
@@ -122,15 +133,27 @@ class Encoder(nn.Module):
         images: Float[Array, "batch height width channel"],
         train: bool,
         keys: Key[Array, " batch"] | None = None,
+        hidden: Shaped[Array, "batch patch"] | None = None,
+        visible: Int[Array, "batch chosen"] | None = None,
     ) -> Features:
-        """Give the normalised tokens of the patches as a map, and the class token or the map's mean as embedding."""
+        """Give the normalised tokens of the patches as a map, and the class token or the map's mean as embedding.
+
+        Patches are counted row by row. A learnt token stands for the `hidden` ones (true or 1; SimMIM, iBOT); its
+        parameter `mask_token` is there in networks that were begun with `hidden`, and in no others. Of the `visible`
+        ones (by number; MAE) alone tokens are made at all, and the map is of these, in one row.
+        """
         options = self.options
         options.check_size((images.shape[1], images.shape[2]))
         if train and options.drop_path and keys is None:
             raise ValueError("Stochastic depth draws with one key a sample, and a ViT in training was given none.")
-        patches = Patches(options.patch_size, options.width, self.dtype, name="patch")(images)
-        grid = patches.shape[:3]
-        x = self._with_tokens(patches)
+        if hidden is not None and visible is not None:
+            raise ValueError("Patches are hidden by a token or left out, not both at once.")
+        grid = (images.shape[1] // options.patch_size[0], images.shape[2] // options.patch_size[1])
+        patches = Patches(options.patch_size, options.width, self.dtype, name="patch")(images, visible)
+        if hidden is not None:
+            token = self.param("mask_token", SMALL_NORMAL, (options.width,), parameter_type(self.dtype))
+            patches = jnp.where(hidden[..., None] != 0, token.astype(self.dtype), patches)
+        x = self._with_tokens(patches, grid, visible)
         x = run_blocks(
             x,
             keys if train and options.drop_path else None,
@@ -144,17 +167,27 @@ class Encoder(nn.Module):
             dtype=self.dtype,
         )
         x = layer_norm(self.dtype, name="norm")(x)
-        tokens = x.shape[1] - grid[1] * grid[2]
-        patches = x[:, tokens:].reshape(*grid, options.width)
+        count = patches.shape[1]
+        rows, columns = grid if visible is None else (1, count)
+        patches = x[:, x.shape[1] - count :].reshape(-1, rows, columns, options.width)
         return Features((patches,), island(x[:, 0]) if options.pool == "token" else pooled(patches))
 
-    def _with_tokens(self, patches: Float[Array, "batch h w channel"]) -> Float[Array, "batch token channel"]:
-        """Patches with their positions in one row, after the class token and the registers."""
+    def _with_tokens(
+        self,
+        patches: Float[Array, "batch patch channel"],
+        grid: tuple[int, int],
+        visible: Int[Array, "batch patch"] | None,
+    ) -> Float[Array, "batch token channel"]:
+        """Patches with their positions, after the class token and the registers."""
         options, wide = self.options, parameter_type(self.dtype)
-        batch, height, width, channels = patches.shape
+        batch, _, channels = patches.shape
         has_class = options.pool == "token"
-        positions, of_class = Positions(has_class, wide, name="positions")(height, width, channels)
-        x = (patches + positions.astype(self.dtype)).reshape(batch, height * width, channels)
+        if options.positions == "learnt":
+            positions, of_class = Positions(has_class, wide, name="positions")(*grid, channels)
+        else:
+            positions, of_class = sine_cosine(*grid, channels, wide), None
+        positions = positions.reshape(-1, channels).astype(self.dtype)
+        x = patches + (positions if visible is None else positions[visible])
         extra = has_class + options.registers
         if not extra:
             return x
@@ -163,45 +196,3 @@ class Encoder(nn.Module):
             tokens = jnp.concatenate([tokens[:1] + of_class, tokens[1:]])
         tokens = jnp.broadcast_to(tokens.astype(self.dtype), (batch, extra, channels))
         return jnp.concatenate([tokens, x], axis=1)
-
-
-class Patches(nn.Module):
-    """Each patch of `size` = (P, Q) pixels to `width` channels.
-
-    out[h, w, d] = sum_ijc x[h P + i, w Q + j, c] kernel[i, j, c, d] + bias[d]: patches do not overlap, so it is one
-    matrix product.
-    """
-
-    size: tuple[int, int]
-    width: int
-    dtype: Any
-
-    @nn.compact
-    def __call__(self, images: Float[Array, "batch height width channel"]) -> Float[Array, "batch h w out"]:
-        """Give a grid of tokens in the compute type."""
-        wide = parameter_type(self.dtype)
-        batch, height, width, channels = images.shape
-        kernel = self.param("kernel", SMALL_NORMAL, (*self.size, channels, self.width), wide)
-        bias = self.param("bias", nn.initializers.zeros, (self.width,), wide)
-        cut = (batch, height // self.size[0], self.size[0], width // self.size[1], self.size[1], channels)
-        x = images.astype(self.dtype).reshape(cut)
-        return jnp.einsum("bhiwjc,ijcd->bhwd", x, kernel.astype(self.dtype)) + bias.astype(self.dtype)
-
-
-class Positions(nn.Module):
-    """A learnt vector for each place of the grid that the parameters were made for, and one for the class token."""
-
-    has_class: bool
-    dtype: Any
-
-    @nn.compact
-    def __call__(self, height: int, width: int, channels: int) -> tuple[jax.Array, jax.Array | None]:
-        """Positions [height, width, channels], interpolated for another grid, and the class token's [channels]."""
-        if self.has_variable("params", "grid"):
-            grid = self.get_variable("params", "grid")
-        else:
-            grid = self.param("grid", SMALL_NORMAL, (height, width, channels), self.dtype)
-        if grid.shape != (height, width, channels):
-            grid = jax.image.resize(grid, (height, width, channels), "bicubic", antialias=True)
-        of_class = self.param("token", SMALL_NORMAL, (channels,), self.dtype) if self.has_class else None
-        return grid, of_class

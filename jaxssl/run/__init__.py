@@ -3,6 +3,7 @@
 from jaxssl.run.bench import bench_scale
 from jaxssl.run.data import data_info, data_phantom
 from jaxssl.run.look import embed, probe, report
+from jaxssl.run.segmentation import segment
 from jaxssl.run.training import finetune, pretrain
 
-__all__ = ["bench_scale", "data_info", "data_phantom", "embed", "finetune", "pretrain", "probe", "report"]
+__all__ = ["bench_scale", "data_info", "data_phantom", "embed", "finetune", "pretrain", "probe", "report", "segment"]

@@ -19,7 +19,7 @@ from jaxssl.data.record import CINE_CLASSES
 from jaxssl.errors import UserError
 from jaxssl.methods.base import build
 from jaxssl.recipe import Recipe, load_recipe
-from jaxssl.run.common import console_of, spec_of
+from jaxssl.run.common import console_of
 from jaxssl.train.mesh import check_divisible, make_mesh
 from jaxssl.train.optim import make_optimiser
 from jaxssl.train.step import Schedule
@@ -79,11 +79,11 @@ def _simulate(devices: int) -> None:
 
 def _rows(recipe: Recipe, rows: int, console: Console) -> Iterator[Row]:
     """A row for each program and number of devices, with a word on what is being compiled."""
-    method = build(recipe.method, recipe.model, spec_of(recipe, channels=1, classes=CINE_CLASSES))
+    method = build(recipe.method, recipe.model, recipe.spec(classes=len(CINE_CLASSES)))
     optimiser = make_optimiser(recipe.optim, steps=100)
     options = recipe.train
     schedule = Schedule(options.seed, 100, 10, options.micro_batches, options.average)
-    batch = abstract_batch(recipe.data.layout, 1, recipe.data.masks, options.batch)
+    batch = abstract_batch(recipe.data, 1, options.batch)
 
     def step(name: str, devices: int, fsdp: int) -> Row:
         return of_step(name, method, optimiser, schedule, batch, make_mesh(jax.devices()[:devices], fsdp))

@@ -1,7 +1,7 @@
 """What several verbs need: the terminal, opened data with a bar, and a finished run read back."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,7 +12,7 @@ from rich.progress import Progress
 from jaxssl import config
 from jaxssl.data.source import Data, Source, open_source
 from jaxssl.errors import UserError
-from jaxssl.methods.base import Spec, Tree, build
+from jaxssl.methods.base import Method, Tree, build
 from jaxssl.recipe import Recipe
 from jaxssl.train.checkpoint import read
 from jaxssl.train.state import evaluated
@@ -21,9 +21,10 @@ from jaxssl.workdir import Workdir
 
 @dataclass(frozen=True, eq=False)
 class LoadedRun:
-    """A run read back: its recipe, the step it stands at, and the variables of its parts."""
+    """A run read back: its recipe and method, the step it stands at, and the variables of its parts."""
 
     recipe: Recipe
+    method: Method
     step: int
     parts: dict[str, Tree]
 
@@ -33,14 +34,10 @@ def load_run(workdir: Workdir, warn: Callable[[str], None]) -> LoadedRun:
     recipe = config.load(workdir.path / "recipe.json")
     saved = read(workdir.checkpoints, warn)
     state, facts = saved.state, workdir.facts()
-    method = build(recipe.method, recipe.model, spec_of(recipe, facts["channels"], facts["classes"]))
+    spec = recipe.spec(facts["channels"], len(facts["classes"]), len(facts["labels"]))
+    method = build(recipe.method, recipe.model, spec)
     params, carry = evaluated(state["params"], state["carry"], state["average"])
-    return LoadedRun(recipe, saved.step, method.parts(params, carry))
-
-
-def spec_of(recipe: Recipe, channels: int, classes: Sequence[str]) -> Spec:
-    """What a method must know of a store's images and mask classes before it is built."""
-    return Spec(recipe.data.layout.size, channels, len(classes) if recipe.data.masks else 0, recipe.train.dtype)
+    return LoadedRun(recipe, method, saved.step, method.parts(params, carry))
 
 
 def opened(options: Data, console: Console) -> Source:

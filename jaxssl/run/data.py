@@ -79,4 +79,6 @@ def _readable(value: object) -> str:
         return f"{len(value)} different ones from {first} to {last}"
     if isinstance(value, dict):
         return ", ".join(f"{key or 'none'}: {_readable(inner)}" for key, inner in value.items())
+    if isinstance(value, list) and len(value) > MANY:
+        return f"{len(value)} of them from {value[0]} to {value[-1]}"
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -58,13 +58,16 @@ class Feed:
         return resident.put_images(mesh, rows, images, masks)
 
     def _gathered(self, start: int, places: np.ndarray, pixels: bool) -> Iterator[Batch]:
+        options = self.source.options
         return loader.batches(
             self.source.cache,
             self.plan,
             batch=self.train.batch,
             seed=self.train.seed,
             start=start,
-            masks=self.source.options.masks,
+            labels=self.source.labels.codes,
+            masks=options.masks,
+            guests=options.guests,
             places=places,
             pixels=pixels,
         )

@@ -22,7 +22,7 @@ from jaxssl.errors import UserError
 from jaxssl.methods.base import Method, Tree, build
 from jaxssl.methods.parts import adopt
 from jaxssl.recipe import Recipe, command, lasting, load_recipe
-from jaxssl.run.common import console_of, opened, spec_of
+from jaxssl.run.common import console_of, opened
 from jaxssl.run.evaluation import evaluate_segmentation
 from jaxssl.run.feed import Feed
 from jaxssl.run.handover import parts_of, take_over
@@ -36,7 +36,7 @@ from jaxssl.train.optim import learning_rate, make_optimiser
 from jaxssl.train.processes import first_goes_ahead, is_first
 from jaxssl.train.state import State, abstract_state, create_state, evaluated
 from jaxssl.train.step import Schedule, Step, make_dispatch, pure_step
-from jaxssl.workdir import Workdir, existing, now, provenance
+from jaxssl.workdir import Workdir, existing, now, provenance, refuse_leak
 
 
 class Trained(NamedTuple):
@@ -115,11 +115,15 @@ class _Run:
         check_divisible(mesh, recipe.train.batch, recipe.train.micro_batches)
         with first_goes_ahead():
             source = opened(recipe.data, console)
+        refuse_leak(
+            source.masks_learnt_from, source.split.test, f"the network that made the masks of {recipe.data.store}"
+        )
         feed, train = Feed(source, recipe.train), recipe.train
         steps = train.total_steps(feed.steps_per_epoch)
         schedule = Schedule(train.seed, steps, feed.steps_per_epoch, train.micro_batches, train.average)
         info = source.store.info
-        method = build(recipe.method, recipe.model, spec_of(recipe, info.channels, info.classes))
+        spec = recipe.spec(info.channels, len(info.classes), len(source.labels.names))
+        method = build(recipe.method, recipe.model, spec)
         if verb == "finetune":
             _refuse_without_evaluation(recipe, method, source)
         optimiser = make_optimiser(recipe.optim, steps)
@@ -263,9 +267,10 @@ class _Run:
             init_parts=sorted(self.taken),
             channels=self.source.store.info.channels,
             classes=list(self.source.store.info.classes),
+            labels=list(self.source.labels.names),
             parameters=sum(leaf.size for leaf in jax.tree.leaves(state.params)),
             data=self._data,
-            subjects_seen=sorted({*before, *self.source.training_subjects}),
+            subjects_seen=sorted({*before, *self.source.training_subjects, *self.source.masks_learnt_from}),
             started=known.get("started", now()),
             started_seconds=known.get("started_seconds", time.time()),
             **provenance(),

@@ -87,8 +87,8 @@ def complete(mesh: Mesh) -> Callable[[Batch, Resident | None], Batch]:
         pixels: dict[str, Any] = {"image": take(mesh, resident.image, places)}
         if resident.mask is not None:
             pixels["mask"] = take(mesh, resident.mask, places)
-        if "partner" in batch:
-            pixels["partner"] = with_pixels(batch["partner"], resident)
+        if "partners" in batch:
+            pixels["partners"] = {kind: with_pixels(one, resident) for kind, one in batch["partners"].items()}
         return {**batch, **pixels}
 
     return with_pixels

@@ -12,7 +12,8 @@ from jaxssl.bench.scale import abstract_batch, of_loss
 from jaxssl.data.cache import open_cache
 from jaxssl.data.grid import Layout
 from jaxssl.data.loader import batches
-from jaxssl.data.plan import select, slices
+from jaxssl.data.plan import other_phase, other_subject, select, slices
+from jaxssl.data.source import Data
 from jaxssl.data.store import write
 from jaxssl.train.mesh import make_mesh
 
@@ -20,10 +21,12 @@ from jaxssl.train.mesh import make_mesh
 def test_the_abstract_batch_is_that_of_the_loader(tmp_path):
     records = samples.records(subjects=2, dtype="uint16", channels=2)
     store = write(records, tmp_path / "store", name="discs", description="Discs (synthetic).", licence="none")
-    layout = Layout((24, 20), 1.5)
-    cache = open_cache(store, layout)
-    loaded = next(batches(cache, slices(select(cache, masked=True)), batch=3, seed=0, masks=True))
-    found = jax.tree.map(lambda x: (x.shape, x.dtype), abstract_batch(layout, channels=2, masks=True, size=3))
+    options = Data(layout=Layout((24, 20), 1.5), masks=True, guests=("4ch",), partners=("phase", "subject"))
+    cache = open_cache(store, options.layout)
+    rows = select(cache, masked=True)
+    plan = other_subject(cache, other_phase(cache, slices(rows), rows), rows)
+    loaded = next(batches(cache, plan, batch=3, seed=0, masks=True, guests=options.guests))
+    found = jax.tree.map(lambda x: (x.shape, x.dtype), abstract_batch(options, channels=2, size=3))
     assert found == jax.tree.map(lambda x: (x.shape, x.dtype), loaded)
 
 

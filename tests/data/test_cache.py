@@ -204,17 +204,6 @@ def test_a_subject_without_contrast_has_standard_deviation_one(tmp_path, about):
     assert (cache.table["mean"][0], cache.table["std"][0]) == (9, 1)
 
 
-def test_every_study_has_its_planes_in_slots(tmp_path, about):
-    records = [r for r in samples.records(2) if r.subject != "s1" or r.view == "sax"]
-    cache = open_cache(write(records, tmp_path / "a", **about), Layout((24, 24), 1.5))
-    np.testing.assert_array_equal(cache.planes["valid"], [[True] * 4, [True] * 3 + [False]])
-    views = [[cache.names["view"][code] if code >= 0 else None for code in row] for row in cache.planes["view"]]
-    assert views == [["4ch", "sax", "sax", "sax"], ["sax", "sax", "sax", None]]
-    first = np.flatnonzero((cache.table["study"] == 0) & (cache.table["view"] == 1))[[0, 4, 8]]
-    for key in FIELDS:
-        np.testing.assert_array_equal(cache.planes[key][0, 1:], cache.table[key][first])
-
-
 def test_a_cache_is_made_once(tmp_path, about):
     store = write(samples.records(1), tmp_path / "a", **about)
     calls = []

@@ -22,12 +22,13 @@ def assert_same(a: Any, b: Any) -> None:
 @pytest.fixture(scope="module")
 def paired(cache: Cache) -> plan.Plan:
     rows = plan.select(cache, subjects=("s0", "s1", "s2"))
-    return plan.other_subject(cache, plan.slices(rows), rows)
+    return plan.other_phase(cache, plan.other_subject(cache, plan.slices(rows), rows), rows)
 
 
 def test_a_batch_holds_what_the_store_holds(cache: Cache, store: Store):
     rows = plan.select(cache, masked=True)
-    batch = next(batches(cache, plan.slices(rows), batch=8, seed=5, target="group", masks=True, planes=True))
+    codes = plan.label(cache, "group")
+    batch = next(batches(cache, plan.slices(rows), batch=8, seed=5, labels=codes, masks=True, guests=("4ch",)))
     expected = plan.slices(rows).draw(5, 0).rows[:8]
     np.testing.assert_array_equal(batch["id"], expected)
     np.testing.assert_array_equal(batch["place"], np.arange(8))
@@ -46,17 +47,15 @@ def test_a_batch_holds_what_the_store_holds(cache: Cache, store: Store):
         np.testing.assert_allclose(batch["plane"]["origin"][i], cache.table["origin"][row], rtol=1e-6)
         np.testing.assert_array_equal(batch["plane"]["shape"][i], (24, 20))
         np.testing.assert_array_equal(batch["spacing"][i], (1.5, 1.5))
-        # Slots of a study: the 4-chamber view and then the stack, base first.
-        slot = 1 + record.slice
-        np.testing.assert_array_equal(batch["planes"]["origin"][i, slot], batch["plane"]["origin"][i])
-        np.testing.assert_array_equal(batch["planes"]["valid"][i], [True] * 4)
+        guest = plan.select(cache, subjects=(record.subject,), views=("4ch",))[0]
+        np.testing.assert_allclose(batch["guests"]["origin"][i, 0], cache.table["origin"][guest], rtol=1e-6)
     wide = {leaf.dtype for leaf in jax.tree.leaves(batch)} - {np.dtype(t) for t in ("f4", "i4", "u1", "?")}
     assert not wide
 
 
 def test_fields_that_were_not_asked_for_are_not_there(cache: Cache):
     batch = next(batches(cache, plan.slices(plan.select(cache)), batch=4, seed=0))
-    assert not {"mask", "planes", "partner"} & batch.keys()
+    assert not {"mask", "guests", "partners"} & batch.keys()
     np.testing.assert_array_equal(batch["label"], -1)
 
 
@@ -69,11 +68,13 @@ def test_without_pixels_everything_else_is_the_same(cache: Cache):
 
 
 def test_partners_come_with_the_same_fields(cache: Cache, paired: plan.Plan):
-    batch = next(batches(cache, paired, batch=6, seed=1, planes=True))
+    batch = next(batches(cache, paired, batch=6, seed=1, guests=("4ch",)))
     rows, partners = paired.draw(1, 0)
-    np.testing.assert_array_equal(batch["partner"]["id"], partners[:6])
-    np.testing.assert_array_equal(batch["partner"]["image"], cache.images[partners[:6]])
-    assert batch["partner"].keys() == batch.keys() - {"partner"}
+    assert batch["partners"].keys() == partners.keys() == {"phase", "subject"}
+    for kind, partner in batch["partners"].items():
+        np.testing.assert_array_equal(partner["id"], partners[kind][:6])
+        np.testing.assert_array_equal(partner["image"], cache.images[partners[kind][:6]])
+        assert partner.keys() == batch.keys() - {"partners"}
     np.testing.assert_array_equal(batch["id"], rows[:6])
 
 
@@ -108,9 +109,9 @@ def test_threads_do_not_change_the_order(cache: Cache, paired: plan.Plan, thread
 
 @pytest.mark.parametrize("count", [2, 3])
 def test_parts_of_processes_make_the_whole(cache: Cache, paired: plan.Plan, count):
-    whole = batches(cache, paired, batch=12, seed=2, steps=9, planes=True)
+    whole = batches(cache, paired, batch=12, seed=2, steps=9, guests=("4ch",))
     own = np.split(np.arange(12), count)
-    parts = [batches(cache, paired, batch=12, seed=2, steps=9, planes=True, places=places) for places in own]
+    parts = [batches(cache, paired, batch=12, seed=2, steps=9, guests=("4ch",), places=places) for places in own]
     for batch, *pieces in zip(whole, *parts, strict=True):
         assert_same(batch, jax.tree.map(lambda *leaves: np.concatenate(leaves), *pieces))
         assert len(pieces[0]["id"]) == 12 // count
@@ -143,7 +144,7 @@ def test_what_cannot_be_loaded_is_refused(cache: Cache):
     every = plan.slices(plan.select(cache, subjects=("s0",)))
     with pytest.raises(UserError, match="batch of 17 is larger than the 16 samples"):
         batches(cache, every, batch=17, seed=0)
-    with pytest.raises(UserError, match="no label 'vendor'"):
-        batches(cache, every, batch=4, seed=0, target="vendor")
+    with pytest.raises(UserError, match=r"asks for view '2ch', which .* lacks; it has 4ch, sax"):
+        batches(cache, every, batch=4, seed=0, guests=("2ch",))
     with pytest.raises(UserError, match="masked=True"):
         next(batches(cache, every, batch=16, seed=0, masks=True))

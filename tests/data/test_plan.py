@@ -50,7 +50,7 @@ def test_slices_is_every_row_once_in_a_new_order(cache: Cache, seed, epoch):
     every = plan.slices(rows)
     one, again, later = every.draw(seed, epoch), every.draw(seed, epoch), every.draw(seed, epoch + 1)
     assert every.length == len(rows) == 72
-    assert one.partners is None
+    assert one.partners == {}
     np.testing.assert_array_equal(np.sort(one.rows), rows)
     np.testing.assert_array_equal(one.rows, again.rows)
     assert not np.array_equal(one.rows, later.rows)
@@ -77,7 +77,7 @@ def test_one_per_subject_takes_every_image_equally_often(cache: Cache):
 @given(seed=seeds, epoch=epochs)
 def test_ed_and_es_are_of_the_same_slice(cache: Cache, seed, epoch):
     pairs = plan.ed_es(cache, plan.select(cache, subjects=("s0", "s3")))
-    rows, partners = pairs.draw(seed, epoch)
+    rows, partners = pairs.draw(seed, epoch).rows, pairs.draw(seed, epoch).partners["es"]
     assert pairs.length == 2 * (3 + 1)
     assert set(column(cache, "moment", rows)) == {"ED"}
     assert set(column(cache, "moment", partners)) == {"ES"}
@@ -94,12 +94,16 @@ def test_slices_without_both_moments_are_left_out(cache: Cache):
         plan.ed_es(cache, plan.select(cache, moments=("ED",)))
 
 
+def subjects_of(samples: plan.Samples) -> tuple[plan.Rows, tuple[plan.Rows, ...]]:
+    return samples.rows, tuple(samples.partners.values())
+
+
 @given(seed=seeds, epoch=epochs)
 def test_partners_are_others_of_the_training_part(cache: Cache, seed, epoch):
     training = plan.select(cache, subjects=("s1", "s2", "s5"), views=("sax",))
     # Subjects before, inside and after those in training, as in validation.
     own = plan.slices(plan.select(cache, subjects=("s0", "s1", "s3", "s5")))
-    rows, partners = plan.other_subject(cache, own, training).draw(seed, epoch)
+    rows, (partners,) = subjects_of(plan.other_subject(cache, own, training).draw(seed, epoch))
     np.testing.assert_array_equal(rows, own.draw(seed, epoch).rows)
     assert set(partners) <= set(training)
     assert (cache.table["subject"][rows] != cache.table["subject"][partners]).all()
@@ -111,7 +115,7 @@ def test_partners_are_drawn_evenly(cache: Cache):
     paired = plan.other_subject(cache, own, training)
     seen: Counter = Counter()
     for epoch in range(150):
-        rows, partners = paired.draw(0, epoch)
+        rows, (partners,) = subjects_of(paired.draw(0, epoch))
         seen.update(zip(column(cache, "subject", rows), column(cache, "subject", partners), strict=True))
     assert set(seen) == {("s0", "s1"), ("s0", "s2"), ("s0", "s5"), ("s2", "s1"), ("s2", "s5")}
     assert all(abs(seen["s0", other] - 800) < 120 for other in ("s1", "s2", "s5"))  # standard deviation 23
@@ -122,6 +126,39 @@ def test_a_partner_needs_another_subject(cache: Cache):
     rows = plan.select(cache, subjects=("s1",))
     with pytest.raises(UserError, match="at least two"):
         plan.other_subject(cache, plan.slices(rows), rows)
+
+
+@given(seed=seeds, epoch=epochs)
+def test_a_partner_of_another_phase_is_another_image_of_the_slice(cache: Cache, seed, epoch):
+    training = plan.select(cache, subjects=("s0", "s4"))
+    for own in (plan.slices(training), plan.one_per_subject(cache, training)):
+        samples = plan.other_phase(cache, own, training).draw(seed, epoch)
+        np.testing.assert_array_equal(samples.rows, own.draw(seed, epoch).rows)
+        partners = samples.partners["phase"]
+        assert set(partners) <= set(training)
+        assert (partners != samples.rows).all()
+        for key in ("study", "view", "slice"):
+            np.testing.assert_array_equal(cache.table[key][samples.rows], cache.table[key][partners])
+
+
+def test_other_phases_are_drawn_evenly(cache: Cache):
+    training = plan.select(cache, subjects=("s3",), views=("4ch",))
+    paired = plan.other_phase(cache, plan.slices(training), training)
+    draws_of = [paired.draw(0, epoch) for epoch in range(600)]
+    seen = Counter((int(a), int(b)) for one in draws_of for a, b in zip(one.rows, one.partners["phase"], strict=True))
+    assert len(seen) == 4 * 3
+    assert all(abs(count - 200) < 70 for count in seen.values())  # standard deviation 12
+
+
+def test_an_image_without_another_phase_is_its_own_partner(cache: Cache):
+    ends = plan.select(cache, moments=("ED",))
+    both = np.sort([*ends, *plan.select(cache, subjects=("s2",), moments=("ES",))])
+    samples = plan.other_phase(cache, plan.slices(both), both).draw(0, 0)
+    alone = cache.table["subject"][samples.rows] != cache.names["subject"].index("s2")
+    np.testing.assert_array_equal(samples.partners["phase"][alone], samples.rows[alone])
+    assert (samples.partners["phase"] != samples.rows)[~alone].all()
+    with pytest.raises(UserError, match="leave phase out"):
+        plan.other_phase(cache, plan.slices(ends), ends)
 
 
 def test_draws_are_the_same_everywhere():

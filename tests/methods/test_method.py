@@ -24,8 +24,12 @@ def keys_of(batch, name="views"):
 
 def begin(method, batch, optimiser=None) -> State:
     key, mesh, optimiser = jax.random.key(0), make_mesh(jax.devices()[:1]), optimiser or optax.adam(1e-3)
-    views = method.views(keys_of(batch), batch, START)
+    views = views_of(method, batch)
     return create_state(method, optimiser, key, views, abstract_state(method, optimiser, key, views, mesh))
+
+
+def views_of(method, batch):
+    return jax.jit(method.views)(keys_of(batch), batch, START)
 
 
 def only(batch, index):
@@ -85,9 +89,14 @@ def test_half_precision_is_near(name):
         method = cases.method_of(case, dtype)
         state = begin(method, batch)
         assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(state.params))
-        return float(
-            loss_and_gradient(method, state.params, state.carry, batch, START, PLAN, make_mesh(jax.devices()[:1]))[0]
-        )
+        mesh = make_mesh(jax.devices()[:1])
+
+        def of(params, carry, batch):
+            return loss_and_gradient(method, params, carry, batch, START, PLAN, mesh)[0]
+
+        # At level 0, which the tests set, XLA of jax 0.10 makes nan of some bfloat16 convolutions on a CPU.
+        compiled = jax.jit(of, compiler_options={"xla_backend_optimization_level": 1})
+        return float(compiled(state.params, state.carry, batch))
 
     assert loss(jnp.bfloat16) == pytest.approx(loss(jnp.float32), rel=1e-2)
 
@@ -96,8 +105,9 @@ def test_half_precision_is_near(name):
 def test_another_step_and_another_seed_draw_other_views(name):
     case = cases.tiny(name)
     method, batch = cases.method_of(case), cases.batch_of(case)
+    make = jax.jit(method.views)
     draws = [
-        method.views(sample_keys(seed, "views", jnp.int32(step), batch["place"]), batch, START)
+        make(sample_keys(seed, "views", jnp.int32(step), batch["place"]), batch, START)
         for seed, step in ((0, 0), (0, 1), (1, 0))
     ]
     first, *others = [np.concatenate([np.float64(x).ravel() for x in jax.tree.leaves(draw)]) for draw in draws]
@@ -131,7 +141,7 @@ def test_a_restored_run_goes_on_to_the_bit(name, tmp_path):
             state, _ = step(state, put_batch(mesh, batches[number]))
         return state
 
-    views = method.views(keys_of(batches[0]), batches[0], START)
+    views = views_of(method, batches[0])
     abstract = abstract_state(method, optimiser, jax.random.key(0), views, mesh)
     with Checkpoints(tmp_path, keep=1, warn=pytest.fail) as checkpoints:
         checkpoints.save(2, go_on(begin(method, batches[0], optimiser), range(2)), {})

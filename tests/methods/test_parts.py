@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from jaxssl.methods.parts import PixelNetwork, keys_of_views
+from jaxssl.methods.network import Network
+from jaxssl.methods.parts import keys_of_views
 
 
 class Noisy(nn.Module):
@@ -25,12 +26,13 @@ class Same(nn.Module):
 
 
 def test_the_encoder_alone_is_given_keys_and_a_frozen_one_is_not():
-    network = PixelNetwork(Noisy(), Same(), Same())
+    network = Network({"encoder": Noisy(), "decoder": Same(), "head": Same()}, on="features")
     keys, images = jax.random.split(jax.random.key(0), 3), jnp.ones((3, 2, 2, 1))
-    params, carry = network.start(keys[0], images)
-    drawn, _ = network.train(params, carry["statistics"], images, keys)
+    params, statistics = network.start(keys[0], images)
+    drawn, _, features = network.train(params, statistics, images, keys)
     np.testing.assert_array_equal(drawn, jax.vmap(jax.random.normal)(keys))
-    frozen, _ = network.train(params, carry["statistics"], images, keys, frozen=("encoder",))
+    np.testing.assert_array_equal(features, drawn)
+    frozen, _, _ = network.train(params, statistics, images, keys, frozen=("encoder",))
     np.testing.assert_array_equal(frozen, np.zeros(3))
 
 

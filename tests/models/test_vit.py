@@ -14,8 +14,10 @@ import pytest
 from jaxssl.errors import UserError
 from jaxssl.methods import mim, segment
 from jaxssl.methods.base import Spec, build
+from jaxssl.models.patches import Patches
+from jaxssl.models.positions import Positions
 from jaxssl.models.unet import UNet
-from jaxssl.models.vit import Patches, Positions, ViT
+from jaxssl.models.vit import ViT
 
 TINY = ViT(patch=(4, 2), width=16, depth=3, heads=2, registers=2, layer_scale=0.5, drop_path=0.5)
 SIZE = (16, 12)
@@ -60,8 +62,8 @@ def build_vit(options, dtype=jnp.float32, channels=1):
 
 
 @functools.partial(jax.jit, static_argnums=(0, 3))
-def run(encoder, params, x, train, sample_keys=None):
-    return encoder.apply({"params": params}, x, train, sample_keys)
+def run(encoder, params, x, train, sample_keys=None, **masks):
+    return encoder.apply({"params": params}, x, train, sample_keys, **masks)
 
 
 def loss_of(encoder, params, x):
@@ -106,7 +108,11 @@ def test_patches_are_the_strided_convolution():
     expected = jax.lax.conv_general_dilated(
         x, params["kernel"], (4, 2), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
     )
-    np.testing.assert_allclose(module.apply({"params": params}, x), expected + params["bias"], atol=1e-5)
+    expected = (expected + params["bias"]).reshape(2, 12, 5)
+    np.testing.assert_allclose(module.apply({"params": params}, x), expected, atol=1e-5)
+    visible = jnp.array([[11, 0, 5], [3, 4, 2]])
+    chosen = np.stack([expected[0][visible[0]], expected[1][visible[1]]])
+    np.testing.assert_allclose(module.apply({"params": params}, x, visible), chosen, atol=1e-5)
 
 
 @pytest.mark.parametrize("way", WAYS, ids=str)
@@ -245,6 +251,109 @@ def test_training_without_keys_is_refused_where_they_are_needed():
     run(*build_vit(replace(TINY, drop_path=0.0)), images(), True)
 
 
+HIDDEN = np.arange(4 * 24).reshape(4, 24) % 5 < 2
+"""Some patches of four images of SIZE, others in each."""
+
+
+def with_token(params):
+    return {**params, "mask_token": jnp.linspace(-1.0, 1.0, 16)}
+
+
+def over(images, patches, value):
+    """Images with a value in the place of some patches, given as a mask."""
+    pixels = patches.reshape(-1, 4, 6).repeat(4, axis=1).repeat(2, axis=2)[..., None]
+    return jnp.where(pixels, value, images)
+
+
+@pytest.mark.parametrize("scan", [False, True])
+def test_the_mask_token_is_there_only_where_patches_are_hidden(scan):
+    encoder = replace(TINY, scan=scan, remat=scan).encoder(jnp.float32, rows=1)
+
+    def count(**masks):
+        shapes = jax.eval_shape(lambda x: encoder.init(jax.random.key(0), x, False, **masks), images())["params"]
+        return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes)), "mask_token" in shapes
+
+    plain, has = count()
+    assert not has
+    assert count(visible=jnp.zeros((4, 3), jnp.int32)) == (plain, False)
+    assert count(hidden=HIDDEN) == (plain + 16, True)
+
+
+@pytest.mark.parametrize("way", [{}, {"scan": True, "remat": True}], ids=str)
+def test_hidden_patches_are_a_token_whatever_was_there(way):
+    """In training, with branches left out at random. The token replaces what a patch was embedded as, not its place."""
+    encoder, params = build_vit(replace(TINY, **way))
+    params, x = with_token(params), images()
+    seen = run(encoder, params, x, True, keys(4), hidden=jnp.asarray(HIDDEN))
+    other = run(encoder, params, over(x, HIDDEN, 7.0), True, keys(4), hidden=jnp.asarray(HIDDEN, jnp.float32))
+    np.testing.assert_array_equal(seen.maps[0], other.maps[0])
+    nothing = run(encoder, params, x, True, keys(4), hidden=jnp.zeros((4, 24)))
+    np.testing.assert_array_equal(nothing.embedding, run(encoder, params, x, True, keys(4)).embedding)
+    # Pixels that a linear embedding takes to the token give the same as the token.
+    blank = {**params, "patch": {**params["patch"], "bias": params["mask_token"]}}
+    by_pixels = run(encoder, blank, over(x, np.ones_like(HIDDEN), 0.0), True, keys(4))
+    by_token = run(encoder, params, x, True, keys(4), hidden=jnp.ones((4, 24)))
+    np.testing.assert_allclose(by_token.maps[0], by_pixels.maps[0], atol=1e-5)
+
+
+def test_the_token_learns_and_hidden_pixels_teach_nothing():
+    encoder, params = build_vit(TINY)
+
+    def loss(params, x):
+        maps = encoder.apply({"params": params}, x, True, keys(4), hidden=HIDDEN).maps[0]
+        return jnp.square(maps - 0.5).mean()
+
+    of_params, of_pixels = jax.jit(jax.grad(loss, (0, 1)))(with_token(params), images())
+    assert np.abs(of_params["mask_token"]).min() > 0
+    np.testing.assert_array_equal(over(of_pixels, ~HIDDEN, 0.0), jnp.zeros_like(of_pixels))
+    assert np.abs(of_pixels).max() > 0
+
+
+@pytest.mark.parametrize("positions", ["learnt", "sincos"])
+@pytest.mark.parametrize("pool", ["token", "mean"])
+def test_all_patches_visible_is_no_mask_and_their_order_is_that_of_the_map(pool, positions):
+    encoder, params = build_vit(replace(TINY, pool=pool, positions=positions))
+    whole = run(encoder, params, images(), True, keys(4))
+    order = np.stack([np.random.default_rng(i).permutation(24) for i in range(4)])
+    seen = run(encoder, params, images(), True, keys(4), visible=jnp.asarray(order))
+    assert seen.maps[0].shape == (4, 1, 24, 16)
+    rows = np.take_along_axis(np.asarray(whole.maps[0]).reshape(4, 24, 16), order[..., None], axis=1)
+    np.testing.assert_allclose(seen.maps[0][:, 0], rows, atol=2e-5)
+    np.testing.assert_allclose(seen.embedding, whole.embedding, atol=1e-5)
+
+
+@pytest.mark.parametrize("way", [{}, {"scan": True, "remat": True}], ids=str)
+def test_what_is_not_visible_plays_no_part(way):
+    encoder, params = build_vit(replace(TINY, **way))
+    visible = jnp.asarray([np.flatnonzero(~row)[:14] for row in HIDDEN])
+    some = run(encoder, params, images(), True, keys(4), visible=visible)
+    other = run(encoder, params, over(images(), HIDDEN, 7.0), True, keys(4), visible=visible)
+    np.testing.assert_array_equal(some.maps[0], other.maps[0])
+    alone = run(encoder, params, images()[2:3], True, keys(4)[2:3], visible=visible[2:3])
+    np.testing.assert_allclose(alone.embedding[0], some.embedding[2], atol=1e-5)
+    assert np.abs(some.embedding - run(encoder, params, images(), True, keys(4)).embedding).max() > 1e-2
+
+
+@pytest.mark.parametrize("options", [ViT.small(), ViT.base()])
+def test_a_quarter_of_the_patches_costs_less_than_three_tenths(options):
+    encoder = replace(options, scan=True).encoder(jnp.float32, rows=1)
+    image = jax.ShapeDtypeStruct((1, 224, 224, 1), jnp.float32)
+    variables = jax.eval_shape(lambda x: encoder.init(jax.random.key(0), x, False), image)
+
+    def work(**masks):
+        return counts.multiply_adds(
+            jax.make_jaxpr(lambda v, x: encoder.apply(v, x, False, **masks))(variables, image).jaxpr
+        )
+
+    assert work(visible=jnp.arange(49)[None]) <= 0.3 * work()
+
+
+def test_hidden_and_visible_at_once_are_refused():
+    encoder, params = build_vit(TINY)
+    with pytest.raises(ValueError, match="not both at once"):
+        run(encoder, with_token(params), images(), False, hidden=HIDDEN, visible=jnp.zeros((4, 2), jnp.int32))
+
+
 @pytest.mark.parametrize("options", [mim.Options(patch=4), segment.Options()])
 def test_methods_that_need_a_decoder_refuse_a_vit(options):
     spec = Spec(SIZE, classes=4)
@@ -260,6 +369,7 @@ def test_methods_that_need_a_decoder_refuse_a_vit(options):
         ({"depth": 0}, "model.depth must be at least 1"),
         ({"patch": (4, 0)}, "model.patch must be at least 1"),
         ({"drop_path": 1.0}, "model.drop_path is a probability"),
+        ({"positions": "sincos", "width": 18}, "model.positions sincos needs model.width in fours"),
         ({"registers": -1}, "model.registers cannot be negative"),
         ({"mlp_ratio": 0.0}, "model.mlp_ratio must be above 0"),
     ],

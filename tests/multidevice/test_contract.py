@@ -23,6 +23,15 @@ from jaxssl.train.step import Schedule, make_step
 BATCH, GROUP, RATE = 32, 8, 0.1
 SPLITS = [(2, 1, 2), (4, 4, 1), (8, 1, 1), (1, 1, 4), (8, 2, 4)]
 """Devices, devices that share one copy of the state, micro-batches."""
+QUICK = {"toy": SPLITS, "simclr": SPLITS}
+"""Methods that are put to every split each time; the others to the last only, and to the rest by `-m slow`."""
+CASES = [
+    pytest.param(
+        name, split, id=f"{name}-{split}", marks=() if split in QUICK.get(name, SPLITS[-1:]) else pytest.mark.slow
+    )
+    for name in cases.NAMES
+    for split in SPLITS
+]
 
 
 @contextmanager
@@ -53,7 +62,7 @@ def one_step(name: str, devices: int, fsdp: int, micro: int, precision: str):
     key, batch = jax.random.key(0), cases.in_precision(cases.batch_of(case, BATCH), precision)
     views = jax.jit(method.views)(jax.random.split(key, BATCH), batch, plan.progress(jnp.int32(0)))
     state = create_state(method, optimiser, key, views, abstract_state(method, optimiser, key, views, grid))
-    # At step 1 the toy's frozen layer has thawed, so that its gradient is there to be compared.
+    # At step 1 layers that are frozen at first have thawed, so that their gradients are there to be compared.
     state = replace(state, step=state.step + 1)
     step = make_step(method, optimiser, lambda step: RATE, plan, grid)
     with without_kinks() if precision == "float32" else nullcontext():
@@ -74,14 +83,12 @@ def assert_same(name: str, split: tuple[int, int, int], precision: str, toleranc
     jax.tree_util.tree_map_with_path(compare, reference, result)
 
 
-@pytest.mark.parametrize("name", cases.NAMES)
-@pytest.mark.parametrize("split", SPLITS, ids=str)
+@pytest.mark.parametrize(("name", "split"), CASES)
 def test_devices_and_micro_batches_do_not_change_the_step(name, split):
     assert_same(name, split, "float32", 1e-5)
 
 
-@pytest.mark.parametrize("name", cases.NAMES)
-@pytest.mark.parametrize("split", SPLITS, ids=str)
+@pytest.mark.parametrize(("name", "split"), CASES)
 def test_in_float64_the_step_is_the_same_to_rounding(name, split):
     with jax.enable_x64(True):
         assert_same(name, split, "float64", 1e-9)

@@ -34,12 +34,12 @@ def test_samples_come_from_wherever_they_lie_to_where_they_are_needed(seed, devi
     there = resident.put_images(mesh, rows, images, images[..., 0].astype(np.uint8))
     assert {shard.data.shape[0] for shard in there.image.addressable_shards} == {-(-count // devices)}
     ids = random.choice(rows, 16)
-    batch = {"id": ids, "partner": {"id": ids[::-1]}}
+    batch = {"id": ids, "partners": {"phase": {"id": ids[::-1]}}}
     batch = jax.device_put(batch, by_sample(mesh))
     found = jax.jit(resident.complete(mesh))(batch, there)
     np.testing.assert_array_equal(found["image"], images[ids])
     np.testing.assert_array_equal(found["mask"], images[ids][..., 0].astype(np.uint8))
-    np.testing.assert_array_equal(found["partner"]["image"], images[ids[::-1]])
+    np.testing.assert_array_equal(found["partners"]["phase"]["image"], images[ids[::-1]])
     assert found["image"].sharding.is_equivalent_to(by_sample(mesh), 4)
 
 

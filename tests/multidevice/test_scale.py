@@ -13,7 +13,6 @@ from jaxssl.methods.base import build
 from jaxssl.models.norm import Norm
 from jaxssl.models.unet import UNet
 from jaxssl.run import bench
-from jaxssl.run.common import spec_of
 from jaxssl.train.mesh import make_mesh
 from jaxssl.train.optim import make_optimiser
 from jaxssl.train.state import abstract_state, create_state
@@ -26,9 +25,9 @@ def step_on(devices: int, fsdp: int):
     """The row of a step, and how to make its first state for real."""
     case = cases.tiny("mim")
     model = UNet(widths=(16, 32), norm=Norm(group=8))
-    method, optimiser = build(case.method, model, spec_of(case, 1, ())), make_optimiser(case.optim, 10)
+    method, optimiser = build(case.method, model, case.spec()), make_optimiser(case.optim, 10)
     mesh, schedule = make_mesh(jax.devices()[:devices], fsdp), Schedule(0, 10, 5)
-    row = of_step("step", method, optimiser, schedule, abstract_batch(case.data.layout, 1, False, SIZE), mesh)
+    row = of_step("step", method, optimiser, schedule, abstract_batch(case.data, 1, SIZE), mesh)
     key, image = jax.random.key(0), jnp.zeros((1, *case.data.layout.size, 1))
     views = {"image": image, "hidden": image > 0}
     abstract = abstract_state(method, optimiser, key, views, mesh)

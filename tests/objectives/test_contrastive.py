@@ -166,6 +166,46 @@ def test_order_and_rotation_do_not_matter(labels, seed):
     np.testing.assert_allclose(moved[2] @ rotation.T, gradient[order], atol=2e-5 * max(1e-2, np.abs(gradient).max()))
 
 
+@examples
+@given(seed=seeds, label=st.integers(0, 3), temperature=st.sampled_from([0.01, 0.1, 2.0]))
+def test_one_class_only(seed, label, temperature):
+    check_against_plain(normal(seed), jnp.full(ROWS, label), temperature, rtol=2e-4 if temperature == 0.01 else 2e-5)
+
+
+@examples
+@given(labels=labellings, seed=seeds, temperature=st.sampled_from([0.01, 0.1, 2.0]))
+def test_identical_rows_of_any_labels(labels, seed, temperature):
+    """Whatever the positives are, they are as likely as all others."""
+    rows = np.tile(normal(seed)[:1], (ROWS, 1))
+    loss, without, gradient, _ = blocked_by_label(rows, labels, jnp.float32(temperature))
+    np.testing.assert_allclose(loss, 0 if without == ROWS else np.log(ROWS - 1), rtol=1e-6 / temperature)
+    # Rows can only be pulled along themselves, which changes no cosine.
+    np.testing.assert_allclose(gradient, 0, atol=1e-5 / temperature)
+
+
+# Each size is compiled anew, so there are few.
+@settings(max_examples=4, deadline=None)
+@given(rows=st.integers(2, 23), block=st.integers(2, 9), seed=seeds)
+def test_any_number_of_rows_and_any_block(rows, block, seed):
+    z, rule = drawn(rows, seed), same_label(metadata(rows, seed)[1])
+    loss, aux = contrastive_loss(z, rule, block_size=block)
+    wanted, without = plain_contrastive_loss(z, whole(rule, rows, rows))
+    assert aux["anchors_without_positives"] == without
+    np.testing.assert_allclose(loss, wanted, rtol=2e-5, atol=2e-5)
+
+
+@pytest.mark.parametrize("queue", [1, 7, 1000])
+def test_identical_embeddings_before_a_queue_give_log_of_it_and_the_own_key(queue):
+    own, queued = same_instance(jnp.arange(5), jnp.arange(5 + queue)), jnp.arange(5 + queue) >= 5
+    loss, _ = contrastive_loss(
+        jnp.ones((5, 3)),
+        own,
+        candidates=jnp.full((5 + queue, 3), 2.0),
+        negatives=same_label(jnp.ones(5, jnp.int32), queued.astype(jnp.int32)),
+    )
+    np.testing.assert_allclose(loss, np.log(queue + 1), rtol=1e-5)
+
+
 @pytest.mark.parametrize("labels", [jnp.full(ROWS, -1), jnp.arange(ROWS)])
 def test_without_any_positive_loss_and_gradient_are_zero(labels):
     loss, without, *gradients = blocked_by_label(normal(0), labels, 0.1)

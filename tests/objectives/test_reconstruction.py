@@ -1,4 +1,4 @@
-"""Masks hide exactly what they say, and losses see exactly what is hidden."""
+"""Losses see exactly what is hidden, in whatever order."""
 
 import jax
 import jax.numpy as jnp
@@ -7,30 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxssl.objectives import mae_loss, masked_pixel_loss, patch_mask, patches_to_pixels, patchify
-
-
-@settings(max_examples=25, deadline=None)
-@given(grid=st.sampled_from([(1, 1), (8, 8), (3, 5)]), ratio=st.floats(0, 1), seed=st.integers(0, 1000))
-def test_mask_hides_exactly_the_rounded_share(grid, ratio, seed):
-    mask = np.asarray(patch_mask(jax.random.key(seed), grid, ratio))
-    assert set(mask) <= {0, 1}
-    assert mask.sum() == round(ratio * grid[0] * grid[1])
-
-
-def test_every_patch_and_every_pair_is_hidden_equally_often():
-    draws, share = 20_000, 0.75
-    masks = np.asarray(jax.vmap(lambda key: patch_mask(key, (2, 4), share))(jax.random.split(jax.random.key(0), draws)))
-    together = masks.T @ masks / draws
-    expected = np.where(np.eye(8), share, share * 5 / 7)
-    # Five standard errors of a share of this many draws.
-    assert np.abs(together - expected).max() < 5 * 0.5 / np.sqrt(draws)
-
-
-def test_pixels_of_a_patch_are_hidden_together():
-    pixels = patches_to_pixels(jnp.array([[1.0, 0, 0], [0, 0, 1]]).reshape(1, 6), (2, 3), 2)
-    expected = [[1, 1, 0, 0, 0, 0], [1, 1, 0, 0, 0, 0], [0, 0, 0, 0, 1, 1], [0, 0, 0, 0, 1, 1]]
-    np.testing.assert_array_equal(pixels[0], expected)
+from jaxssl.objectives import mae_loss, masked_pixel_loss, patchify, unpatchify
+from jaxssl.objectives.reconstruction import in_units_of
 
 
 def drawn(shape, seed):
@@ -38,16 +16,18 @@ def drawn(shape, seed):
 
 
 @pytest.mark.parametrize("channel_axis", [True, False])
-def test_loss_is_the_mean_over_hidden_pixels_and_sees_nothing_else(channel_axis):
+@pytest.mark.parametrize("error", ["l2", "l1"])
+def test_loss_is_the_mean_over_hidden_pixels_and_sees_nothing_else(channel_axis, error):
     prediction, target = drawn((2, 4, 6, 3), 0), drawn((2, 4, 6, 3), 1)
     hidden = np.zeros((2, 4, 6), bool)
     hidden[0, 1:3, 2] = hidden[1, :, 4:] = True
     prediction[~hidden] = np.nan
     mask = jnp.asarray(hidden[..., None] if channel_axis else hidden, jnp.float32)
-    loss, gradient = jax.jit(jax.value_and_grad(masked_pixel_loss))(prediction, target, mask)
-    np.testing.assert_allclose(loss, np.mean((prediction - target)[hidden] ** 2), rtol=1e-6)
-    expected = 2 * (prediction - target)[hidden] / (3 * hidden.sum())
-    np.testing.assert_allclose(gradient[hidden], expected, rtol=1e-5)
+    loss, gradient = jax.jit(jax.value_and_grad(masked_pixel_loss), static_argnums=3)(prediction, target, mask, error)
+    difference = (prediction - target)[hidden]
+    by_hand, slope = (difference**2, 2 * difference) if error == "l2" else (np.abs(difference), np.sign(difference))
+    np.testing.assert_allclose(loss, by_hand.mean(), rtol=1e-6)
+    np.testing.assert_allclose(gradient[hidden], slope / (3 * hidden.sum()), rtol=1e-5)
     assert not np.any(gradient[~hidden])
 
 
@@ -57,6 +37,37 @@ def test_nothing_hidden_is_no_loss():
     )
     assert loss == 0
     assert not np.any(gradient)
+
+
+cases = st.tuples(st.sampled_from([2, (2, 3), (4, 2)]), st.integers(1, 3), st.integers(0, 1000), st.booleans())
+
+
+@settings(max_examples=20, deadline=None)
+@given(cases)
+def test_patches_shown_teach_nothing_and_the_order_of_patches_means_nothing(case):
+    """Any patch, channels, mask and images, raw and normalised."""
+    patch, channels, seed, normalise = case
+    height, width = (patch, patch) if isinstance(patch, int) else patch
+    images = drawn((2, 2 * height, 3 * width, channels), seed)
+    prediction, mask = (
+        drawn((2, 6, height * width * channels), seed + 1),
+        np.random.default_rng(seed).random((2, 6)) < 0.6,
+    )
+    loss, gradient = jax.value_and_grad(mae_loss)(prediction, images, mask, patch, normalise)
+    assert not np.any(gradient[~mask])
+    assert np.all(np.any(gradient[mask], axis=-1))
+    order = np.random.default_rng(seed).permutation(6)
+    shuffled = unpatchify(patchify(jnp.asarray(images), patch)[:, order], (2, 3), patch)
+    again = mae_loss(prediction[:, order], shuffled, mask[:, order], patch, normalise)
+    np.testing.assert_allclose(again, loss, rtol=1e-5)
+
+
+def test_a_perfect_prediction_of_normalised_patches_is_the_image_once_back_in_its_units():
+    images = 3 + 20 * drawn((2, 8, 12, 2), 0)
+    target = patchify(jnp.asarray(images), 4)
+    perfect = (target - target.mean(-1, keepdims=True)) / target.std(-1, keepdims=True, ddof=1)
+    assert mae_loss(perfect, images, np.ones((2, 6)), 4) < 1e-9
+    np.testing.assert_allclose(unpatchify(in_units_of(perfect, images, 4), (2, 3), 4), images, atol=1e-4)
 
 
 def test_normalised_target_does_not_see_brightness_and_contrast():

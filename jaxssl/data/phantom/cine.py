@@ -29,8 +29,11 @@ class CineOptions:
 
     subjects: int = 64
     phases: int = 4
+    """Frames of each slice over the beat, ED first."""
     slices: int = 9
+    """Slices of the short-axis stack."""
     seed: int = 0
+    """Another seed draws other subjects."""
 
     def __post_init__(self):
         refuse_below(self, subjects=1, phases=1, slices=2, seed=0)

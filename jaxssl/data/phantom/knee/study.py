@@ -34,11 +34,13 @@ REACH = {"sagittal": (-39.0, 39.0), "coronal": (-47.0, 38.0)}
 
 @dataclass(frozen=True)
 class KneeOptions:
-    """A population of synthetic knee studies; `slices` are those of each of the two stacks."""
+    """A population of synthetic knee studies."""
 
     subjects: int = 64
     slices: int = 16
+    """Slices of each of the two stacks."""
     seed: int = 0
+    """Another seed draws other subjects."""
 
     def __post_init__(self):
         refuse_below(self, subjects=1, slices=2, seed=0)

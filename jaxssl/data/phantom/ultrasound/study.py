@@ -30,8 +30,11 @@ class UltrasoundOptions:
 
     subjects: int = 64
     scans: int = 2
+    """Examinations of each fetus, each with a probe and settings of its own."""
     frames: int = 1
+    """Images of each plane of an examination: the probe moves a little, and the heart beats."""
     seed: int = 0
+    """Another seed draws other subjects."""
 
     def __post_init__(self):
         refuse_below(self, subjects=1, scans=1, frames=1, seed=0)

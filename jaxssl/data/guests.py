@@ -1,0 +1,31 @@
+"""The planes of other views of a study, which cut an image in lines: pretexts from geometry alone."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Shaped
+
+from jaxssl.data.cache import Cache
+from jaxssl.data.columns import FIELDS
+from jaxssl.errors import UserError
+
+
+def guests_of(cache: Cache, views: Sequence[str]) -> Mapping[str, Shaped[np.ndarray, "studies guests *rest"]]:
+    """The plane that each study has of each view: the fields of a plane, `thickness`, and `valid` where it has one.
+
+    Of a stack it is the middle slice.
+    """
+    known = cache.names["view"]
+    for view in views:
+        if view not in known:
+            has = ", ".join(known)
+            raise UserError(f"data.guests asks for view {view!r}, which {cache.store} lacks; it has {has}.")
+    table, shape = cache.table, (len(cache.names["study"]), len(views))
+    rows, valid = np.zeros(shape, np.int64), np.zeros(shape, bool)
+    off_middle = np.abs(table["slice"] - table["slices"] // 2)
+    for guest, view in enumerate(views):
+        of_view = np.flatnonzero(table["view"] == known.index(view))
+        best_first = of_view[np.lexsort((off_middle[of_view], table["study"][of_view]))]
+        studies, first = np.unique(table["study"][best_first], return_index=True)
+        rows[studies, guest], valid[studies, guest] = best_first[first], True
+    return {**{key: table[key][rows] for key in (*FIELDS, "thickness")}, "valid": valid}

@@ -1,0 +1,59 @@
+"""AWCL: views of one anatomy attract where it is known, of one image where it is not (Fu et al. 2022, study D)."""
+
+import zlib
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Int
+
+from jaxssl.errors import UserError
+from jaxssl.methods import contrastive
+from jaxssl.methods.base import Method, Spec
+from jaxssl.methods.contrastive import From, elsewhere
+from jaxssl.objectives import same_label
+
+
+@dataclass(frozen=True)
+class Options(contrastive.Options):
+    """Those of every contrastive method, and how many labels are used; the defaults are study D's.
+
+    The labels are those of data.label, made coarser by data.label_groups.
+    """
+
+    temperature: float = 0.5
+    projector: tuple[int, ...] = (512, 128)
+    ratio: float = 1.0
+    """Anatomy ratio: the share of images whose label is used. A larger one keeps the labels of a smaller one."""
+    ratio_seed: int = 0
+    """Decides which."""
+    positives: From = "all"
+    """Whose images attract, the other view of an image apart, which always does."""
+
+    def check(self) -> None:
+        super().check()
+        if not 0 <= self.ratio <= 1:
+            raise UserError(f"method.ratio is a share from 0 to 1, not {self.ratio}.")
+        if self.ratio_seed < 0:
+            raise UserError(f"method.ratio_seed must be at least 0, not {self.ratio_seed}.")
+
+
+def build(options: Options, model, spec: Spec) -> Method:
+    """The method on one backbone; without a label the only positive of a view is the other one of its image."""
+    if not spec.labels:
+        raise UserError("AWCL takes positives from labels; set data.label to one that the store has, such as plane.")
+
+    def of_one_anatomy(views):
+        used = jnp.where(chosen(views["id"], options.ratio, options.ratio_seed), views["label"], -1)
+        alike, others = same_label(used), elsewhere(options.positives, views)
+        return alike if others is None else alike & others
+
+    return contrastive.build(options, model, spec, of_one_anatomy)
+
+
+def chosen(ids: Int[Array, " rows"], ratio: float, seed: int) -> Bool[Array, " rows"]:
+    """Whether each image is among the share `ratio`: a function of its id and the seed, whatever else there is."""
+    key = jax.random.fold_in(jax.random.key(seed), zlib.crc32(b"anatomy ratio"))
+    # In float32 always: in another type the same key gives another draw.
+    draws = jax.vmap(lambda one: jax.random.uniform(jax.random.fold_in(key, one), dtype=jnp.float32))(ids)
+    return draws < ratio

@@ -1,0 +1,62 @@
+"""Between images and the tokens of their patches, which do not overlap: one matrix product either way."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Float, Int
+
+from jaxssl.models.features import Features
+from jaxssl.models.norm import parameter_type
+from jaxssl.models.transformer import SMALL_NORMAL
+
+
+class Patches(nn.Module):
+    """Each patch of `size` = (P, Q) pixels to `width` channels, the patches row by row.
+
+    out[h W + w, d] = sum_ijc x[h P + i, w Q + j, c] kernel[i, j, c, d] + bias[d], W being the patches in a row.
+    """
+
+    size: tuple[int, int]
+    width: int
+    dtype: Any
+
+    @nn.compact
+    def __call__(
+        self, images: Float[Array, "batch height width channel"], visible: Int[Array, "batch chosen"] | None = None
+    ) -> Float[Array, "batch token out"]:
+        """Give the tokens of all patches, or of the visible ones alone, in the compute type."""
+        wide = parameter_type(self.dtype)
+        batch, height, width, channels = images.shape
+        kernel = self.param("kernel", SMALL_NORMAL, (*self.size, channels, self.width), wide)
+        bias = self.param("bias", nn.initializers.zeros, (self.width,), wide)
+        cut = (batch, height // self.size[0], self.size[0], width // self.size[1], self.size[1], channels)
+        x = images.astype(self.dtype).reshape(cut).swapaxes(2, 3).reshape(batch, -1, *self.size, channels)
+        if visible is not None:
+            x = jnp.take_along_axis(x, visible[:, :, None, None, None], axis=1)
+        return jnp.einsum("btijc,ijcd->btd", x, kernel.astype(self.dtype)) + bias.astype(self.dtype)
+
+
+class PatchPixels(nn.Module):
+    """Each place of the finest map to the `size` = (P, Q) pixels of its patch: the lightest of decoders (SimMIM).
+
+    out[h P + i, w Q + j, c] = sum_d x[h, w, d] kernel[d, i, j, c] + bias[i, j, c].
+    """
+
+    size: tuple[int, int]
+    channels: int
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, features: Features, train: bool) -> tuple[jax.Array]:
+        """Give one map, of the image's size, in the compute type."""
+        del train
+        wide, x = parameter_type(self.dtype), features.maps[0]
+        batch, height, width, depth = x.shape
+        patch = (*self.size, self.channels)
+        kernel = self.param("kernel", SMALL_NORMAL, (depth, *patch), wide)
+        bias = self.param("bias", nn.initializers.zeros, patch, wide)
+        pixels = jnp.einsum("bhwd,dijc->bhwijc", x, kernel.astype(self.dtype)) + bias.astype(self.dtype)
+        shape = (batch, height * self.size[0], width * self.size[1], self.channels)
+        return (pixels.swapaxes(2, 3).reshape(shape),)
