@@ -23,27 +23,12 @@ from jaxssl.recipe import Recipe, variants
 from jaxssl.train.loop import Train
 from jaxssl.train.optim import Optim
 
-WINDOWS = Augment(
-    translation=0.0,
-    rotation=0.0,
-    scale=(1.0, 1.0),
-    flip_axes=("x",),
-    crop=(0.2, 1.0),
-    aspect=(3 / 4, 4 / 3),
-    noise=0.0,
-    blur=0.0,
-    contrast=(1.0, 1.0),
-    brightness=0.0,
-    gamma=(1.0, 1.0),
-)
-"""Random resized crops and a flip, nothing else."""
-
 
 def published() -> Recipe:
     return Recipe(
         name="mae",
         model=replace(ViT.base(), positions="sincos", scan=True),
-        method=mae.Options(augment=WINDOWS),
+        method=mae.Options(augment=Augment.windows(0.2)),
         data=Data(layout=Layout((256, 256), 1.25)),
         optim=Optim("adamw", lr=6e-4, warmup=0.05, weight_decay=0.05, beta2=0.95),
         train=Train(batch=1024, epochs=800, precision="bfloat16"),

@@ -3,8 +3,9 @@
     jaxssl pretrain moco --data.store stores/cine --workdir runs/moco
     jaxssl pretrain moco:small --data.store stores/phantom --workdir runs/moco-small
 
-study_a: the study's queue, temperature, key encoder, views and optimiser; *not run*. It differs from the study as
-simclr:study_a does (encoder, slices, intensities); the head, which the study's code never calls, is used here.
+study_a: the study's queue, temperature, key encoder, views and learning rate; *not run*. It differs from the study
+as simclr:study_a does (encoder, slices, intensities, schedule); the head, which the study's code never calls, is used
+here.
 small: a small U-Net on the phantom; about 5 minutes on 2 CPU cores, its result is *not run*. In 400 steps the key
 encoder has to follow sooner.
 tiny: seconds, for tests.

@@ -3,12 +3,14 @@ al. 2022, arXiv 2205.12429).
 
     jaxssl pretrain simclr --data.store stores/cine --workdir runs/simclr
     jaxssl pretrain simclr:study_a --data.store stores/cine --workdir runs/simclr-a
-    jaxssl pretrain simclr:study_a --data.store stores/cine --data.masks --method.input heart --workdir runs/heart
+    jaxssl segment runs/segment --store stores/cine --out stores/cine-segmented
+    jaxssl pretrain simclr:study_a --data.store stores/cine-segmented --data.masks --method.input heart --workdir runs/h
     jaxssl pretrain simclr:small --data.store stores/phantom --workdir runs/simclr-small
 
 study_b: the study's own numbers; 100 epochs of 90,618 slices. Its result is *not run* here; *published* (study B): no
 gain over training from scratch with all labels (.89 mean 3D Dice either way).
-study_a: its projector, temperature, views and optimiser; *not run*. It differs from the study in the encoder (that of a
+study_a: its projector, temperature, views, AdamW and learning rate; *not run*. The cosine is ours, and the weight
+decay the study's of fine-tuning. It differs from the study in the encoder (that of a
 U-Net in place of DenseNet-121 or VGG-16), in all slices of ED and ES taking part instead of the middle one, and in
 intensities in units of the subject's standard deviation. `--method.input` takes its input styles; swapped needs
 `--data.partners subject`.

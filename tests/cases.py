@@ -16,7 +16,15 @@ TOY = recipe.Recipe(name="toy", model=toy.ToyModel(), method=toy.Options(), trai
 VIT = ViT(patch=4, width=16, depth=2, heads=2, pool="mean", registers=2, drop_path=0.4, remat=True, scan=True)
 """Tokens of no patch, branches left out at random, blocks looped over and recomputed. The mean of the patches differs
 between images from the start; class tokens begin nearly equal, and a loss of differences would enlarge rounding."""
+OTHERS = {
+    "simclr:tiny_vit": lambda case: replace(case, model=VIT),
+    "byol:normalised": lambda case: replace(case, method=replace(case.method, projector_norm=True)),
+    "mae:normalised": lambda case: replace(case, method=replace(case.method, normalise=True)),
+}
+"""What recipes say otherwise by default than their `tiny` variants."""
 NAMES = [*recipe.names(), "simclr:tiny_vit", "toy"]
+KIT = [*recipe.names(), *OTHERS, "toy"]
+"""With those that near-by rounding makes unfit for comparing float32 between devices; float64 tests of their own do."""
 
 
 SPACING = (1.5, 1.25)
@@ -24,9 +32,8 @@ SPACING = (1.5, 1.25)
 
 def tiny(name: str) -> recipe.Recipe:
     """Images smaller still: fast, and sums over pixels so short that float32 rounds them by little."""
-    method, _, vit = name.partition(":")
-    case = TOY if name == "toy" else recipe.load_recipe(f"{method}:tiny")
-    case = replace(case, model=VIT) if vit else case
+    case = TOY if name == "toy" else recipe.load_recipe(f"{name.partition(':')[0]}:tiny")
+    case = OTHERS[name](case) if name in OTHERS else case
     return replace(case, data=replace(case.data, layout=replace(case.data.layout, size=(16, 12))))
 
 
@@ -65,6 +72,7 @@ def images_of(case: recipe.Recipe, size: int, seed: int) -> dict[str, Any]:
         "id": np.arange(size, dtype=np.int32),
         "subject": (np.arange(size) // 4).astype(np.int32),
         "study": (np.arange(size) // 4).astype(np.int32),
+        "cine": (np.arange(size) // 2).astype(np.int32),
         "position": position.astype(np.float32),
         "phase": np.linspace(0, 0.9, size, dtype=np.float32),
         "label": np.where(np.arange(size) < size // 2, -1, np.arange(size) % 3).astype(np.int32),

@@ -1,6 +1,6 @@
 """How strongly an image is changed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from jaxssl.errors import UserError
@@ -38,37 +38,31 @@ class Augment:
         return cls(translation=15.0, rotation=45.0, scale=(0.8, 1.25), flip=0.0)
 
     @classmethod
-    def study_a(cls) -> "Augment":
-        """Study A: random resized crop with its usual range of aspects, flips, turns and contrast."""
-        return cls(
-            translation=0.0,
-            rotation=20.0,
-            scale=(1.0, 1.0),
-            crop=(0.08, 1.0),
-            aspect=(3 / 4, 4 / 3),
-            noise=0.0,
-            blur=0.0,
-            contrast=(0.7, 1.3),
-            brightness=0.0,
-            gamma=(1.0, 1.0),
-        )
-
-    @classmethod
-    def study_d(cls) -> "Augment":
-        """Study D: random resized crop, flip and intensity; the ranges are ours, the probe stays at the top."""
+    def windows(cls, smallest: float) -> "Augment":
+        """Random resized crops, of `smallest` to all of the image and of the usual aspects, a flip along x, no more."""
         return cls(
             translation=0.0,
             rotation=0.0,
             scale=(1.0, 1.0),
             flip_axes=("x",),
-            crop=(0.2, 1.0),
+            crop=(smallest, 1.0),
             aspect=(3 / 4, 4 / 3),
             noise=0.0,
             blur=0.0,
-            contrast=(0.6, 1.4),
-            brightness=0.4,
+            contrast=(1.0, 1.0),
+            brightness=0.0,
             gamma=(1.0, 1.0),
         )
+
+    @classmethod
+    def study_a(cls) -> "Augment":
+        """Study A: windows, flips along both axes, turns and contrast."""
+        return replace(cls.windows(0.08), flip_axes=("y", "x"), rotation=20.0, contrast=(0.7, 1.3))
+
+    @classmethod
+    def study_d(cls) -> "Augment":
+        """Study D: windows, flip and intensity; the ranges are ours, the probe stays at the top."""
+        return replace(cls.windows(0.2), contrast=(0.6, 1.4), brightness=0.4)
 
     def check(self) -> None:
         """Refuse values that mean nothing, with a UserError that names the option."""

@@ -73,7 +73,9 @@ def abstract_batch(data: Data, channels: int, size: int) -> dict[str, Any]:
         vectors: dict[str, tuple[int, ...]] = dict.fromkeys(("origin", "x_axis", "y_axis"), (*several, 3))
         return arrays(jnp.float32, **vectors, spacing=(*several, 2)) | arrays(jnp.int32, shape=(*several, 2))
 
-    scalars: dict[str, tuple[int, ...]] = dict.fromkeys(("id", "place", "subject", "study", "view", "label"), ())
+    scalars: dict[str, tuple[int, ...]] = dict.fromkeys(
+        ("id", "place", "subject", "study", "view", "cine", "label"), ()
+    )
     guests, several = len(data.guests), (len(data.guests),)
     image = {
         **arrays(jnp.uint16, image=(*data.layout.size, channels)),

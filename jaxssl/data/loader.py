@@ -14,7 +14,7 @@ import numpy as np
 from jaxssl.data.cache import Cache
 from jaxssl.data.columns import FIELDS
 from jaxssl.data.guests import guests_of
-from jaxssl.data.plan import Plan, Samples
+from jaxssl.data.plan import Plan, Samples, cines
 from jaxssl.errors import UserError
 
 ENDLESS = 2**40
@@ -23,7 +23,7 @@ ENDLESS = 2**40
 PREFETCH = 4
 """Batches made ahead of their use."""
 
-COLUMNS = ("subject", "study", "view", "mean", "std", "position", "phase", "spacing")
+COLUMNS = ("subject", "study", "view", "cine", "mean", "std", "position", "phase", "spacing")
 
 
 def batches(
@@ -103,7 +103,8 @@ class Gather:
         self._images, self._masks, self._pixels = cache.images, cache.masks if masks else None, pixels
         self._has_mask, self._study = cache.table["has_mask"], cache.table["study"]
         codes = np.full(len(cache), -1) if labels is None else labels
-        self._columns = _narrow({**{key: cache.table[key] for key in COLUMNS}, "label": codes})
+        columns = {**cache.table, "cine": cines(cache), "label": codes}
+        self._columns = _narrow({key: columns[key] for key in (*COLUMNS, "label")})
         self._plane = _narrow({key: cache.table[key] for key in FIELDS})
         self._guests = _narrow(guests_of(cache, guests)) if guests else None
 

@@ -68,6 +68,13 @@ def label(cache: Cache, name: str) -> np.ndarray:
     return cache.table[LABEL + name]
 
 
+def cines(cache: Cache) -> Int64[np.ndarray, " n"]:
+    """A number for every image that those of its slice share: all frames of one slice of one study."""
+    place = np.stack([cache.table[key] for key in ("study", "view", "slice")], axis=1)
+    # Which shape the second has depends on the version of numpy.
+    return np.unique(place, axis=0, return_inverse=True)[1].ravel()
+
+
 def slices(rows: Rows) -> Plan:
     """Every image once."""
     return Plan(len(rows), lambda seed, epoch: Samples(_shuffled(rows, seed, epoch)))
@@ -124,11 +131,9 @@ def other_phase(cache: Cache, plan: Plan, training: Rows) -> Plan:
 
     A slice that has a single image there is its own partner.
     """
-    place = np.stack([cache.table[key][training] for key in ("study", "view", "slice")], axis=1)
-    _, slice_of, counts = np.unique(place, axis=0, return_inverse=True, return_counts=True)
+    _, slice_of, counts = np.unique(cines(cache)[training], return_inverse=True, return_counts=True)
     if counts.max() < 2:
         raise UserError(f"No slice of {cache.store} has two images to learn from: leave phase out of data.partners.")
-    slice_of = slice_of.ravel()  # which shape it has depends on the version of numpy
     pool, starts = np.argsort(slice_of, kind="stable"), np.cumsum(counts) - counts
     number_in_slice = np.empty_like(pool)
     number_in_slice[pool] = np.arange(len(pool)) - np.repeat(starts, counts)

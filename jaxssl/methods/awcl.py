@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Int
 from jaxssl.errors import UserError
 from jaxssl.methods import contrastive
 from jaxssl.methods.base import Method, Spec
-from jaxssl.methods.contrastive import From, elsewhere
+from jaxssl.methods.contrastive import From, restricted
 from jaxssl.objectives import same_label
 
 
@@ -18,7 +18,8 @@ from jaxssl.objectives import same_label
 class Options(contrastive.Options):
     """Those of every contrastive method, and how many labels are used; the defaults are study D's.
 
-    The labels are those of data.label, made coarser by data.label_groups.
+    The labels are those of data.label, made coarser by data.label_groups. The study's head "512-128" is read as a
+    hidden layer of 512 and an output of 128, as SimCLR has it.
     """
 
     temperature: float = 0.5
@@ -45,8 +46,7 @@ def build(options: Options, model, spec: Spec) -> Method:
 
     def of_one_anatomy(views):
         used = jnp.where(chosen(views["id"], options.ratio, options.ratio_seed), views["label"], -1)
-        alike, others = same_label(used), elsewhere(options.positives, views)
-        return alike if others is None else alike & others
+        return restricted(same_label(used), options.positives, views)
 
     return contrastive.build(options, model, spec, of_one_anatomy)
 

@@ -68,6 +68,7 @@ class Method:
     trainable(params, progress) -> tree of booleans; False leaves get no update and their moments stay
     pictures(views, seen) -> {"views/first": [n, y, x], ...}             what a report shows of a batch, in 0..1
     predict(parts, batch) -> class probabilities [batch, y, x, class]    of methods that learn from labels; else None
+    averaged: whether what `parts` hands on is an average over time already
     """
 
     views: Callable[[jax.Array, Batch, Progress], Tree]
@@ -79,6 +80,7 @@ class Method:
     trainable: Callable[[Tree, Progress], Tree] = all_trainable
     pictures: Callable[[Tree, Seen], dict[str, jax.Array]] = no_pictures
     predict: Callable[[dict[str, Tree], Batch], jax.Array] | None = None
+    averaged: bool = False
 
 
 @dataclass(frozen=True)

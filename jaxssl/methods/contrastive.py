@@ -20,8 +20,8 @@ from jaxssl.objectives import Rule, contrastive_loss, same_instance, same_subjec
 SHARPEST = math.log(100)
 """Bound on the logarithm of 1/T where T is learnt, that of CLIP (Radford et al. 2021): below .01 a few pairs decide."""
 
-From = Literal["all", "other_studies", "other_subjects"]
-"""Where candidates may come from: from anywhere, not from the anchor's own study, not from its own subject."""
+From = Literal["all", "other_slices", "other_studies", "other_subjects"]
+"""Where candidates may come from: from anywhere, or not from the anchor's own slice, study or subject."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,10 @@ class Options(pairs.Options):
     learn_temperature: bool = False
     """Train the temperature, from that value on and down to .01 at the least."""
     negatives: From = "all"
-    """Which views repel: neighbouring slices of one's own subject may be too much alike for it."""
+    """Which views repel: neighbouring slices of one's own subject may be too much alike for it. Where partners of
+    another phase attract, no other frame of the slice repels, whatever is said here."""
     block: int | None = None
-    """Rows of a block of the similarity matrix; none chooses by size."""
+    """Rows of a block of the similarity matrix; none takes 640. It changes memory, not results."""
 
     def check(self) -> None:
         super().check()
@@ -43,6 +44,8 @@ class Options(pairs.Options):
             raise UserError(f"method.temperature must be above 0, not {self.temperature}.")
         if self.learn_temperature and self.temperature < 0.01:
             raise UserError(f"method.temperature {self.temperature} is learnt from .01 upwards; begin there or above.")
+        if self.block is not None and self.block < 1:
+            raise UserError(f"method.block is a number of rows of at least 1, or none, not {self.block}.")
 
 
 def build(options: Options, model, spec: Spec, relatives: Callable[[Batch], Rule] | None = None) -> Method:
@@ -53,6 +56,8 @@ def build(options: Options, model, spec: Spec, relatives: Callable[[Batch], Rule
     rows = VIEWS * model.group
     projector = pairs.head(options, options.projector, model, spec, rows)
     network = Network({"encoder": model.encoder(dtype=spec.dtype, rows=rows), "head": projector}, on="embedding")
+
+    repelled = negatives_of(options, spec)
 
     def init(key, views):
         params, statistics = network.start(key, views[:, 0])
@@ -72,7 +77,7 @@ def build(options: Options, model, spec: Spec, relatives: Callable[[Batch], Rule
         loss, aux = contrastive_loss(
             embeddings,
             positives if relatives is None else positives | relatives(of_views),
-            negatives=elsewhere(options.negatives, of_views),
+            negatives=elsewhere(repelled, of_views),
             temperature=temperature(options, params),
             block_size=options.block,
         )
@@ -82,12 +87,23 @@ def build(options: Options, model, spec: Spec, relatives: Callable[[Batch], Rule
     return Method(views, init, forward, objective, parts.update(model.norm), parts.of_dicts, pictures=pairs.pictures)
 
 
+def negatives_of(options: Options, spec: Spec) -> From:
+    """Where negatives come from: what is a frame's positive may stand in the same batch as a sample of its own."""
+    return "other_slices" if options.negatives == "all" and "phase" in spec.partners else options.negatives
+
+
 def elsewhere(which: From, of_anchors: Batch, of_candidates: Batch | None = None) -> Rule | None:
     """The rule of candidates from elsewhere; none where they may come from anywhere."""
     if which == "all":
         return None
-    name = {"other_studies": "study", "other_subjects": "subject"}[which]
+    name = {"other_slices": "cine", "other_studies": "study", "other_subjects": "subject"}[which]
     return ~same_subject(of_anchors[name], None if of_candidates is None else of_candidates[name])
+
+
+def restricted(rule: Rule, which: From, of_anchors: Batch, of_candidates: Batch | None = None) -> Rule:
+    """The rule, kept to candidates from elsewhere."""
+    others = elsewhere(which, of_anchors, of_candidates)
+    return rule if others is None else rule & others
 
 
 def temperature_part(options: Options, spec: Spec) -> dict[str, Tree]:

@@ -10,6 +10,7 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from jaxssl.augment.options import Augment
@@ -45,8 +46,9 @@ class Options:
     """Their height and width in pixels."""
     temperature: float = 0.1
     teacher_temperature: tuple[float, float] = (0.02, 0.04)
-    """The first and the last, which is reached after `teacher_warmup` epochs on a straight line."""
-    teacher_warmup: float = 30.0
+    """The first and the last, which the last epoch of the warm-up has; each epoch has one, evenly apart."""
+    teacher_warmup: int = 30
+    """Epochs; with 0 or 1 the last is there at once."""
     momentum: float = 0.996
     """Share of the teacher that a step keeps, at first; it rises to 1 along half a cosine."""
     targets: Literal["centre", "sinkhorn"] = "centre"
@@ -64,13 +66,17 @@ class Options:
     hidden: float = 0.3
     """Share of the patches of each global view that iBOT hides from the student."""
     block: int | None = None
-    """Prototypes that are compared at a time; none chooses by itself. It changes memory, not results."""
+    """Prototypes that are compared at a time. None chooses as many, from 128 to 8,192, as give a device at most 2^24
+    scores to hold; beyond 131,072 rows on a device 128 are more. It changes memory, and results by rounding only."""
     augment: Augment = field(default_factory=Augment)
     local_augment: Augment = field(default_factory=Augment)
 
     def check(self) -> None:
         if min(self.temperature, *self.teacher_temperature) <= 0:
-            raise UserError("method.temperature and both of method.teacher_temperature must be above 0.")
+            raise UserError(
+                "method.temperature and both of method.teacher_temperature must be above 0, not "
+                f"{self.temperature} and {self.teacher_temperature}."
+            )
         for name in ("momentum", "centre_momentum"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UserError(f"method.{name} is a share in [0, 1], not {getattr(self, name)}.")
@@ -80,7 +86,11 @@ class Options:
         if self.prototypes < 2:
             raise UserError(f"method.prototypes must be at least 2, not {self.prototypes}.")
         if not self.head or min(self.head) < 1:
-            raise UserError(f"method.head is widths of at least one layer, not {self.head}.")
+            raise UserError(f"method.head is widths of at least one layer, each at least 1, not {self.head}.")
+        if min(self.local_size) < 1:
+            raise UserError(f"method.local_size is a height and a width of at least 1, not {self.local_size}.")
+        if self.block is not None and self.block < 1:
+            raise UserError(f"method.block must be at least 1 or none, not {self.block}.")
 
 
 def build(options: Options, model, spec: Spec) -> Method:
@@ -107,8 +117,7 @@ def build(options: Options, model, spec: Spec) -> Method:
     def init(key, views):
         params, statistics = network.start(key, views)
         wide = jnp.promote_types(spec.dtype, jnp.float32)
-        shape = (options.prototypes, options.head[-1])
-        params = {**params, "prototypes": jax.random.normal(jax.random.fold_in(key, 2), shape, wide)}
+        params = {**params, "prototypes": {"kernel": _fresh_prototypes(jax.random.fold_in(key, 2), options, wide)}}
         of_what = [] if options.targets == "sinkhorn" else ["views", "patches"] if hidden else ["views"]
         return params, {
             "statistics": statistics,
@@ -124,8 +133,8 @@ def build(options: Options, model, spec: Spec) -> Method:
 
     def objective(params, carry, seen, batch, progress):
         del batch
-        prototypes = unit_rows(island(params["prototypes"]))
-        of_teacher = unit_rows(island(carry["teacher"]["params"]["prototypes"]))
+        prototypes = unit_rows(island(params["prototypes"]["kernel"]))
+        of_teacher = unit_rows(island(carry["teacher"]["params"]["prototypes"]["kernel"]))
         known = {kind: _to_compare(x) for kind, x in seen.fixed.items()}
         heat = teacher_temperature(options, progress)
 
@@ -165,7 +174,7 @@ def build(options: Options, model, spec: Spec) -> Method:
 
     def trainable(params, progress):
         everything = jax.tree.map(lambda _: True, params)
-        return {**everything, "prototypes": progress.epoch >= options.frozen_epochs}
+        return {**everything, "prototypes": {"kernel": progress.epoch >= options.frozen_epochs}}
 
     def pictures(views, seen):
         del seen
@@ -174,14 +183,26 @@ def build(options: Options, model, spec: Spec) -> Method:
             shown["local"] = views["local"][:, 0]
         return {f"views/{name}": for_display(images) for name, images in shown.items()}
 
-    return Method(views, init, forward, objective, update, handed_on, trainable, pictures)
+    return Method(views, init, forward, objective, update, handed_on, trainable, pictures, averaged=True)
 
 
 def teacher_temperature(options: Options, progress: Progress) -> Float[Array, ""]:
-    """From the first to the last over the epochs of the warm-up, then the last."""
+    """linspace(first, last, warm-up)[epoch], then the last."""
     first, last = options.teacher_temperature
-    done = jnp.minimum(progress.epoch / options.teacher_warmup, 1) if options.teacher_warmup else 1
-    return first + (last - first) * jnp.asarray(done)
+    if options.teacher_warmup < 2:
+        return jnp.asarray(last)
+    # The epoch is a quotient, which a device may round to just below a whole number.
+    epoch = jnp.floor(progress.epoch * (1 + 1e-6))
+    return first + (last - first) * jnp.minimum(epoch / (options.teacher_warmup - 1), 1)
+
+
+def _fresh_prototypes(key: Array, options: Options, dtype: DTypeLike) -> Float[Array, "prototypes dim"]:
+    """Uniform in +-1 / sqrt(dim), as a linear layer begins in the published code.
+
+    Only their directions are compared, but their length decides how fast Adam turns them, whose steps it does not know.
+    """
+    dim = options.head[-1]
+    return jax.random.uniform(key, (options.prototypes, dim), dtype, -(dim**-0.5), dim**-0.5)
 
 
 def _to_compare(projected: Float[Array, "batch view *patch dim"]) -> Float[Array, "view batch *patch dim"]:

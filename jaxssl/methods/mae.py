@@ -91,7 +91,11 @@ def build(options: Options, model, spec: Spec) -> Method:
         del params, carry, batch, progress
         loss = mae_loss(seen.outputs, seen.fixed["image"], seen.fixed["scored"], patch, options.normalise)
         return loss, {
-            "monitor": {"prediction_std": island(seen.outputs).std(), **parts.spread(seen.fixed["embedding"])}
+            "monitor": {
+                "prediction_std": island(seen.outputs).std(),
+                "scored_share": seen.fixed["scored"].mean(),
+                **parts.spread(seen.fixed["embedding"]),
+            }
         }
 
     def pictures(views, seen):

@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 from jaxssl.errors import UserError
 from jaxssl.methods import contrastive, pairs, parts, teacher
 from jaxssl.methods.base import Method, Seen, Spec
-from jaxssl.methods.contrastive import elsewhere
+from jaxssl.methods.contrastive import restricted
 from jaxssl.methods.network import Network
 from jaxssl.models.norm import parameter_type
 from jaxssl.numerics import island
@@ -24,8 +24,10 @@ from jaxssl.objectives import Rule, contrastive_loss, same_instance, same_label
 from jaxssl.objectives.contrastive import unit_rows
 
 QUERY, KEY = 0, 1
+ORIGIN = ("cine", "study", "subject")
+"""What is kept of each key beside itself: whose it is."""
 NOBODY = -1
-"""Subject and study of the keys that the queue begins with."""
+"""The origin of the keys that the queue begins with."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ def build(options: Options, model, spec: Spec) -> Method:
     """The method on one backbone. Evaluation and others are given the encoder of queries."""
     projector = pairs.head(options, options.projector, model, spec, model.group)
     network = Network({"encoder": model.encoder(dtype=spec.dtype, rows=model.group), "head": projector}, on="embedding")
-    wide = parameter_type(spec.dtype)
+    wide, repelled = parameter_type(spec.dtype), contrastive.negatives_of(options, spec)
 
     def init(key, views):
         params, statistics = network.start(key, views[:, QUERY])
@@ -60,7 +62,7 @@ def build(options: Options, model, spec: Spec) -> Method:
         carry = {
             "statistics": statistics,
             "teacher": teacher.copy(params, statistics, network.modules),
-            "queue": {"key": unit_rows(random), "study": nobody, "subject": nobody},
+            "queue": {"key": unit_rows(random), **dict.fromkeys(ORIGIN, nobody)},
         }
         return {**params, **contrastive.temperature_part(options, spec)}, carry
 
@@ -73,15 +75,14 @@ def build(options: Options, model, spec: Spec) -> Method:
 
     def objective(params, carry, seen, batch, progress):
         del progress
-        newest = {"key": seen.fixed.astype(wide), "study": batch["study"], "subject": batch["subject"]}
+        newest = {"key": seen.fixed.astype(wide), **{name: batch[name] for name in ORIGIN}}
         candidates = jax.tree.map(lambda *both: jnp.concatenate(both), newest, carry["queue"])
         own, queued = _rules(len(seen.outputs), options.queue)
-        others = elsewhere(options.negatives, batch, candidates)
         loss, aux = contrastive_loss(
             seen.outputs,
             own,
             candidates=candidates["key"],
-            negatives=queued if others is None else queued & others,
+            negatives=restricted(queued, repelled, batch, candidates),
             temperature=contrastive.temperature(options, params),
             block_size=options.block,
         )

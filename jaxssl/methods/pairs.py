@@ -21,8 +21,8 @@ VIEWS = 2
 class Options:
     """What every method of two views has: a projector, and how views are made."""
 
-    projector: tuple[int, ...] = (512, 512, 512)
-    """Widths of the projector's layers; the last is the embedding that the loss compares."""
+    projector: tuple[int, ...] = (512, 512)
+    """Widths of the projector's layers on the encoder's embedding; the last is what the loss compares."""
     projector_norm: bool = False
     """Batch normalisation between the projector's layers, in the groups of the backbone."""
     input: Input = "full"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from jaxssl.errors import UserError
 from jaxssl.methods import contrastive
 from jaxssl.methods.base import Method, Spec
-from jaxssl.methods.contrastive import From, elsewhere
+from jaxssl.methods.contrastive import From, restricted
 from jaxssl.objectives import near_position
 
 
@@ -31,7 +31,6 @@ def build(options: Options, model, spec: Spec) -> Method:
     """
 
     def near(views):
-        close, others = near_position(views["position"], options.threshold), elsewhere(options.positives, views)
-        return close if others is None else close & others
+        return restricted(near_position(views["position"], options.threshold), options.positives, views)
 
     return contrastive.build(options, model, spec, near)

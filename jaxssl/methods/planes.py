@@ -81,11 +81,12 @@ def build(options: Options, model, spec: Spec) -> Method:
             outputs["lines"] = maps[0]
         if options.location:
             outputs["location"] = parts.evaluate(locator, params["location"], {}, features.embedding)[:, 0]
-        return Seen(outputs, {name: views[name] for name in ("lines", "valid") if name in views}, moments)
+        fixed = {name: views[name] for name in ("lines", "valid") if name in views}
+        return Seen(outputs, {**fixed, "embedding": features.embedding}, moments)
 
     def objective(params, carry, seen, batch, progress):
         del params, carry, progress
-        loss, monitor = jnp.zeros(()), {}
+        loss, monitor = jnp.zeros(()), parts.spread(seen.fixed["embedding"])
         if options.lines:
             monitor["line_loss"] = heatmap_loss(seen.outputs["lines"], seen.fixed["lines"], seen.fixed["valid"])
             monitor["lines_seen"] = seen.fixed["valid"].mean()

@@ -40,6 +40,7 @@ def sinkhorn(
     In turn a gives each output the same total and b makes each row sum to one; rows are last, so they do so exactly.
     All leading axes together are the rows, so that the views of a batch share the outputs out among them.
     """
+    check_iterations(iterations)
     scores = island(logits)
     rows = tuple(range(scores.ndim - 1))
     # Scores, a and b are kept in units of the temperature.
@@ -48,6 +49,12 @@ def sinkhorn(
         balanced = scores - _log_sum(scores + of_rows, temperature, rows)
         of_rows = -_log_sum(balanced, temperature, -1)
     return jax.nn.softmax(_sharpened(balanced, temperature), axis=-1)
+
+
+def check_iterations(iterations: int) -> None:
+    """Refuse a balance that is never made."""
+    if iterations < 1:
+        raise ValueError(f"Sinkhorn's balance takes at least 1 iteration, not {iterations}")
 
 
 def _log_sum(x: Array, temperature: float | Array, axes: int | tuple[int, ...]) -> Array:

@@ -54,5 +54,6 @@ def _shuffled(key: PRNGKeyArray, hidden: Bool[Array, " patches"]) -> Int[Array, 
 
 
 def _replaced(key: PRNGKeyArray, candidates: Bool[Array, " patches"]) -> Int[Array, " patches"]:
-    """A candidate for each place, all equally likely."""
+    """A candidate for each place, all equally likely; where there is none, any patch."""
+    candidates = candidates | ~candidates.any()
     return jax.random.categorical(key, jnp.where(candidates, 0.0, -jnp.inf), shape=candidates.shape)

@@ -20,7 +20,7 @@ from jax.sharding import PartitionSpec
 from jaxtyping import Array, Float
 
 from jaxssl.numerics import island
-from jaxssl.objectives.distillation import view_pairs
+from jaxssl.objectives.distillation import check_iterations, view_pairs
 from jaxssl.objectives.prototype_blocks import (
     EXACT,
     Targets,
@@ -32,7 +32,10 @@ from jaxssl.objectives.prototype_blocks import (
 )
 from jaxssl.objectives.ring import current_ring
 
-BLOCK = 2048
+NUMBERS = 2**24
+"""Scores that are held at a time where the block is not given: 64 MiB in float32."""
+BOUNDS = 128, 8192
+"""The fewest and the most prototypes of a block that is not given."""
 
 
 def centred_targets(
@@ -45,7 +48,7 @@ def centred_targets(
     """`centre_softmax` of the logits <feature, prototype>; not differentiated."""
     features, prototypes = _of_teacher(features, prototypes, temperature)
     of_prototypes = -lax.stop_gradient(island(centre)) / temperature
-    of_rows = -log_sums(features, prototypes, of_prototypes, block_size or BLOCK)
+    of_rows = -log_sums(features, prototypes, of_prototypes, _block(features, block_size))
     return Targets(features, prototypes, of_prototypes, of_rows)
 
 
@@ -57,10 +60,12 @@ def sinkhorn_targets(
     block_size: int | None = None,
 ) -> Targets:
     """`sinkhorn` of the logits <feature, prototype>, over all rows jointly; not differentiated."""
+    check_iterations(iterations)
     features, prototypes = _of_teacher(features, prototypes, temperature)
     of_prototypes, of_rows = jnp.zeros_like(prototypes[:, 0]), jnp.zeros_like(features[..., 0])
+    block = _block(features, block_size)
     for _ in range(iterations):
-        of_prototypes, of_rows = balanced(features, prototypes, of_rows, block_size or BLOCK)
+        of_prototypes, of_rows = balanced(features, prototypes, of_rows, block)
     return Targets(features, prototypes, of_prototypes, of_rows)
 
 
@@ -88,7 +93,9 @@ def prototype_loss(
 
     `teacher_probs` is an array where there is one, or `Targets`, which need none either. Gradients reach features,
     prototypes and temperature. Beside inputs and gradients it takes the memory of a few blocks of logits, each of
-    views x batch x `block_size` numbers. Computed in float32, or in float64 if that is given.
+    views x batch x `block_size` numbers, shared out over the devices. One that is not given is chosen such that a
+    device holds at most `NUMBERS` of a block, as long as that leaves it the fewest of `BOUNDS`. Computed in float32, or
+    in float64 if that is given.
     """
     expected, mass = _expectation(prototypes, teacher_probs, block_size)
     pairs = view_pairs(len(features), len(expected)).astype(expected.dtype)
@@ -106,7 +113,10 @@ def prototype_patch_loss(
     temperature: float | Float[Array, ""] = 0.1,
     block_size: int | None = None,
 ) -> Float[Array, ""]:
-    """`masked_patch_loss` of images that all hide the same number of patches, from these patches alone."""
+    """`masked_patch_loss` of images that all hide the same number of patches, from these patches alone.
+
+    Its memory is that of `prototype_loss`, each patch being a row of its own.
+    """
     expected, mass = _expectation(prototypes, teacher_probs, block_size)
     return _cross_entropies(features, prototypes, expected, mass, temperature, block_size).mean()
 
@@ -120,13 +130,14 @@ class TargetStatistics(NamedTuple):
 
 def target_statistics(targets: Targets, block_size: int | None = None) -> TargetStatistics:
     """How sure a teacher is, and how it uses its prototypes: what a collapse is seen by."""
-    return TargetStatistics(*entropy_and_usage(targets, block_size or BLOCK))
+    return TargetStatistics(*entropy_and_usage(targets, _block(targets.features, block_size)))
 
 
 def _cross_entropies(features, prototypes, expected, mass, temperature, block_size) -> Float[Array, "*rows"]:
     """Of each row with the target, or sum of targets, of which these are expected prototype and total probability."""
     scaled = _by_sample(island(features)) / temperature
-    return mass * log_partition(scaled, island(prototypes), block_size or BLOCK) - jnp.sum(scaled * expected, axis=-1)
+    log_sums_of_rows = log_partition(scaled, island(prototypes), _block(scaled, block_size))
+    return mass * log_sums_of_rows - jnp.sum(scaled * expected, axis=-1)
 
 
 def _expectation(prototypes, teacher_probs, block_size) -> tuple[Float[Array, "*rows dim"], Float[Array, "*rows"]]:
@@ -136,7 +147,8 @@ def _expectation(prototypes, teacher_probs, block_size) -> tuple[Float[Array, "*
     if known != len(prototypes):
         raise ValueError(f"the targets are of {known} prototypes, the student has {len(prototypes)}")
     if isinstance(targets, Targets):
-        return expected_prototype(prototypes, targets, block_size or BLOCK), jnp.ones_like(targets.of_rows)
+        expected = expected_prototype(prototypes, targets, _block(targets.features, block_size))
+        return expected, jnp.ones_like(targets.of_rows)
     probs = _by_sample(island(targets))
     return jnp.matmul(probs, prototypes, precision=EXACT), probs.sum(axis=-1)
 
@@ -145,9 +157,31 @@ def _of_teacher(features, prototypes, temperature) -> tuple[Array, Array]:
     return lax.stop_gradient((_by_sample(island(features)) / temperature, island(prototypes)))
 
 
+def _block(features: Float[Array, "views batch *rest"], given: int | None) -> int:
+    """The block that is given, or else the power of two whose scores with one device's rows are at most `NUMBERS`.
+
+    A power of two as the numbers of prototypes are: they then need no padding.
+    """
+    if given is not None:
+        if given < 1:
+            raise ValueError(f"block_size is a number of prototypes of at least 1, not {given}")
+        return given
+    rows = features[..., 0].size // (current_ring().size if _divides(features) else 1)
+    fewest, most = BOUNDS
+    block = fewest
+    while 2 * block <= most and 2 * block * rows <= NUMBERS:
+        block *= 2
+    return block
+
+
 def _by_sample(x: Float[Array, "views batch *rest"]) -> Float[Array, "views batch *rest"]:
     """Spread the batch over the devices, if it divides among them: whatever follows is then divided likewise."""
-    ring = current_ring()
-    if ring.size == 1 or x.shape[1] % ring.size:
+    if not _divides(x):
         return x
-    return lax.with_sharding_constraint(x, PartitionSpec(None, ring.axes))
+    return lax.with_sharding_constraint(x, PartitionSpec(None, current_ring().axes))
+
+
+def _divides(x: Float[Array, "views batch *rest"]) -> bool:
+    """Whether there are several devices, and the batch divides among them."""
+    size = current_ring().size
+    return size > 1 and x.shape[1] % size == 0

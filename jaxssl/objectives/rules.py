@@ -14,6 +14,9 @@ from jaxtyping import Array, ArrayLike, Bool, Float, Int
 
 from jaxssl.numerics import island
 
+TIE = 1e-6
+"""Distances that differ by less are equal: places k / (n - 1) of a stack meet a threshold of .1 but for rounding."""
+
 
 class Rule:
     """A relation between anchors and candidates."""
@@ -111,7 +114,7 @@ class Near(Comparison):
 
     def compare(self, anchors: Array, candidates: Array) -> Array:
         """Compare the distance with the threshold; nan is near nothing."""
-        return jnp.abs(anchors - candidates) < self.threshold
+        return jnp.abs(anchors - candidates) < self.threshold - TIE
 
 
 def _optional(values: ArrayLike | None) -> Array | None:
@@ -142,6 +145,9 @@ def near_position(
     threshold: ArrayLike,
     candidate_positions: Float[ArrayLike, " candidates"] | None = None,
 ) -> Rule:
-    """Relate rows whose positions differ by less than `threshold`; an unknown position (nan) is related to nothing."""
+    """Relate rows whose positions differ by less than `threshold`, by rounding (1e-6) at least.
+
+    An unknown position (nan) is related to nothing.
+    """
     others = None if candidate_positions is None else island(jnp.asarray(candidate_positions))
     return Near(island(jnp.asarray(positions)), others, threshold)

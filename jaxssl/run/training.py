@@ -124,6 +124,8 @@ class _Run:
         info = source.store.info
         spec = recipe.spec(info.channels, len(info.classes), len(source.labels.names))
         method = build(recipe.method, recipe.model, spec)
+        if method.averaged and train.average is not None:
+            raise UserError(f"{recipe.name} hands on an average already, its teacher; leave train.average none.")
         if verb == "finetune":
             _refuse_without_evaluation(recipe, method, source)
         optimiser = make_optimiser(recipe.optim, steps)
@@ -134,6 +136,11 @@ class _Run:
         run._trace()
         with first_goes_ahead():
             folder.claim(recipe, run._data)
+        if verb == "pretrain" and recipe.data.masks and not info.masks_by:
+            run.warn(
+                f"The masks of {recipe.data.store} are true ones, which no new patient comes with; "
+                "`jaxssl segment` writes a store with those that a network predicts."
+            )
         return run
 
     @property
@@ -283,6 +290,11 @@ class _Run:
 
 
 def _refuse_without_evaluation(recipe: Recipe, method: Method, source: Source) -> None:
+    if source.store.info.masks_by:
+        raise UserError(
+            f"The masks of {recipe.data.store} were made by a network ({source.store.info.masks_by}), and what is "
+            "compared with them would be scored against that; fine-tune on the store that it was made from."
+        )
     if method.predict is None:
         raise UserError(f"{recipe.name} learns without labels; use jaxssl pretrain, or finetune segment:small.")
     if not source.split.test:

@@ -1,4 +1,4 @@
-"""Optimisers and schedules of optax by name."""
+"""Optimisers and schedules by name."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -9,6 +9,7 @@ import optax
 from jaxtyping import Array
 
 from jaxssl.errors import UserError
+from jaxssl.train.adam import scale_by_adam
 from jaxssl.train.layers import Names, axes_of_one_layer, by_name, layer_factors
 
 
@@ -93,9 +94,7 @@ def make_optimiser(options: Optim, steps: int) -> optax.GradientTransformation:
         weight_decay(options, steps), _matrices if options.decay == "weights" else _everything
     )
     core = {
-        "adamw": lambda: optax.chain(
-            optax.scale_by_adam(b2=options.beta2), decayed, optax.scale_by_learning_rate(rate)
-        ),
+        "adamw": lambda: optax.chain(scale_by_adam(b2=options.beta2), decayed, optax.scale_by_learning_rate(rate)),
         # Decay goes through the momentum, as the studies' SGD has it.
         "sgd": lambda: optax.chain(decayed, optax.sgd(rate, options.momentum, options.nesterov)),
         "lars": lambda: optax.chain(
@@ -105,7 +104,7 @@ def make_optimiser(options: Optim, steps: int) -> optax.GradientTransformation:
             optax.trace(options.momentum, options.nesterov),
         ),
         "lamb": lambda: optax.chain(
-            optax.scale_by_adam(b2=options.beta2, eps=1e-6),
+            scale_by_adam(b2=options.beta2, eps=1e-6),
             decayed,
             _trust_ratio(1.0),
             optax.scale_by_learning_rate(rate),

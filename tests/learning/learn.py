@@ -16,32 +16,38 @@ from jaxssl.evaluate.linear import Samples, linear_probe
 UNTRAINED = {"optim.lr": 1e-12, "train.steps": 20}
 """Steps that move nothing but running statistics, so that before and after are normalised alike."""
 
-COMMON = {"data.layout.size": (32, 32), "data.fractions": (0.5, 0.1, 0.4), "train.batch": 32, "train.log_every": 20}
-ULTRASOUND = {"data.layout.spacing": 5.0}
-CINE = {"data.layout.spacing": 5.0}
-STEPS = {"simclr": 150, "mim": 200}
+COMMON = {
+    "data.layout.size": (32, 32),
+    "data.layout.spacing": 5.0,
+    "data.fractions": (0.5, 0.1, 0.4),
+    "train.batch": 32,
+    "train.log_every": 20,
+}
+SPECIAL = {
+    "simclr": {"train.steps": 150},
+    "mim": {"train.steps": 200, "method.patch": 8, "optim.lr": 5e-3},
+    "mae": {"train.steps": 600, "data.layout.size": (48, 48), "data.layout.spacing": 3.5},
+    "dino": {"train.steps": 300, "method.local_size": (16, 16)},
+}
+ON_HEARTS = ("pcl", "planes")
+"""Methods that learn from places in a stack; the others see fetal planes."""
 
 
 def options_of(name: str, store: Path) -> dict:
     """What differs from the method's `small` recipe: less data and smaller images, so that minutes are enough."""
-    on_cine = name in ("pcl", "planes")
-    views = {} if on_cine else {"data.views": tuple(open_store(store).info.views)}
-    special = {"mim": {"method.patch": 8, "optim.lr": 5e-3}}.get(name, {})
-    return {**COMMON, **(CINE if on_cine else ULTRASOUND), **views, **special, "data.store": str(store)}
+    views = {} if name in ON_HEARTS else {"data.views": tuple(open_store(store).info.views)}
+    return {**COMMON, "train.steps": 300, **views, **SPECIAL.get(name, {}), "data.store": str(store)}
 
 
 def made_store(name: str, folder: Path) -> Path:
-    """Hearts for methods that learn from places in a stack, fetal planes for the others."""
-    on_cine = name in ("pcl", "planes")
-    path = folder / ("cine" if on_cine else "ultrasound")
-    if not path.exists():
-        cine, fetal = jaxssl.CineOptions(32, phases=2, slices=6, seed=1), jaxssl.UltrasoundOptions(32, scans=1, seed=1)
-        jaxssl.data_phantom(path, cine if on_cine else fetal)
-    return path
+    path = folder / "store"
+    cine, fetal = jaxssl.CineOptions(32, phases=2, slices=6, seed=1), jaxssl.UltrasoundOptions(32, scans=1, seed=1)
+    return jaxssl.data_phantom(path, cine if name in ON_HEARTS else fetal)
 
 
-def accuracy(run: Path) -> float:
-    """Of a linear probe on the test subjects: of planes, or of basal, mid and apical slices."""
+def look(run: Path) -> dict[str, float]:
+    """What the encoder makes of images: accuracy of a linear probe on the test subjects, of planes or of basal, mid and
+    apical slices; and in how many directions embeddings differ, exp(entropy of their singular values)."""
     arrays = np.load(jaxssl.embed(run), allow_pickle=False)
     recipe = config.load(run / "recipe.json")
     source = open_source(recipe.data)
@@ -51,7 +57,10 @@ def accuracy(run: Path) -> float:
         chosen = np.isin(arrays["subject"], subjects) & (codes >= 0)
         return Samples(arrays["embedding"][chosen], codes[chosen], arrays["subject"][chosen])
 
-    return linear_probe(of(source.split.train), of(source.split.validation), of(source.split.test)).accuracy
+    probe = linear_probe(of(source.split.train), of(source.split.validation), of(source.split.test))
+    singular = np.linalg.svd(arrays["embedding"] - arrays["embedding"].mean(0), compute_uv=False)
+    share = singular[singular > 0] / singular.sum()
+    return {"accuracy": probe.accuracy, "rank": float(np.exp(-(share * np.log(share)).sum()))}
 
 
 def targets(source: Source) -> np.ndarray:
@@ -67,9 +76,9 @@ def main(name: str, folder: Path, seeds: int) -> None:
         options = {**options_of(name, store), "train.seed": seed}
         before, after = folder / f"{name}-before-{seed}", folder / f"{name}-after-{seed}"
         jaxssl.pretrain(f"{name}:small", before, {**options, **UNTRAINED})
-        jaxssl.pretrain(f"{name}:small", after, {**options, "train.steps": STEPS.get(name, 300)})
+        jaxssl.pretrain(f"{name}:small", after, options)
         last = json.loads((after / "metrics.jsonl").read_text().splitlines()[-1])
-        print(json.dumps({"before": accuracy(before), "after": accuracy(after), "last": last}), flush=True)
+        print(json.dumps({"before": look(before), "after": look(after), "last": last}), flush=True)
 
 
 if __name__ == "__main__":

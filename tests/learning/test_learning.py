@@ -25,12 +25,13 @@ def test_the_probe_of_a_pretrained_encoder_is_better_and_nothing_has_collapsed(n
     assert ran.returncode == 0, ran.stderr[-3000:]
     print(ran.stdout)
     seeds = [json.loads(line) for line in ran.stdout.splitlines() if line.startswith("{")]
-    gain = np.array([seed["after"] - seed["before"] for seed in seeds])
+    gain = np.array([seed["after"]["accuracy"] - seed["before"]["accuracy"] for seed in seeds])
     assert len(gain) == SEEDS
     assert gain.mean() > 2 * gain.std(ddof=1) / np.sqrt(SEEDS), gain
-    for last in (seed["last"] for seed in seeds):
-        if "embedding_std" in last:
-            assert last["embedding_std"] > 0.1
-            assert last["effective_rank"] > 2
-        if "teacher_entropy_share" in last:
-            assert 0.05 < last["teacher_entropy_share"] < 0.99
+    for seed in seeds:
+        last = seed["last"]
+        assert last["embedding_std"] > 0.1
+        assert seed["after"]["rank"] > 2
+        if name == "dino":
+            assert 0.02 < last["teacher_entropy_share"] < 0.9
+            assert last["prototype_use_share"] > 0.5

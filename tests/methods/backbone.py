@@ -84,6 +84,7 @@ def batch_of(size, seed=0, partners=()):
         "id": np.arange(size, dtype=np.int32),
         "subject": (np.arange(size) // 2).astype(np.int32),
         "study": np.arange(size, dtype=np.int32),
+        "cine": np.arange(size, dtype=np.int32),
         "position": np.linspace(0, 1, size, dtype=np.float32),
         "label": np.full(size, -1, np.int32),
     }

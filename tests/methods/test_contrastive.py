@@ -127,13 +127,15 @@ def objective(options, outputs, batch, params=None, **spec):
     return jax.jit(lambda p, z: method.objective(p, {}, Seen(z, None, None), metadata, START))(params or {}, outputs)
 
 
-@pytest.mark.parametrize("where", ["all", "other_studies", "other_subjects"])
+@pytest.mark.parametrize("where", ["all", "other_slices", "other_studies", "other_subjects"])
 def test_negatives_by_where_they_are_from(where):
-    batch = {**batch_of(6), "study": np.array([0, 0, 1, 2, 2, 3]), "subject": np.array([0, 0, 0, 1, 1, 1])}
+    groups = {"cine": [0, 0, 1, 2, 3, 4], "study": [0, 0, 1, 2, 2, 3], "subject": [0, 0, 0, 1, 1, 1]}
+    batch = {**batch_of(6), **{name: np.array(group) for name, group in groups.items()}}
     outputs = jax.random.normal(jax.random.key(0), (6, 2, 3))
     loss, statistics = objective(replace(OPTIONS, negatives=where), outputs, batch)
     ids = np.arange(12) // 2
-    key = {"all": ids, "other_studies": batch["study"][ids], "other_subjects": batch["subject"][ids]}[where]
+    name = {"all": "id", "other_slices": "cine", "other_studies": "study", "other_subjects": "subject"}[where]
+    key = batch[name][ids]
     negative = np.ones((12, 12), bool) if where == "all" else key[:, None] != key
     wanted, _ = plain_contrastive_loss(outputs.reshape(12, 3), ids[:, None] == ids, negative=negative)
     np.testing.assert_allclose(loss, wanted, rtol=1e-5)
@@ -142,6 +144,18 @@ def test_negatives_by_where_they_are_from(where):
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     np.testing.assert_allclose(monitor["positive_similarity"], (rows[::2] * rows[1::2]).sum(1).mean(), rtol=1e-5)
     assert monitor["anchors_without_positives"] == 0
+
+
+def test_frames_of_one_slice_do_not_repel_where_they_may_be_partners():
+    """In a batch with two frames of each slice, all that is left to repel is the other slices."""
+    batch = {**batch_of(6), "cine": np.arange(6) // 2}
+    outputs = jax.random.normal(jax.random.key(0), (6, 2, 3))
+    loss, _ = objective(OPTIONS, outputs, batch, partners=("phase",))
+    ids = np.arange(12) // 2
+    wanted, _ = plain_contrastive_loss(
+        outputs.reshape(12, 3), ids[:, None] == ids, negative=(ids // 2)[:, None] != ids // 2
+    )
+    np.testing.assert_allclose(loss, wanted, rtol=1e-5)
 
 
 def test_spread_tells_a_collapse():

@@ -3,6 +3,7 @@
 The first four tests are faults of the published code of study B that are not to be repeated.
 """
 
+import re
 from dataclasses import replace
 from functools import cache
 
@@ -13,8 +14,9 @@ import numpy as np
 import optax
 import pytest
 
+import jaxssl
 from jaxssl.errors import UserError
-from jaxssl.methods import dino, teacher
+from jaxssl.methods import dino, parts, teacher
 from jaxssl.methods.base import Progress, Seen, metadata
 from jaxssl.models.vit import ViT
 from jaxssl.recipe import load_recipe
@@ -110,7 +112,37 @@ def test_prototypes_are_frozen_at_first_with_their_moments_to_the_bit():
         assert_equal(new["prototypes"], old["prototypes"])
         assert any(differs(new["head"], old["head"]))
     thawed, _ = after(case, 3)
-    assert np.any(thawed.params["prototypes"] != before.params["prototypes"])
+    assert any(differs(thawed.params["prototypes"], before.params["prototypes"]))
+
+
+def test_prototypes_begin_as_a_published_last_layer_does():
+    """Uniform in +-1 / sqrt(dim): std 1 / sqrt(3 dim), and 1.8 for its fourth moment in units of its second."""
+    case = replace(TINY, method=replace(TINY.method, prototypes=512))
+    _, _, _, state = begun(case)
+    drawn = np.float64(state.params["prototypes"]["kernel"])
+    assert drawn.shape == (512, 8)
+    np.testing.assert_allclose(drawn.std(), (3 * 8) ** -0.5, rtol=0.03)
+    np.testing.assert_allclose(drawn.mean(), 0, atol=0.02)
+    np.testing.assert_allclose(np.mean(drawn**4) / np.mean(drawn**2) ** 2, 1.8, rtol=0.05)
+    assert np.abs(drawn).max() <= 8**-0.5
+
+
+def test_prototypes_travel_to_another_run_as_a_part():
+    method, _, _, fresh = begun(TINY)
+    trained, _ = after(TINY, 3)
+    handed_on = method.parts(trained.params, trained.carry)
+    params, carry = parts.adopt(fresh.params, fresh.carry, {"prototypes": handed_on["prototypes"]})
+    wanted = trained.carry["teacher"]["params"]["prototypes"]
+    assert any(differs(wanted, fresh.params["prototypes"]))
+    assert_equal((params["prototypes"], carry["teacher"]["params"]["prototypes"]), (wanted, wanted))
+    assert_equal(params["head"], fresh.params["head"])
+
+
+def test_an_average_beside_the_teacher_is_refused(tmp_path):
+    store = jaxssl.data_phantom(tmp_path / "phantom", jaxssl.CineOptions(subjects=8, phases=2, slices=2, seed=3))
+    with pytest.raises(UserError, match=r"leave train\.average none"):
+        jaxssl.pretrain("dino:tiny", tmp_path / "run", {"data.store": str(store), "train.average": 0.9})
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("case", [TINY, EXTRAS], ids=["U-Net", "ViT"])
@@ -137,9 +169,9 @@ def test_the_teacher_is_normalised_by_its_own_views_and_is_what_is_handed_on():
     known = state.carry["teacher"]
     other = {**state.carry, "teacher": {**known, "statistics": jax.tree.map(lambda x: 2 * x + 1, known["statistics"])}}
     assert_equal(seen_by(TINY)(state.params, other, views).fixed, seen.fixed)
-    parts = method.parts(state.params, state.carry)
-    assert_equal(parts["encoder"], {kind: known[kind]["encoder"] for kind in ("params", "statistics")})
-    assert any(differs(parts["encoder"]["params"], state.params["encoder"]))
+    handed_on = method.parts(state.params, state.carry)
+    assert_equal(handed_on["encoder"], {kind: known[kind]["encoder"] for kind in ("params", "statistics")})
+    assert any(differs(handed_on["encoder"]["params"], state.params["encoder"]))
 
 
 def test_running_statistics_and_global_views_know_nothing_of_local_views():
@@ -178,7 +210,7 @@ def test_a_student_that_is_its_teacher_loses_its_entropy_and_no_more():
 def test_the_monitor_tells_both_collapses_from_health(direction, entropy, use):
     case = replace(TINY, method=replace(TINY.method, teacher_temperature=(0.004, 0.004)))
     _, _, _, state = begun(case)
-    prototypes = np.asarray(state.params["prototypes"])
+    prototypes = np.asarray(state.params["prototypes"]["kernel"])
     # Features that are a prototype each, the same prototype all, or the zero vector, which is near none.
     chosen = {"none": 0 * prototypes[:16], "one for all": prototypes[[5] * 16], "one for each": prototypes[:16]}
     views = np.repeat(chosen[direction][:, None], 4, axis=1)
@@ -196,18 +228,29 @@ def test_the_centre_is_the_running_mean_of_the_teachers_logits():
     seen = seen_by(TINY)(state.params, state.carry, views)
     features = np.float64(seen.fixed["views"])
     features /= np.linalg.norm(features, axis=-1, keepdims=True)
-    prototypes = np.float64(state.params["prototypes"])
+    prototypes = np.float64(state.params["prototypes"]["kernel"])
     prototypes /= np.linalg.norm(prototypes, axis=-1, keepdims=True)
     wanted = 0.1 * (features @ prototypes.T).mean((0, 1))
     np.testing.assert_allclose(after(TINY, 1)[0].carry["centre"]["views"], wanted, rtol=1e-3, atol=1e-5)
 
 
-@pytest.mark.parametrize(("epoch", "expected"), [(0, 0.02), (15, 0.03), (30, 0.04), (100, 0.04)])
-def test_the_teachers_temperature_rises_to_its_last(epoch, expected):
-    found = dino.teacher_temperature(dino.Options(), Progress(jnp.int32(0), 10, jnp.float32(epoch)))
-    np.testing.assert_allclose(found, expected, rtol=1e-6)
-    at_once = dino.teacher_temperature(dino.Options(teacher_warmup=0.0), Progress(jnp.int32(0), 10, jnp.float32(epoch)))
-    np.testing.assert_allclose(at_once, 0.04, rtol=1e-6)
+def temperature_at(epoch, **options):
+    return dino.teacher_temperature(dino.Options(**options), Progress(jnp.int32(0), 10, jnp.float32(epoch)))
+
+
+@pytest.mark.parametrize("warmup", [2, 7, 30])
+def test_the_teachers_temperature_is_the_published_one_of_each_epoch(warmup):
+    published = np.concatenate([np.linspace(0.02, 0.04, warmup), np.full(3, 0.04)])
+    for epoch, wanted in enumerate(published):
+        # At its beginning, where a quotient is a little short of it, and at its end.
+        for here in (epoch, np.nextafter(np.float32(epoch), np.float32(0)), epoch + 0.99):
+            np.testing.assert_allclose(temperature_at(here, teacher_warmup=warmup), wanted, rtol=1e-6)
+
+
+@pytest.mark.parametrize("warmup", [0, 1])
+@pytest.mark.parametrize("epoch", [0, 0.5, 1, 100])
+def test_without_a_warm_up_the_teachers_temperature_is_its_last(warmup, epoch):
+    np.testing.assert_allclose(temperature_at(epoch, teacher_warmup=warmup), 0.04, rtol=1e-6)
 
 
 def test_a_hidden_patch_is_seen_by_the_teacher_only():
@@ -278,11 +321,16 @@ def test_hiding_nothing_or_all_is_refused(share):
         {"koleo": -0.1},
         {"prototypes": 1},
         {"head": ()},
+        {"head": (8, 0)},
+        {"local_size": (0, 8)},
+        {"local_size": (8, -1)},
+        {"block": 0},
     ],
     ids=str,
 )
-def test_options_that_mean_nothing_are_refused(changes):
-    with pytest.raises(UserError, match=next(iter(changes))):
+def test_options_that_mean_nothing_are_refused_with_their_values(changes):
+    (name, value), *_ = changes.items()
+    with pytest.raises(UserError, match=rf"method\.{name}\b.*{re.escape(str(value))}"):
         dino.Options(**changes).check()
 
 

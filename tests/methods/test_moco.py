@@ -63,7 +63,7 @@ def test_the_own_key_attracts_and_the_queue_repels(negatives, views):
     subjects = np.array([0, 0, 3, 9, 1, -1, -1, -1])
     carry["queue"]["subject"] = jnp.asarray(subjects)
     queries, found = (jax.random.normal(jax.random.key(i), (8, 3)) for i in (1, 2))
-    metadata = {name: jnp.asarray(batch[name]) for name in ("subject", "study")}
+    metadata = {name: jnp.asarray(batch[name]) for name in moco.ORIGIN}
     loss, statistics = method.objective({}, carry, Seen(queries, found, None), metadata, START)
 
     own = np.eye(8, 16, dtype=bool)
@@ -92,7 +92,7 @@ def test_first_in_first_out_whatever_the_batch(batch, views):
     for step in range(4):
         newest = np.random.default_rng(step).normal(size=(batch, 3)).astype(np.float32)
         who = np.arange(batch, dtype=np.int32) + 100 * step
-        statistics = {"newest": {"key": newest, "subject": who, "study": who}}
+        statistics = {"newest": {"key": newest, **dict.fromkeys(moco.ORIGIN, who)}}
         carry = METHOD.update(params, carry, statistics, moments, progress_at(step))
         expected, subjects = [*expected, *newest][-8:], [*subjects, *who][-8:]
         np.testing.assert_array_equal(carry["queue"]["key"], expected)
@@ -103,7 +103,7 @@ def test_first_in_first_out_whatever_the_batch(batch, views):
 def test_the_follower_moves_and_its_statistics_soon_leave_where_they_began(step, kept, views):
     params, carry = begun(views)
     seen = forward(params, carry, views, keys_of(8), START)
-    batch = {"key": seen.fixed, "subject": jnp.zeros(8, jnp.int32), "study": jnp.zeros(8, jnp.int32)}
+    batch = {"key": seen.fixed, **dict.fromkeys(moco.ORIGIN, jnp.zeros(8, jnp.int32))}
     after = METHOD.update(params, carry, {"newest": batch}, seen.moments, progress_at(step))
 
     def between(share, old, new):

@@ -9,12 +9,22 @@ from objectives.plain import plain_contrastive_loss
 
 from jaxssl.methods import pcl
 from jaxssl.methods.base import Seen
+from jaxssl.objectives import near_position
 
 NAN = np.nan
 POSITION = np.array([0.0, 0.25, 0.3, NAN, 0.5, 0.36, NAN], np.float32)
 SUBJECT = np.array([0, 0, 1, 1, 2, 2, 3], np.int32)
 NEAR = {0.1: [(1, 2), (2, 5)], 0.35: [(0, 1), (0, 2), (1, 2), (1, 4), (1, 5), (2, 4), (2, 5), (4, 5)]}
 """Pairs of samples that differ by less, read off the positions."""
+
+
+@pytest.mark.parametrize("slices", range(6, 22))
+def test_slices_exactly_at_the_threshold_are_not_near_whatever_the_rounding(slices):
+    """Places k / (n - 1): (n - 1) |i - j| apart is to be less than .1, in whole numbers 10 |i - j| < n - 1."""
+    number = np.arange(slices)
+    position = (number / (slices - 1)).astype(np.float32)
+    near = near_position(jnp.asarray(position), 0.1)(jnp.asarray(number), jnp.asarray(number))
+    np.testing.assert_array_equal(near, 10 * np.abs(number[:, None] - number) < slices - 1)
 
 
 @pytest.mark.parametrize("threshold", NEAR)

@@ -178,3 +178,15 @@ def test_what_is_sent_is_the_gradient_of_prototypes_and_sums_of_them(kind):
     assert reduced.bytes <= 2 * of_prototypes + 3 * 2 * 4 * LARGE + 1024
     assert reduced.count <= 2 * blocks + 3 * 2 * blocks + 4
     assert not sent
+
+
+@pytest.mark.parametrize("devices", [1, 8])
+def test_a_block_that_is_not_given_is_as_large_as_the_rows_of_a_device_allow(devices):
+    """Of 2 x 64 x 512 rows 256 prototypes at a time on one device, and 2,048 where each has an eighth of the rows."""
+    patches, table = (jax.ShapeDtypeStruct(shape, np.float32) for shape in ((2, 64, 512, 4), (4096, 4)))
+    mesh = on(devices)
+    with jax.set_mesh(mesh):
+        shardings = by_sample(mesh, axis=1), replicated(mesh)
+        ask = jax.jit(lambda rows, table: centred_targets(rows, table, table[:, 0], HEAT), in_shardings=shardings)
+        taken = program.memory(ask.lower(patches, table).compile()).temporary
+    assert 4 * 2**24 <= taken < 4 * 3 * 2**24

@@ -29,7 +29,7 @@ def step_on(devices: int, fsdp: int):
     mesh, schedule = make_mesh(jax.devices()[:devices], fsdp), Schedule(0, 10, 5)
     row = of_step("step", method, optimiser, schedule, abstract_batch(case.data, 1, SIZE), mesh)
     key, image = jax.random.key(0), jnp.zeros((1, *case.data.layout.size, 1))
-    views = {"image": image, "hidden": image > 0}
+    views = {"image": image, "masked": image, "hidden": image > 0}
     abstract = abstract_state(method, optimiser, key, views, mesh)
     return row, lambda: create_state(method, optimiser, key, views, abstract)
 

@@ -180,6 +180,12 @@ def test_a_view_with_nothing_to_be_compared_with_is_refused():
         dino_loss(jnp.zeros((1, 2, 3)), jnp.zeros((1, 2, 3)))
 
 
+@pytest.mark.parametrize("iterations", [0, -1])
+def test_no_balance_at_all_is_refused(iterations):
+    with pytest.raises(ValueError, match=f"at least 1 iteration, not {iterations}"):
+        sinkhorn(jnp.ones((2, 3)), 0.1, iterations)
+
+
 def test_masked_patches_count_by_image():
     student, probs = normal(3, 4, 5), softmax(normal(3, 4, 5, seed=1))
     mask = np.array([[1, 0, 1, 1], [0, 1, 0, 0], [0, 0, 0, 0]])

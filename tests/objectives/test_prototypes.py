@@ -255,6 +255,26 @@ def test_half_precision_is_lifted_before_any_arithmetic():
     assert loss(jnp.bfloat16).dtype == jnp.float32
 
 
+@pytest.mark.parametrize("block", [0, -1])
+def test_a_block_of_nothing_is_refused(block):
+    student, of_teacher = (drawn(2, BATCH, DIM), drawn(PROTOTYPES, DIM)), teacher(2, BATCH)
+    targets = sinkhorn_targets(*of_teacher[:2], HEAT)
+    for ask in (
+        lambda: centred_targets(*of_teacher, HEAT, block),
+        lambda: sinkhorn_targets(*of_teacher[:2], HEAT, block_size=block),
+        lambda: target_statistics(targets, block),
+        lambda: prototype_loss(*student, targets, block_size=block),
+        lambda: prototype_patch_loss(*student, probabilities(targets), block_size=block),
+    ):
+        with pytest.raises(ValueError, match=f"block_size .* not {block}"):
+            ask()
+
+
+def test_no_balance_at_all_is_refused():
+    with pytest.raises(ValueError, match="at least 1 iteration, not 0"):
+        sinkhorn_targets(*teacher(2, BATCH)[:2], HEAT, iterations=0)
+
+
 def test_targets_of_other_prototypes_are_refused():
     student = drawn(2, BATCH, DIM), drawn(PROTOTYPES + 1, DIM)
     with pytest.raises(ValueError, match="of 11 prototypes, the student has 12"):
@@ -291,3 +311,19 @@ def test_neither_program_nor_memory_holds_logits_of_all_prototypes(kind):
     # A few blocks of the student's logits, and a few arrays like the prototypes.
     assert temporary_bytes(loss, *arguments) < 4 * (3 * views * batch * block + 5 * prototypes * dim)
     assert temporary_bytes(loss, *arguments) < 4 * views * batch * prototypes / 4
+
+
+def test_a_block_that_is_not_given_bounds_the_memory_of_many_rows():
+    """The hidden patches of a ViT/16 on 512 images of 256 x 256."""
+    views, batch, hidden, dim, prototypes = 2, 512, 77, 8, 2048
+    patches = jax.ShapeDtypeStruct((views, batch, hidden, dim), np.float32)
+    table = jax.ShapeDtypeStruct((prototypes, dim), np.float32)
+
+    def loss(student, of_teacher):
+        return prototype_patch_loss(*student, sinkhorn_targets(*of_teacher, 0.04))
+
+    # Blocks of 128: three arrays of a block's scores, and some like the rows.
+    rows = views * batch * hidden
+    taken = temporary_bytes(loss, (patches, table), (patches, table))
+    assert taken < 4 * (3 * 2**24 + 6 * rows * dim)
+    assert taken < 4 * rows * prototypes / 3

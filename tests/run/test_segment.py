@@ -1,6 +1,7 @@
 """A store whose masks a network has made."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -56,6 +57,20 @@ def test_who_the_network_has_learnt_from_is_not_tested_on(made, tmp_path):
     jaxssl.pretrain("mim:tiny", tmp_path / "same", options)
     with pytest.raises(UserError, match="already seen by the network that made the masks"):
         jaxssl.pretrain("mim:tiny", tmp_path / "other", {**options, "data.split_seed": 1})
+
+
+def test_nothing_is_scored_against_masks_of_a_network(made, tmp_path):
+    _, new = made
+    with pytest.raises(UserError, match="would be scored against that; fine-tune on the store that it was made from"):
+        jaxssl.finetune("segment:tiny", tmp_path / "run", {"data.store": str(new.path)})
+
+
+def test_pretraining_with_true_masks_is_warned_of(made, store, tmp_path, capsys):
+    _, new = made
+    for where, warned in ((store, True), (new.path, False)):
+        options = {"data.store": str(where), "data.masks": True, "train.steps": 1, "method.input": "heart"}
+        jaxssl.pretrain("simclr:tiny", tmp_path / Path(where).name, options)
+        assert ("are true ones" in capsys.readouterr().err) == warned
 
 
 def test_a_run_without_labels_cannot_segment(store, tmp_path):

@@ -37,9 +37,9 @@ def regression(frozen_until):
     )  # fmt: skip
 
 
-def begun(options):
-    """The state of a run whose first layer is frozen for two steps, and its step."""
-    method, mesh, plan = regression(frozen_until=2), make_mesh(), Schedule(seed=0, steps=10, steps_per_epoch=5)
+def begun(options, frozen_until=2):
+    """The state of a run whose first layer is frozen for so many steps, and its step."""
+    method, mesh, plan = regression(frozen_until), make_mesh(), Schedule(seed=0, steps=10, steps_per_epoch=5)
     optimiser, key, views = make_optimiser(options, 10), named_key(0, "init"), jnp.asarray(made(8, 3, 0.0))
     state = create_state(method, optimiser, key, views, abstract_state(method, optimiser, key, views, mesh))
     step = make_step(method, optimiser, learning_rate(options, 10), plan, mesh)
@@ -82,3 +82,30 @@ def test_a_frozen_layer_keeps_weights_and_moments_under_decay_until_it_thaws(nam
     state = step(state)
     assert np.abs(first[0][0] - first_layer(state.params)[0]).max() > 1e-6
     assert any(np.abs(leaf).max() > 0 for leaf in first_layer(state.moments))
+
+
+@pytest.mark.parametrize("name", ["adamw", "lamb"])
+def test_what_thaws_after_1400_steps_begins_as_adam_does(name):
+    """Its first three steps are Adam's first three, by hand, of the gradients that it then has."""
+    state, step = begun(Optim(name, lr=1e-5, schedule="constant", weight_decay=0.3), frozen_until=1400)
+    x = made(8, 3, 0.0)
+
+    @jax.jit
+    @jax.grad
+    def gradient(first, rest):
+        return jnp.square(x @ first @ rest["encoder"]["level1"] @ rest["head"] - x.sum(1, keepdims=True)).mean()
+
+    for _ in range(1400):
+        state = step(state)
+    mean, square, eps = 0.0, 0.0, 1e-6 if name == "lamb" else 1e-8
+    for t in (1, 2, 3):
+        before = jax.device_get(state.params)
+        g = np.float64(gradient(before["encoder"]["level0"], before))
+        mean, square = 0.9 * mean + 0.1 * g, 0.999 * square + 0.001 * g * g
+        first = np.float64(before["encoder"]["level0"])
+        # LAMB's steps have one length, but with decay their direction tells as well.
+        direction = (mean / (1 - 0.9**t)) / (np.sqrt(square / (1 - 0.999**t)) + eps) + 0.3 * first
+        length = np.linalg.norm(first) / np.linalg.norm(direction) if name == "lamb" else 1.0
+        state = step(state)
+        # What a step of 1e-5 leaves of float32's digits.
+        np.testing.assert_allclose(state.params["encoder"]["level0"] - first, -1e-5 * length * direction, atol=1e-7)

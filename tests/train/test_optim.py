@@ -137,6 +137,23 @@ def test_adamw_with_the_settings_of_dino_and_mae_equals_steps_by_hand():
         np.testing.assert_allclose(found[name], wanted, rtol=2e-6)
 
 
+def test_where_nothing_is_frozen_adamw_and_lamb_are_those_of_optax():
+    """Of LAMB the matrix alone: optax's takes the norm's ratio of vectors too."""
+    matrix, gradients = {"w": PARAMS["w"]}, [{"w": gradient["w"]} for gradient in GRADIENTS]
+    how = {"b2": 0.95, "weight_decay": 0.01}
+    cases = [
+        ("adamw", optax.adamw(0.3, mask={"w": True, "b": False}, **how), PARAMS, GRADIENTS),
+        ("lamb", optax.lamb(0.3, **how), matrix, gradients),
+    ]
+    for name, theirs, params, steps in cases:
+        state, wanted = theirs.init(params), params
+        for gradient in steps:
+            updates, state = theirs.update(gradient, state, wanted)
+            wanted = optax.apply_updates(wanted, updates)
+        found = stepped(Optim(name, lr=0.3, schedule="constant", weight_decay=0.01, beta2=0.95), params, steps)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), found, wanted)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_moving_weight_decay_is_at_each_step_what_a_constant_one_would_be(name):
     """Without gradients and momentum a step is the decay of that moment alone."""
