@@ -25,12 +25,12 @@ COMMON = {
 }
 SPECIAL = {
     "simclr": {"train.steps": 150},
-    "mim": {"train.steps": 200, "method.patch": 8, "optim.lr": 5e-3},
+    "mim": {"train.steps": 400, "method.patch": 8},
     "mae": {"train.steps": 600, "data.layout.size": (48, 48), "data.layout.spacing": 3.5},
     "dino": {"train.steps": 300, "method.local_size": (16, 16)},
 }
-ON_HEARTS = ("pcl", "planes")
-"""Methods that learn from places in a stack; the others see fetal planes."""
+ON_HEARTS = ("mim", "pcl", "planes")
+"""Methods that are shown hearts, in slices from base to apex; the others see fetal planes."""
 
 
 def options_of(name: str, store: Path) -> dict:
