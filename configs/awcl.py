@@ -9,7 +9,7 @@ study_d: the study's loss, head, ratio of 1 and optimiser, each plane a label of
 study in the encoder (a U-Net's in place of ResNet-18), in images of 224 x 224 pixels (a U-Net halves them five times,
 which 227 does not allow) of .75 mm, in the ranges of its views, and in a weight decay apart from Adam's moments.
 coarse: the same with planes joined by organ, which the study found worse; *not run*.
-small: a small U-Net on the ultrasound phantom; about 7 minutes on 2 CPU cores, its result is *not run*.
+small: a small U-Net on the ultrasound phantom; its time and its result are *not run*.
 tiny: seconds, for tests, on the cine phantom, with the subject's group as label.
 """
 

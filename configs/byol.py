@@ -6,7 +6,7 @@
 study_a: the study's projector, predictor, teacher, views and learning rate; *not run*. It differs from the study
 as simclr:study_a does (encoder, slices, intensities, schedule). `--method.rising` lets the momentum go to 1 (Grill et
 al. 2020).
-small: a small U-Net on the phantom; about 10 minutes on 2 CPU cores, its result is *not run*. In 400 steps the
+small: a small U-Net on the phantom; its time and its result are *not run*. In 400 steps the
 teacher has to follow sooner.
 tiny: seconds, for tests; its heads are not normalised, since so near the loss that enlarges rounding in float32.
 """

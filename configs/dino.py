@@ -7,8 +7,7 @@ study_b: the study's own views, temperatures, momenta, head and prototypes; 100 
 know nothing: here it is DINO's own (Caron et al. 2021: AdamW, lr 5e-4 for each 256 samples, a tenth of the run to warm
 up, weight decay .04 to .4, each array's gradient clipped at norm 3). *Not run* here; *published* (study B): no gain,
 DINO is poor for convolutional networks.
-small: a small U-Net and 512 prototypes on the phantom, with Sinkhorn at .02 and KoLeo: under a centre at .04 the
-teacher's entropy was .94 of the largest there is after 45 steps. Some minutes on 2 CPU cores; its result is *not run*.
+small: a small U-Net and 512 prototypes on the phantom, with Sinkhorn and KoLeo; its time and its result are *not run*.
 vit: ViT-S/16 with 65,536 prototypes and what DINOv2 added (Oquab et al. 2024): its crops, Sinkhorn, KoLeo .1, and iBOT,
 which here hides .3 of the patches of every global view; optimiser as above, but clipped as a whole. *Not run*.
 tiny: seconds, for tests.

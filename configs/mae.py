@@ -7,7 +7,7 @@ published: the published settings on slices of 256 x 256 pixels: ViT-B/16, 64 of
 512 and depth 8, normalised pixels, random resized crop and flip, AdamW with beta2 .95, lr 1.5e-4 for each 256
 samples, weight decay .05, a twentieth of 800 epochs to warm up; the batch is 1024 in place of 4096, there being fewer
 images. *Not run* here.
-small: a small ViT on the phantom; some minutes on 2 CPU cores, its result is *not run*.
+small: a small ViT on the phantom; its time and its result are *not run*.
 tiny: seconds, for tests.
 """
 

@@ -6,7 +6,7 @@
 study_a: the study's queue, temperature, key encoder, views and learning rate; *not run*. It differs from the study
 as simclr:study_a does (encoder, slices, intensities, schedule); the head, which the study's code never calls, is used
 here.
-small: a small U-Net on the phantom; about 5 minutes on 2 CPU cores, its result is *not run*. In 400 steps the key
+small: a small U-Net on the phantom; its time and its result are *not run*. In 400 steps the key
 encoder has to follow sooner.
 tiny: seconds, for tests.
 """

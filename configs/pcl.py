@@ -8,7 +8,7 @@ study_b: the study's own numbers; 100 epochs of 90,618 slices. Its result is *no
 gain over training from scratch with all labels (.89 mean 3D Dice either way). Positions run from 0 at the base to 1 at
 the apex in every stack; the study divides a slice's number by the number of slices, in the order of the file.
 authors: the same with the threshold that Zeng et al. have on ACDC, .35; *not run*.
-small: a small U-Net on the phantom; about 5 minutes on 2 CPU cores, its result is *not run*.
+small: a small U-Net on the phantom; its time and its result are *not run*.
 tiny: seconds, for tests; the second view is of another phase.
 """
 

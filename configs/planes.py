@@ -7,7 +7,7 @@
 study_c: the study's own numbers; one random image of each subject an epoch, 500 epochs. Its result is *not run* here;
 *published* (study C): both tasks help segmentation and classification, together most, above all with few labels. The
 augmentation is ours: the study's code defines one and does not apply it.
-small: a small U-Net on the phantom; some minutes on 2 CPU cores.
+small: a small U-Net on the phantom; its time and its result are *not run*.
 knee: the place of a sagittal slice between the inner and the outer side of a knee, without lines and decoder.
 tiny: seconds, for tests.
 """

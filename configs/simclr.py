@@ -14,7 +14,7 @@ decay the study's of fine-tuning. It differs from the study in the encoder (that
 U-Net in place of DenseNet-121 or VGG-16), in all slices of ED and ES taking part instead of the middle one, and in
 intensities in units of the subject's standard deviation. `--method.input` takes its input styles; swapped needs
 `--data.partners subject`.
-small: a small U-Net on the phantom; some minutes on 2 CPU cores, its result is *not run*.
+small: a small U-Net on the phantom; its time and its result are *not run*.
 vit: ViT-S/16 in place of the U-Net, its blocks looped over and recomputed, with the optimiser of MoCo v3 (Chen et al.
 2021: AdamW, lr 1.5e-4 for each 256 samples, weight decay .1, warm-up of 40 epochs in 300); *not run*.
 tiny: seconds, for tests.

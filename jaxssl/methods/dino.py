@@ -6,17 +6,18 @@ patches.
 
 import math
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Key
 
 from jaxssl.augment.options import Augment
 from jaxssl.errors import UserError
 from jaxssl.methods import parts, teacher
-from jaxssl.methods.base import Method, Progress, Seen, Spec, for_display
+from jaxssl.methods.base import Batch, Method, Progress, Seen, Spec, Tree, for_display
 from jaxssl.methods.crops import GLOBAL, CropNetwork, crops
 from jaxssl.models.heads import Projector
 from jaxssl.models.vit import ViT
@@ -108,10 +109,7 @@ def build(options: Options, model, spec: Spec) -> Method:
             size, count = options.local_size, options.local_views
             made["local"] = crops(keys, GLOBAL, count, batch, options.local_augment, size)
         if hidden:
-            # Numbers that no view has.
-            of_masks = GLOBAL + options.local_views + jnp.arange(GLOBAL)
-            draw = jax.vmap(lambda key, n: patch_mask(jax.random.fold_in(key, n), grid, options.hidden), (None, 0))
-            made["hidden"] = jax.vmap(draw, (0, None))(keys, of_masks)
+            made["hidden"] = _masks(keys, options, grid)
         return made
 
     def init(key, views):
@@ -131,37 +129,6 @@ def build(options: Options, model, spec: Spec) -> Method:
         known = network.teach(carry["teacher"]["params"], carry["teacher"]["statistics"], views)
         return Seen(outputs, jax.lax.stop_gradient({k: v for k, v in known.items() if k != "embedding"}), moments)
 
-    def objective(params, carry, seen, batch, progress):
-        del batch
-        prototypes = unit_rows(island(params["prototypes"]["kernel"]))
-        of_teacher = unit_rows(island(carry["teacher"]["params"]["prototypes"]["kernel"]))
-        known = {kind: _to_compare(x) for kind, x in seen.fixed.items()}
-        heat = teacher_temperature(options, progress)
-
-        def targets(kind: str) -> Targets:
-            if options.targets == "sinkhorn":
-                return sinkhorn_targets(known[kind], of_teacher, heat, block_size=options.block)
-            return centred_targets(known[kind], of_teacher, carry["centre"][kind], heat, options.block)
-
-        how = {"temperature": options.temperature, "block_size": options.block}
-        of_views = targets("views")
-        loss = prototype_loss(_to_compare(seen.outputs["views"]), prototypes, of_views, **how)
-        embeddings = seen.outputs["embedding"]
-        monitor = {**_teacher_monitor(loss, of_views, options.block), **parts.spread(embeddings[:, 0])}
-        if hidden:
-            patches = _to_compare(seen.outputs["patches"])
-            monitor["ibot"] = prototype_patch_loss(patches, prototypes, targets("patches"), **how)
-            loss += options.ibot * monitor["ibot"]
-        if options.koleo:
-            # View by view, as the nearest is to be another image; their sum, as in DINOv2.
-            monitor["koleo"] = koleo_loss(embeddings[:, 0]) + koleo_loss(embeddings[:, 1])
-            loss += options.koleo * monitor["koleo"]
-        centre = {
-            kind: next_centre(old, known[kind], of_teacher, options.centre_momentum)
-            for kind, old in carry["centre"].items()
-        }
-        return loss, {"centre": centre, "monitor": monitor}
-
     def update(params, carry, statistics, moments, progress):
         carry = move_statistics(params, carry, statistics, moments, progress)
         momentum = teacher.cosine(options.momentum, 1.0, progress)
@@ -176,14 +143,59 @@ def build(options: Options, model, spec: Spec) -> Method:
         everything = jax.tree.map(lambda _: True, params)
         return {**everything, "prototypes": {"kernel": progress.epoch >= options.frozen_epochs}}
 
-    def pictures(views, seen):
-        del seen
-        shown = {"first": views["global"][:, 0], "second": views["global"][:, 1]}
-        if options.local_views:
-            shown["local"] = views["local"][:, 0]
-        return {f"views/{name}": for_display(images) for name, images in shown.items()}
-
+    objective = partial(_objective, options)
     return Method(views, init, forward, objective, update, handed_on, trainable, pictures, averaged=True)
+
+
+def _objective(
+    options: Options, params: Tree, carry: Tree, seen: Seen, batch: Batch, progress: Progress
+) -> tuple[Array, dict[str, Tree]]:
+    """`Method.objective`: views, hidden patches if there are any, and what keeps images apart."""
+    del batch
+    prototypes = unit_rows(island(params["prototypes"]["kernel"]))
+    of_teacher = unit_rows(island(carry["teacher"]["params"]["prototypes"]["kernel"]))
+    known = {kind: _to_compare(x) for kind, x in seen.fixed.items()}
+    heat = teacher_temperature(options, progress)
+
+    def targets(kind: str) -> Targets:
+        if options.targets == "sinkhorn":
+            return sinkhorn_targets(known[kind], of_teacher, heat, block_size=options.block)
+        return centred_targets(known[kind], of_teacher, carry["centre"][kind], heat, options.block)
+
+    how = {"temperature": options.temperature, "block_size": options.block}
+    of_views = targets("views")
+    loss = prototype_loss(_to_compare(seen.outputs["views"]), prototypes, of_views, **how)
+    embeddings = seen.outputs["embedding"]
+    monitor = {**_teacher_monitor(loss, of_views, options.block), **parts.spread(embeddings[:, 0])}
+    if "patches" in seen.outputs:
+        patches = _to_compare(seen.outputs["patches"])
+        monitor["ibot"] = prototype_patch_loss(patches, prototypes, targets("patches"), **how)
+        loss += options.ibot * monitor["ibot"]
+    if options.koleo:
+        # View by view, as the nearest is to be another image; their sum, as in DINOv2.
+        monitor["koleo"] = koleo_loss(embeddings[:, 0]) + koleo_loss(embeddings[:, 1])
+        loss += options.koleo * monitor["koleo"]
+    centre = {
+        kind: next_centre(old, known[kind], of_teacher, options.centre_momentum)
+        for kind, old in carry["centre"].items()
+    }
+    return loss, {"centre": centre, "monitor": monitor}
+
+
+def pictures(views: Tree, seen: Seen) -> dict[str, Array]:
+    """`Method.pictures`: both global views and the first local one."""
+    del seen
+    shown = {"first": views["global"][:, 0], "second": views["global"][:, 1]}
+    if "local" in views:
+        shown["local"] = views["local"][:, 0]
+    return {f"views/{name}": for_display(images) for name, images in shown.items()}
+
+
+def _masks(keys: Key[Array, " batch"], options: Options, grid: tuple[int, int]) -> Float[Array, "batch view patch"]:
+    """Which patches of each global view are hidden, drawn by numbers that no view has."""
+    of_masks = GLOBAL + options.local_views + jnp.arange(GLOBAL)
+    draw = jax.vmap(lambda key, n: patch_mask(jax.random.fold_in(key, n), grid, options.hidden), (None, 0))
+    return jax.vmap(draw, (0, None))(keys, of_masks)
 
 
 def teacher_temperature(options: Options, progress: Progress) -> Float[Array, ""]:

@@ -1,14 +1,16 @@
 """Masked autoencoder: a ViT sees a few patches of an image, a light decoder fills in the others (He et al. 2022)."""
 
 from dataclasses import dataclass, field
+from functools import partial
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Bool, Key
 
 from jaxssl.augment.options import Augment
 from jaxssl.errors import UserError
 from jaxssl.methods import masking, parts
-from jaxssl.methods.base import Method, Seen, Spec, for_display
+from jaxssl.methods.base import Method, Seen, Spec, Tree, for_display
 from jaxssl.models.mae import Decoder, Light
 from jaxssl.models.vit import ViT
 from jaxssl.numerics import island
@@ -63,16 +65,8 @@ def build(options: Options, model, spec: Spec) -> Method:
     def views(keys, batch, progress):
         del progress
         images, fans = masking.view(keys, batch, options.augment, options.within, patch)
-        noise = jax.vmap(lambda key: jax.random.permutation(jax.random.fold_in(key, 1), patches))(keys)
-        noise = noise if fans is None else jax.vmap(first)(noise, fans)
-        visible, restore = jax.vmap(lambda each: keep_least(each, shown))(noise)
-        hidden = restore >= shown
-        return {
-            "image": images,
-            "visible": visible,
-            "restore": restore,
-            "scored": hidden if fans is None else hidden & fans,
-        }
+        draw = partial(_masks, shown=shown)
+        return {"image": images, **jax.vmap(draw)(keys, jnp.ones((len(keys), patches), bool) if fans is None else fans)}
 
     def init(key, views):
         of_encoder, of_decoder = jax.random.fold_in(key, 0), jax.random.fold_in(key, 1)
@@ -98,17 +92,33 @@ def build(options: Options, model, spec: Spec) -> Method:
             }
         }
 
-    def pictures(views, seen):
-        image = views["image"]
-        values = in_units_of(seen.outputs, image, patch) if options.normalise else island(seen.outputs)
-        pixels = unpatchify(values, grid, patch).astype(image.dtype)
-        hidden, scored = (
-            patches_to_pixels(mask, grid, patch)[..., None] for mask in (views["restore"] >= shown, views["scored"])
-        )
-        return {
-            "reconstruction/original": for_display(image),
-            "reconstruction/masked": for_display(jnp.where(hidden, image.min(), image), image),
-            "reconstruction/prediction": for_display(jnp.where(scored, pixels, image), image),
-        }
+    return Method(
+        views,
+        init,
+        forward,
+        objective,
+        parts.update(model.norm),
+        parts.of_dicts,
+        pictures=partial(_pictures, options, patch),
+    )
 
-    return Method(views, init, forward, objective, parts.update(model.norm), parts.of_dicts, pictures=pictures)
+
+def _masks(key: Key[Array, ""], where: Bool[Array, " patches"], *, shown: int) -> dict[str, Array]:
+    """Which patches of an image are visible, of those `where` first, and which are hidden and scored."""
+    noise = first(jax.random.permutation(jax.random.fold_in(key, 1), len(where)), where)
+    visible, restore = keep_least(noise, shown)
+    hidden = restore >= shown
+    return {"visible": visible, "restore": restore, "hidden": hidden, "scored": hidden & where}
+
+
+def _pictures(options: Options, patch: tuple[int, int], views: Tree, seen: Seen) -> dict[str, Array]:
+    image = views["image"]
+    grid = (image.shape[1] // patch[0], image.shape[2] // patch[1])
+    values = in_units_of(seen.outputs, image, patch) if options.normalise else island(seen.outputs)
+    pixels = unpatchify(values, grid, patch).astype(image.dtype)
+    hidden, scored = (patches_to_pixels(views[name], grid, patch)[..., None] for name in ("hidden", "scored"))
+    return {
+        "reconstruction/original": for_display(image),
+        "reconstruction/masked": for_display(jnp.where(hidden, image.min(), image), image),
+        "reconstruction/prediction": for_display(jnp.where(scored, pixels, image), image),
+    }

@@ -106,3 +106,17 @@ def shaken(tree, seed=0):
     leaves, structure = jax.tree.flatten(tree)
     random = np.random.default_rng(seed)
     return structure.unflatten([jnp.asarray(random.normal(size=leaf.shape), leaf.dtype) for leaf in leaves])
+
+
+def descended(loss, params, rate=0.5, steps=60):
+    """The first and the last loss of plain gradient descent, and where it ends."""
+
+    @jax.jit
+    def descend(params):
+        value, gradient = jax.value_and_grad(loss)(params)
+        return value, jax.tree.map(lambda p, g: p - rate * g, params, gradient)
+
+    first, params = descend(params)
+    for _ in range(steps):
+        last, params = descend(params)
+    return first, last, params

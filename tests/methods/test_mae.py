@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from methods.backbone import descended
 
 from jaxssl.augment.options import Augment
 from jaxssl.errors import UserError
@@ -118,16 +119,9 @@ def test_a_few_steps_learn():
         seen = method.forward(params, carry, views, keys(), PROGRESS)
         return method.objective(params, carry, seen, metadata(batch), PROGRESS)[0]
 
-    @jax.jit
-    def descend(params):
-        value, gradient = jax.value_and_grad(loss)(params)
-        return value, jax.tree.map(lambda p, g: p - 0.5 * g, params, gradient)
-
-    start, (first, params) = params, descend(params)
-    for _ in range(60):
-        last, params = descend(params)
+    first, last, learnt = descended(loss, params)
     assert last < 0.9 * first
-    assert np.all(params["encoder"]["tokens"] != start["encoder"]["tokens"])
+    assert np.all(learnt["encoder"]["tokens"] != params["encoder"]["tokens"])
 
 
 @pytest.mark.parametrize("normalise", [False, True])

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from methods.backbone import descended
 
 from jaxssl import recipe
 from jaxssl.augment.options import Augment
@@ -119,14 +120,7 @@ def test_a_few_steps_of_simmim_learn():
         seen = method.forward(params, carry, views, keys(), PROGRESS)
         return method.objective(params, carry, seen, metadata(batch), PROGRESS)[0]
 
-    @jax.jit
-    def descend(params):
-        value, gradient = jax.value_and_grad(loss)(params)
-        return value, jax.tree.map(lambda p, g: p - 0.5 * g, params, gradient)
-
-    first, params = descend(params)
-    for _ in range(60):
-        last, params = descend(params)
+    first, last, _ = descended(loss, params)
     assert last < 0.9 * first
 
 
