@@ -5,9 +5,9 @@
     jaxssl data ultrasound --out stores/ultrasound
     jaxssl pretrain awcl:small --data.store stores/ultrasound --workdir runs/awcl-small
 
-study_d: the study's loss, head, ratio of 1 and optimiser, each plane a label of its own; *not run*. It differs from the
-study in the encoder (a U-Net's in place of ResNet-18), in images of 224 x 224 pixels (a U-Net halves them five times,
-which 227 does not allow) of .75 mm, in the ranges of its views, and in a weight decay apart from Adam's moments.
+study_d: the study's ResNet-18, images of 227 x 227 pixels, loss, head, ratio of 1 and optimiser, each plane a label of
+its own; *not run*. It differs from the study in the pixels' size (.75 mm here, for all images alike), in the ranges of
+its views, and in a weight decay apart from Adam's moments. `segment:resnet18` takes such an encoder over.
 coarse: the same with planes joined by organ, which the study found worse; *not run*.
 small: a small U-Net on the ultrasound phantom; its time and its result are *not run*.
 tiny: seconds, for tests, on the cine phantom, with the subject's group as label.
@@ -20,6 +20,7 @@ from jaxssl.data.grid import Layout
 from jaxssl.data.source import Data
 from jaxssl.methods import awcl
 from jaxssl.models.norm import Norm
+from jaxssl.models.resnet import ResNet
 from jaxssl.models.unet import UNet
 from jaxssl.recipe import Recipe, variants
 from jaxssl.train.loop import Train
@@ -41,9 +42,9 @@ BY_ORGAN = tuple(f"{organ}={','.join(planes)}" for organ, planes in ORGANS.items
 def study_d() -> Recipe:
     return Recipe(
         name="awcl",
-        model=UNet(widths=(32, 64, 128, 256, 512, 512), norm=Norm(group=32)),
+        model=replace(ResNet.resnet18(), norm=Norm(group=32)),
         method=awcl.Options(augment=Augment.study_d()),
-        data=Data(layout=Layout((224, 224), 0.75), views=PLANES, label="plane"),
+        data=Data(layout=Layout((227, 227), 0.75), views=PLANES, label="plane"),
         optim=Optim("adamw", lr=1e-3, schedule="constant", weight_decay=1e-6),
         train=Train(batch=32, epochs=10, precision="bfloat16"),
     )

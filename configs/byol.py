@@ -3,18 +3,21 @@
     jaxssl pretrain byol --data.store stores/cine --workdir runs/byol
     jaxssl pretrain byol:small --data.store stores/phantom --workdir runs/byol-small
 
-study_a: the study's projector, predictor, teacher, views and learning rate; *not run*. It differs from the study
-as simclr:study_a does (encoder, slices, intensities, schedule). `--method.rising` lets the momentum go to 1 (Grill et
+study_a: the study's DenseNet-121, projector, predictor, teacher, views and learning rate; *not run*. It differs from
+the study as simclr:study_a does (slices, intensities, schedule). `--method.rising` lets the momentum go to 1 (Grill et
 al. 2020).
 small: a small U-Net on the phantom; its time and its result are *not run*. In 400 steps the
 teacher has to follow sooner.
 tiny: seconds, for tests; its heads are not normalised, since so near the loss that enlarges rounding in float32.
 """
 
+from dataclasses import replace
+
 from jaxssl.augment.options import Augment
 from jaxssl.data.grid import Layout
 from jaxssl.data.source import Data
 from jaxssl.methods import byol
+from jaxssl.models.densenet import DenseNet
 from jaxssl.models.norm import Norm
 from jaxssl.models.unet import UNet
 from jaxssl.recipe import Recipe, variants
@@ -25,7 +28,7 @@ from jaxssl.train.optim import Optim
 def study_a() -> Recipe:
     return Recipe(
         name="byol",
-        model=UNet(widths=(32, 64, 128, 256, 512, 512), norm=Norm(group=256)),
+        model=replace(DenseNet.densenet121(), norm=Norm(group=256), representation=(2048,), remat=True),
         method=byol.Options(augment=Augment.study_a()),
         data=Data(layout=Layout((224, 224), 1.5), moments=("ED", "ES")),
         optim=Optim("adamw", lr=1e-4, weight_decay=1e-4),

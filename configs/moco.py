@@ -3,18 +3,21 @@
     jaxssl pretrain moco --data.store stores/cine --workdir runs/moco
     jaxssl pretrain moco:small --data.store stores/phantom --workdir runs/moco-small
 
-study_a: the study's queue, temperature, key encoder, views and learning rate; *not run*. It differs from the study
-as simclr:study_a does (encoder, slices, intensities, schedule); the head, which the study's code never calls, is used
+study_a: the study's DenseNet-121, queue, temperature, key encoder, views and learning rate; *not run*. It differs from
+the study as simclr:study_a does (slices, intensities, schedule); the head, which the study's code never calls, is used
 here.
 small: a small U-Net on the phantom; its time and its result are *not run*. In 400 steps the key
 encoder has to follow sooner.
 tiny: seconds, for tests.
 """
 
+from dataclasses import replace
+
 from jaxssl.augment.options import Augment
 from jaxssl.data.grid import Layout
 from jaxssl.data.source import Data
 from jaxssl.methods import moco
+from jaxssl.models.densenet import DenseNet
 from jaxssl.models.norm import Norm
 from jaxssl.models.unet import UNet
 from jaxssl.recipe import Recipe, variants
@@ -25,7 +28,7 @@ from jaxssl.train.optim import Optim
 def study_a() -> Recipe:
     return Recipe(
         name="moco",
-        model=UNet(widths=(32, 64, 128, 256, 512, 512), norm=Norm(group=256)),
+        model=replace(DenseNet.densenet121(), norm=Norm(group=256), representation=(2048,), remat=True),
         method=moco.Options(augment=Augment.study_a()),
         data=Data(layout=Layout((224, 224), 1.5), moments=("ED", "ES")),
         optim=Optim("adamw", lr=1e-4, weight_decay=1e-4),

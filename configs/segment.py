@@ -7,15 +7,25 @@ study_b: the study's own numbers, 1,000 epochs. Its result is *not run* here; *p
 mean 3D Dice from scratch, .86 after masked image modelling. From scratch its learning rate is .01: --optim.lr 0.01.
 small: a small U-Net on the phantom; 40 seconds on 2 CPU cores. *Measured* on 40 synthetic subjects, 2 of them labelled
 (commit f95fe54, 2 CPU cores, one seed, 12 test subjects): .854 mean Dice from scratch, .881 after mim:small.
+resnet18, densenet121: study_b with the encoders of awcl and of simclr:study_a; *not run*. A representation behind the
+pooled map is left behind.
+vit: ViT-S/16 with a convolutional decoder, tuned as ViTs are: AdamW, a tenth of the run to warm up, each layer learning
+.75 times what the next does; from scratch --optim.layer-decay None; *not run*. It takes over the encoder of dino:vit as
+it is, that of mae with --model.width 768 --model.heads 12 --model.positions sincos --model.layer-scale None.
 tiny: seconds, for tests.
 """
+
+from dataclasses import replace
 
 from jaxssl.augment.options import Augment
 from jaxssl.data.grid import Layout
 from jaxssl.data.source import Data
 from jaxssl.methods import segment
+from jaxssl.models.densenet import DenseNet
 from jaxssl.models.norm import Norm
+from jaxssl.models.resnet import ResNet
 from jaxssl.models.unet import UNet
+from jaxssl.models.vit import ViT
 from jaxssl.recipe import Recipe, variants
 from jaxssl.train.loop import Train
 from jaxssl.train.optim import Optim
@@ -31,6 +41,27 @@ def study_b() -> Recipe:
             "sgd", lr=0.005, schedule="polynomial", momentum=0.99, nesterov=True, weight_decay=3e-5, decay="all"
         ),
         train=Train(batch=32, epochs=1000, precision="bfloat16"),
+    )
+
+
+def resnet18() -> Recipe:
+    model = replace(ResNet.resnet18(), norm=Norm(group=32))
+    return replace(study_b(), name="segment:resnet18", model=model, method=segment.Options(scales=5))
+
+
+def densenet121() -> Recipe:
+    model = replace(DenseNet.densenet121(), norm=Norm(group=32), remat=True)
+    return replace(study_b(), name="segment:densenet121", model=model, method=segment.Options(scales=5))
+
+
+def vit() -> Recipe:
+    model = replace(ViT.small(), drop_path=0.1, layer_scale=1e-5, scan=True, decoder_widths=(32, 64, 128, 256))
+    return replace(
+        study_b(),
+        name="segment:vit",
+        model=model,
+        method=segment.Options(scales=4),
+        optim=Optim("adamw", lr=5e-4, warmup=0.1, weight_decay=0.05, layer_decay=0.75, clip_norm=1.0),
     )
 
 
@@ -55,4 +86,4 @@ def tiny() -> Recipe:
     )
 
 
-get_config = variants(study_b, small, tiny)
+get_config = variants(study_b, resnet18, densenet121, vit, small, tiny)

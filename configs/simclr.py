@@ -9,11 +9,13 @@ al. 2022, arXiv 2205.12429).
 
 study_b: the study's own numbers; 100 epochs of 90,618 slices. Its result is *not run* here; *published* (study B): no
 gain over training from scratch with all labels (.89 mean 3D Dice either way).
-study_a: its projector, temperature, views, AdamW and learning rate; *not run*. The cosine is ours, and the weight
-decay the study's of fine-tuning. It differs from the study in the encoder (that of a
-U-Net in place of DenseNet-121 or VGG-16), in all slices of ED and ES taking part instead of the middle one, and in
-intensities in units of the subject's standard deviation. `--method.input` takes its input styles; swapped needs
-`--data.partners subject`.
+study_a: its DenseNet-121 with a representation of 2048, projector, temperature, views, AdamW and learning rate; *not
+run*. The cosine is ours, and the weight decay the study's of fine-tuning. It differs from the study in all slices of ED
+and ES taking part instead of the middle one, in intensities in units of the subject's standard deviation, and in
+starting from scratch where its code starts from ImageNet. `--method.input` takes its input styles; swapped needs
+`--data.partners subject`. `segment:densenet121` takes such an encoder over.
+study_a_vgg: the same with its other encoder, VGG-16, here with batch normalisation, and one linear layer from the
+pooled map to the representation; *not run*.
 small: a small U-Net on the phantom; its time and its result are *not run*.
 vit: ViT-S/16 in place of the U-Net, its blocks looped over and recomputed, with the optimiser of MoCo v3 (Chen et al.
 2021: AdamW, lr 1.5e-4 for each 256 samples, weight decay .1, warm-up of 40 epochs in 300); *not run*.
@@ -26,8 +28,10 @@ from jaxssl.augment.options import Augment
 from jaxssl.data.grid import Layout
 from jaxssl.data.source import Data
 from jaxssl.methods import simclr
+from jaxssl.models.densenet import DenseNet
 from jaxssl.models.norm import Norm
 from jaxssl.models.unet import UNet
+from jaxssl.models.vgg import VGG
 from jaxssl.models.vit import ViT
 from jaxssl.recipe import Recipe, variants
 from jaxssl.train.loop import Train
@@ -48,12 +52,17 @@ def study_b() -> Recipe:
 def study_a() -> Recipe:
     return Recipe(
         name="simclr:study_a",
-        model=UNet(widths=(32, 64, 128, 256, 512, 512), norm=Norm(group=256)),
+        model=replace(DenseNet.densenet121(), norm=Norm(group=256), representation=(2048,), remat=True),
         method=simclr.Options(projector=(2048, 128), projector_norm=True, augment=Augment.study_a()),
         data=Data(layout=Layout((224, 224), 1.5), moments=("ED", "ES")),
         optim=Optim("adamw", lr=1e-4, weight_decay=1e-4),
         train=Train(batch=256, epochs=200, precision="bfloat16"),
     )
+
+
+def study_a_vgg() -> Recipe:
+    vgg = replace(VGG.vgg16_bn(), norm=Norm(group=256), representation=(2048,))
+    return replace(study_a(), name="simclr:study_a_vgg", model=vgg)
 
 
 def small() -> Recipe:
@@ -88,4 +97,4 @@ def tiny() -> Recipe:
     )
 
 
-get_config = variants(study_b, study_a, small, vit, tiny)
+get_config = variants(study_b, study_a, study_a_vgg, small, vit, tiny)

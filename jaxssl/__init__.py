@@ -1,6 +1,7 @@
 """Pretraining of image encoders without labels on cardiac MR and ultrasound.
 
-The verbs of the command line are functions here: `jaxssl.pretrain("simclr:small", "runs/a")`.
+The verbs of the command line are functions here: `jaxssl.pretrain("simclr:small", "runs/a")`. And
+`jaxssl.load("runs/a")` is that run's encoder, for arrays.
 """
 
 from importlib import import_module
@@ -10,7 +11,7 @@ from jaxssl.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from jaxssl.data.phantom import CineOptions, KneeOptions, UltrasoundOptions
-    from jaxssl.run import data_info, data_phantom, embed, finetune, pretrain, probe, report, segment
+    from jaxssl.run import data_info, data_phantom, embed, export, finetune, load, pretrain, probe, report, segment
 
 _PHANTOMS = ("CineOptions", "KneeOptions", "UltrasoundOptions")
 __all__ = [
@@ -20,7 +21,9 @@ __all__ = [
     "data_info",
     "data_phantom",
     "embed",
+    "export",
     "finetune",
+    "load",
     "pretrain",
     "probe",
     "report",

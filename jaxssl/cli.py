@@ -23,7 +23,7 @@ GREETING = """jaxssl pretrains image encoders without labels on cardiac MR and u
   jaxssl probe runs/mim                                             kNN and linear probe of the frozen encoder
   jaxssl report runs/*                                              one page that compares runs
 
-Also: data ultrasound, data knee, data info STORE, embed RUN, segment RUN, bench scale, doctor.
+Also: data ultrasound, data knee, data info STORE, embed RUN [SOURCE], segment RUN, export RUN, bench scale, doctor.
 Every verb explains itself with --help.
 """
 
@@ -53,7 +53,7 @@ def pretrain(words: Sequence[str]) -> None:
 
 
 def finetune(words: Sequence[str]) -> None:
-    """jaxssl finetune RECIPE --workdir DIR --init.run RUN: train with labels from a run (or scratch) and evaluate."""
+    """jaxssl finetune RECIPE --workdir DIR [--init.run RUN | --init.weights FILE]: train with labels, and evaluate."""
     _train("finetune", words)
 
 
@@ -69,7 +69,9 @@ def _train(verb: str, words: Sequence[str]) -> None:
         return
     default = load_recipe(words[0])
     kind: Any = Training[type(default)[type(default.model), type(default.method)]]  # type: ignore[misc]
-    asked = tyro.cli(kind, default=Training(default), args=words[1:], prog=f"jaxssl {verb} {words[0]}")
+    asked = tyro.cli(
+        tyro.conf.AvoidSubcommands[kind], default=Training(default), args=words[1:], prog=f"jaxssl {verb} {words[0]}"
+    )
     if asked.print_config:
         import json
 
@@ -95,10 +97,17 @@ def probe(words: Sequence[str]) -> None:
 
 
 def embed(words: Sequence[str]) -> None:
-    """jaxssl embed RUN [--out FILE.npz]: embeddings of a run's data set by its encoder."""
+    """jaxssl embed RUN [SOURCE] [--out FILE.npz|FILE.parquet]: embeddings of a store or a folder by a run's encoder."""
     from jaxssl import run
 
     tyro.cli(run.embed, args=words, prog="jaxssl embed")
+
+
+def export(words: Sequence[str]) -> None:
+    """jaxssl export RUN [--format safetensors|timm|onnx]: a run's networks as a file for elsewhere, with a card."""
+    from jaxssl import run
+
+    tyro.cli(run.export, args=words, prog="jaxssl export")
 
 
 def report(words: Sequence[str]) -> None:
@@ -172,7 +181,7 @@ def _refused(sentence: str, debug: bool) -> int:
 
 
 VERBS: dict[str, Callable[[Sequence[str]], int | None]] = {
-    verb.__name__: verb for verb in (pretrain, finetune, probe, embed, segment, report, data, bench, doctor)
+    verb.__name__: verb for verb in (pretrain, finetune, probe, embed, segment, export, report, data, bench, doctor)
 }
 
 

@@ -31,9 +31,18 @@ class Init:
     """What a run starts from."""
 
     run: str | None = None
-    """A finished run whose parts are taken over; none starts from scratch."""
+    """A finished run whose parts are taken over; without it and without weights a run starts from scratch."""
+    weights: str | None = None
+    """A safetensors file to start from instead: named as torchvision's or timm's, or written by `jaxssl export`."""
     parts: tuple[str, ...] = ("encoder", "decoder")
-    """Which of them, where that run has them."""
+    """Which parts are taken over, where there are such."""
+
+    def check(self) -> None:
+        """Refuse two beginnings."""
+        if self.run is not None and self.weights is not None:
+            raise UserError(
+                f"init.run {self.run} and init.weights {self.weights} are two beginnings; leave one of them out."
+            )
 
 
 @dataclass(frozen=True)

@@ -37,8 +37,9 @@ class Options(pairs.Options):
 def build(options: Options, model, spec: Spec) -> Method:
     """The method on one backbone. Evaluation and others are given the student."""
     rows = VIEWS * model.group
-    # What the predictor normalises has no use for a bias: its gradient would be rounding noise.
-    projector = pairs.head(options, options.projector, model, spec, rows, bias=not options.projector_norm)
+    # What a batch norm in the predictor takes away is no use as a bias: its gradient would be rounding noise.
+    lost = options.projector_norm and model.norm is not None and model.norm.takes_bias_away
+    projector = pairs.head(options, options.projector, model, spec, rows, bias=not lost)
     predictor = pairs.head(options, options.predictor, model, spec, rows)
     target = Network({"encoder": model.encoder(dtype=spec.dtype, rows=rows), "head": projector}, on="embedding")
     student = Network({**target.modules, "predictor": predictor}, on="embedding")

@@ -8,11 +8,12 @@ import jax
 from flax import linen as nn
 from jaxtyping import Array, Float, Key
 
+from jaxssl.errors import UserError
 from jaxssl.methods import parts
 from jaxssl.methods.base import Tree
 from jaxssl.models.features import Features
 
-ENCODER = "encoder"
+ENCODER, DECODER = "encoder", "decoder"
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class Network:
             given = masks if part == ENCODER else {}
             output, variables = module.init_with_output(jax.random.fold_in(key, place), flow, train=False, **given)
             params[part], statistics[part] = variables.get("params", {}), variables.get("statistics", {})
+            if part == DECODER:
+                _check_size(output[0], images)
             flow = self._next(part, output)
         return params, statistics
 
@@ -68,3 +71,13 @@ class Network:
 
     def _next(self, part: str, output: Any) -> Any:
         return output.embedding if part == ENCODER and self.on == "embedding" else output
+
+
+def _check_size(finest: Float[Array, "rows h w feature"], images: Float[Array, "rows y x channel"]) -> None:
+    """Refuse an image whose odd sides an encoder halved with rounding, so that doubling does not lead back to it."""
+    (height, width), (y, x) = finest.shape[1:3], images.shape[1:3]
+    if (height, width) != (y, x):
+        raise UserError(
+            f"This network's decoder gives maps of {height}x{width} pixels for images of {y}x{x}; "
+            "choose data.layout.size of sides that can be halved as often as the network does, without a remainder."
+        )

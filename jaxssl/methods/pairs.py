@@ -24,7 +24,7 @@ class Options:
     projector: tuple[int, ...] = (512, 512)
     """Widths of the projector's layers on the encoder's embedding; the last is what the loss compares."""
     projector_norm: bool = False
-    """Batch normalisation between the projector's layers, in the groups of the backbone."""
+    """Normalisation between the projector's layers, as the backbone has it."""
     input: Input = "full"
     """What of an image is shown: all, or with masks the heart, the background, or the heart with another background."""
     augment: Augment = field(default_factory=Augment)
@@ -57,8 +57,8 @@ def head(options: Options, widths: tuple[int, ...], model, spec: Spec, rows: int
     """A projector on a backbone, normalised like it where the options ask for that."""
     if options.projector_norm and model.norm is None:
         raise UserError(
-            "method.projector_norm normalises in the groups of the backbone, and this backbone has none: "
-            "say --method.no-projector-norm, or choose a backbone with batch normalisation."
+            "method.projector_norm normalises as the backbone does, and this backbone has no such normalisation: "
+            "say --method.no-projector-norm, or choose a backbone with model.norm."
         )
     norm = model.norm if options.projector_norm else None
     return Projector(widths, norm=norm, rows=rows, bias=bias, dtype=spec.dtype)

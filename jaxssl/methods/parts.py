@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.tree_util import keystr, tree_leaves_with_path
 
 from jaxssl.augment.affine import draw_affine
 from jaxssl.augment.options import Augment
@@ -17,6 +18,7 @@ from jaxssl.augment.views import augment, standardise
 from jaxssl.errors import UserError
 from jaxssl.methods import teacher
 from jaxssl.methods.base import Batch, Progress, Tree
+from jaxssl.models.fit import fitted
 from jaxssl.models.norm import Norm, running
 from jaxssl.numerics import island
 
@@ -119,41 +121,53 @@ def spread(embeddings: jax.Array) -> dict[str, jax.Array]:
     }
 
 
-def adopt(params: Tree, carry: Tree, variables: dict[str, Tree]) -> tuple[Tree, Tree]:
-    """Put the variables of some parts in the place of fresh ones, in student and teacher alike.
+def fit(params: Tree, carry: Tree, variables: dict[str, Tree]) -> tuple[dict[str, Tree], list[str]]:
+    """The variables of some parts as fresh ones have them, and a sentence for each thing that had to be adapted.
 
-    A part that differs in any shape is refused by name.
+    A part that still differs in any shape is refused by name.
     """
+    fit_here, adapted = {}, []
     for part, given in variables.items():
         fresh = {"params": params[part], "statistics": carry["statistics"].get(part, {})}
-        given = {**given, "params": _with_own_token(given["params"], params[part])}
-        if different := _differences(fresh, given):
+        fit_here[part], sentences = fitted(given, fresh)
+        adapted += [f"{part}/{sentence}" for sentence in sentences]
+        if different := _differences(fresh, fit_here[part]):
             raise UserError(
-                f"Part {part!r} does not fit this model: {different[0]}; "
-                "start from a run with the same model, or leave the part out of init.parts."
+                f"Part {part!r} does not fit this model: {'; '.join(different[:3])}"
+                f"{f' (and {len(different) - 3} more)' if len(different) > 3 else ''}; "
+                "choose the model options that it was trained with, or leave the part out of init.parts."
             )
-        params = {**params, part: given["params"]}
-        carry = {**carry, "statistics": {**carry["statistics"], part: given["statistics"]}}
+    return fit_here, adapted
+
+
+def adopt(params: Tree, carry: Tree, variables: dict[str, Tree]) -> tuple[Tree, Tree]:
+    """Put the variables of some parts in the place of fresh ones, made to fit, in student and teacher alike."""
+    for part, own in fit(params, carry, variables)[0].items():
+        params = {**params, part: own["params"]}
+        carry = {**carry, "statistics": {**carry["statistics"], part: own["statistics"]}}
     if "teacher" in carry:
         carry = {**carry, "teacher": teacher.copy(params, carry["statistics"], carry["teacher"]["params"])}
     return params, carry
 
 
-def _with_own_token(given: Tree, fresh: Tree) -> Tree:
-    """A ViT's mask token serves a pretext: it is left behind where there is none, and stays fresh where none comes."""
-    rest = {name: leaf for name, leaf in given.items() if name != "mask_token"}
-    token = {"mask_token": given.get("mask_token", fresh["mask_token"])} if "mask_token" in fresh else {}
-    return rest | token
+OPTIONS = {
+    "tokens": "model.pool and model.registers",
+    "positions": "model.positions and model.pool",
+    "attention_scale": "model.layer_scale",
+    "mlp_scale": "model.layer_scale",
+}
+"""What decides whether a ViT has a parameter at all."""
 
 
 def _differences(fresh: Tree, given: Tree) -> list[str]:
     shapes = [
-        {jax.tree_util.keystr(path): tuple(leaf.shape) for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+        {keystr(path, simple=True, separator="/"): tuple(leaf.shape) for path, leaf in tree_leaves_with_path(tree)}
         for tree in (fresh, given)
     ]
-    names = sorted(shapes[0].keys() | shapes[1].keys())
-    return [
-        f"{name} is {shapes[1].get(name, 'absent')} there and {shapes[0].get(name, 'absent')} here"
-        for name in names
-        if shapes[0].get(name) != shapes[1].get(name)
-    ]
+    here, there = shapes
+
+    def said(name: str) -> str:
+        option = next((f" ({option})" for word, option in OPTIONS.items() if word in name.split("/")), "")
+        return f"{name} is {there.get(name, 'absent')} there and {here.get(name, 'absent')} here{option}"
+
+    return [said(name) for name in sorted(here.keys() | there.keys()) if here.get(name) != there.get(name)]

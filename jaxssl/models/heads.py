@@ -8,15 +8,15 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from jaxssl.errors import UserError
-from jaxssl.models.norm import GroupedBatchNorm, Norm, parameter_type
+from jaxssl.models.norm import Norm, parameter_type
 
 
 class Projector(nn.Module):
     """Linear layers of these widths with an activation between them (study B: 512, 512 on 512, no normalisation).
 
-    With `norm` each activation takes what batch normalisation over groups of `rows` rows gives it, and the layer before
-    has no bias, which the mean would take away again. `activation` is the name of a function in flax.linen, `bias` says
-    whether the last layer has one.
+    With `norm` each activation takes what normalisation gives it; batch normalisation works over groups of `rows` rows,
+    and the layer before has no bias, which the mean would take away again. `activation` is the name of a function in
+    flax.linen, `bias` says whether the last layer has one.
     """
 
     widths: tuple[int, ...] = (512, 512)
@@ -33,7 +33,7 @@ class Projector(nn.Module):
         for index, width in enumerate(self.widths):
             x = nn.Dense(
                 width,
-                use_bias=self.bias if index == last else self.norm is None,
+                use_bias=self.bias if index == last else not (self.norm and self.norm.takes_bias_away),
                 kernel_init=nn.initializers.he_normal(),
                 dtype=self.dtype,
                 param_dtype=parameter_type(self.dtype),
@@ -41,8 +41,7 @@ class Projector(nn.Module):
             )(x)
             if index < last:
                 if self.norm is not None:
-                    norm = GroupedBatchNorm(self.rows, self.norm.epsilon, self.dtype, name=f"norm{index}")
-                    x = norm(x, train=train)
+                    x = self.norm.layer(self.rows, self.dtype, name=f"norm{index}")(x, train)
                 x = getattr(nn, self.activation)(x)
         return x
 

@@ -57,7 +57,7 @@ class Decoder(nn.Module):
         """Give the values of each patch; patch p is at `restore[p]` among the visible ones and then the hidden ones."""
         del train
         options, wide = self.options, parameter_type(self.dtype)
-        (batch, patches), visible = restore.shape, features.maps[0]
+        (batch, patches), visible = restore.shape, features.maps[-1]
         tokens = visible.reshape(batch, -1, visible.shape[-1])
         seen = tokens.shape[1]
         if self.has_class:
@@ -68,7 +68,7 @@ class Decoder(nn.Module):
         x = jnp.concatenate([tokens[:, :seen], hidden], axis=1)
         x = jnp.take_along_axis(x, restore[..., None], axis=1)
         x = x + sine_cosine(*self.grid, options.width, self.dtype).reshape(-1, options.width)
-        x = run_blocks(
+        x, _ = run_blocks(
             jnp.concatenate([tokens[:, seen:], x], axis=1),
             None,
             depth=options.depth,

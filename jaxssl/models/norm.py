@@ -1,8 +1,8 @@
-"""Batch normalisation over fixed groups of rows, so that devices and micro-batches never change the result."""
+"""Normalisation that devices and micro-batches never change: over fixed groups of rows, or over groups of channels."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -20,16 +20,43 @@ def parameter_type(dtype: Any) -> Any:
 
 @dataclass(frozen=True)
 class Norm:
-    """Batch normalisation over groups of `group` samples; `momentum` is the share of the running statistics kept."""
+    """How a network normalises: batch normalisation over groups of samples, or group normalisation within each sample.
 
+    `momentum` is the share of the running statistics kept; group normalisation (Wu and He 2018) has none.
+    """
+
+    type: Literal["batch", "group"] = "batch"
     group: int = 32
+    """Samples that batch normalisation takes together."""
+    channel_groups: int = 32
+    """Groups of channels that group normalisation makes, at most: as many as divide a layer's into two or more each."""
     epsilon: float = 1e-5
     momentum: float = 0.9
 
+    @property
+    def samples(self) -> int:
+        """How many consecutive samples are normalised together: what a backbone's `group` is."""
+        return self.group if self.type == "batch" else 1
+
+    @property
+    def takes_bias_away(self) -> bool:
+        """Whether a bias before it is lost to the mean of its channel: rounding noise must not train it then."""
+        return self.type == "batch"
+
+    def layer(self, rows: int, dtype: Any, name: str, scale: float = 1.0) -> "GroupedBatchNorm | GroupNorm":
+        """The module `(x, train)` that begins with this scale; in batch normalisation `rows` rows are one batch."""
+        if self.type == "batch":
+            return GroupedBatchNorm(rows, self.epsilon, dtype, scale, name=name)
+        return GroupNorm(self.channel_groups, self.epsilon, dtype, scale, name=name)
+
     def check(self) -> None:
         """Refuse values that mean nothing, with a UserError that names the option."""
+        if self.type not in ("batch", "group"):
+            raise UserError(f"norm.type={self.type!r} is no normalisation: choose batch or group.")
         if self.group < 1:
             raise UserError(f"norm.group={self.group} is no group: choose at least 1 sample.")
+        if self.channel_groups < 1:
+            raise UserError(f"norm.channel_groups={self.channel_groups} is none: choose at least 1 group of channels.")
         if self.epsilon <= 0.0:
             raise UserError(f"norm.epsilon={self.epsilon} would divide by zero: choose a positive number such as 1e-5.")
         if not 0.0 <= self.momentum < 1.0:
@@ -47,13 +74,14 @@ class GroupedBatchNorm(nn.Module):
     rows: int
     epsilon: float = 1e-5
     dtype: Any = jnp.float32
+    first_scale: float = 1.0
 
     @nn.compact
     def __call__(self, x: Float[Array, "batch ... channel"], train: bool) -> Float[Array, "batch ... channel"]:
         """Normalise each channel of x; the result is in the compute type."""
         wide = parameter_type(self.dtype)
         channels = x.shape[-1:]
-        scale = self.param("scale", nn.initializers.ones, channels, wide)
+        scale = self.param("scale", nn.initializers.constant(self.first_scale), channels, wide)
         bias = self.param("bias", nn.initializers.zeros, channels, wide)
         if self.is_initializing() or not train:
             running_mean = self.variable("statistics", "mean", jnp.zeros, channels, wide).value
@@ -95,6 +123,45 @@ class GroupedBatchNorm(nn.Module):
             total = self.variable("moments", name, jnp.zeros_like, value)
             if not self.is_initializing():
                 total.value += value
+
+
+class GroupNorm(nn.Module):
+    """Normalisation of each sample over the image and over each of at most `groups` equal groups of channels.
+
+    y = (x - mean) / sqrt(var + epsilon) * scale + bias, in training and otherwise alike: there are no statistics. A
+    group has two channels at least: alone a channel would lose its contrast, and whatever bias comes before.
+    """
+
+    groups: int
+    epsilon: float = 1e-5
+    dtype: Any = jnp.float32
+    first_scale: float = 1.0
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "batch ... channel"], train: bool) -> Float[Array, "batch ... channel"]:
+        """Normalise each group of channels of x; the result is in the compute type."""
+        del train
+        wide, channels = parameter_type(self.dtype), x.shape[-1]
+        scale = self.param("scale", nn.initializers.constant(self.first_scale), (channels,), wide)
+        bias = self.param("bias", nn.initializers.zeros, (channels,), wide)
+        most = max(1, min(self.groups, channels // 2))
+        groups = max(count for count in range(1, most + 1) if channels % count == 0)
+        if x[0].size < 2:
+            raise UserError("Group normalisation has one value a sample, which has no variance: widen the layer.")
+        values = island(x)
+        centred = values - _means(values, groups)
+        slope = scale * jax.lax.rsqrt(_means(jnp.square(centred), groups) + self.epsilon)
+        return (centred * slope + bias).astype(self.dtype)
+
+
+def _means(x: Float[Array, "batch ... channel"], groups: int) -> Float[Array, "batch ... channel"]:
+    """For each channel the mean over the image and the channels of its group; the image keeps axes of size 1.
+
+    The image is averaged first, so that the many values of x are never arranged anew by group.
+    """
+    x = x.mean(tuple(range(1, x.ndim - 1)), keepdims=True)
+    of_group = x.reshape(*x.shape[:-1], groups, -1).mean(-1)
+    return jnp.repeat(of_group, x.shape[-1] // groups, axis=-1)
 
 
 def running(statistics: Mapping[str, Any], moments: Mapping[str, Any], momentum: float) -> dict[str, Any]:

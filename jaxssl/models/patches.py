@@ -38,11 +38,24 @@ class Patches(nn.Module):
         return jnp.einsum("btijc,ijcd->btd", x, kernel.astype(self.dtype)) + bias.astype(self.dtype)
 
 
-class PatchPixels(nn.Module):
-    """Each place of the finest map to the `size` = (P, Q) pixels of its patch: the lightest of decoders (SimMIM).
+class Expand(nn.Module):
+    """Each place of a map to the `size` = (P, Q) pixels of its patch, with `width` channels.
 
     out[h P + i, w Q + j, c] = sum_d x[h, w, d] kernel[d, i, j, c] + bias[i, j, c].
     """
+
+    size: tuple[int, int]
+    width: int
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "batch h w depth"]) -> Float[Array, "batch height width out"]:
+        """Give the larger map, in the compute type."""
+        return _expanded(self, x, self.size, self.width)
+
+
+class PatchPixels(nn.Module):
+    """The coarsest map to the pixels of its patches, as `Expand` does it: the lightest of decoders (SimMIM)."""
 
     size: tuple[int, int]
     channels: int
@@ -52,11 +65,14 @@ class PatchPixels(nn.Module):
     def __call__(self, features: Features, train: bool) -> tuple[jax.Array]:
         """Give one map, of the image's size, in the compute type."""
         del train
-        wide, x = parameter_type(self.dtype), features.maps[0]
-        batch, height, width, depth = x.shape
-        patch = (*self.size, self.channels)
-        kernel = self.param("kernel", SMALL_NORMAL, (depth, *patch), wide)
-        bias = self.param("bias", nn.initializers.zeros, patch, wide)
-        pixels = jnp.einsum("bhwd,dijc->bhwijc", x, kernel.astype(self.dtype)) + bias.astype(self.dtype)
-        shape = (batch, height * self.size[0], width * self.size[1], self.channels)
-        return (pixels.swapaxes(2, 3).reshape(shape),)
+        return (_expanded(self, features.maps[-1], self.size, self.channels),)
+
+
+def _expanded(
+    module: Expand | PatchPixels, x: Float[Array, "batch h w depth"], size: tuple[int, int], width: int
+) -> Float[Array, "batch height width out"]:
+    wide, (batch, h, w, depth), patch = parameter_type(module.dtype), x.shape, (*size, width)
+    kernel = module.param("kernel", SMALL_NORMAL, (depth, *patch), wide)
+    bias = module.param("bias", nn.initializers.zeros, patch, wide)
+    pixels = jnp.einsum("bhwd,dijc->bhwijc", x, kernel.astype(module.dtype)) + bias.astype(module.dtype)
+    return pixels.swapaxes(2, 3).reshape(batch, h * size[0], w * size[1], width)

@@ -24,10 +24,15 @@ class Positions(nn.Module):
             grid = self.get_variable("params", "grid")
         else:
             grid = self.param("grid", SMALL_NORMAL, (height, width, channels), self.dtype)
-        if grid.shape != (height, width, channels):
-            grid = jax.image.resize(grid, (height, width, channels), "bicubic", antialias=True)
         of_class = self.param("token", SMALL_NORMAL, (channels,), self.dtype) if self.has_class else None
-        return grid, of_class
+        return interpolated(grid, height, width), of_class
+
+
+def interpolated(grid: Float[Array, "y x channel"], height: int, width: int) -> Float[Array, "height width channel"]:
+    """Positions of one grid for another; for its own they stay as they are, to the bit."""
+    if grid.shape[:2] == (height, width):
+        return grid
+    return jax.image.resize(grid, (height, width, grid.shape[-1]), "bicubic", antialias=True)
 
 
 def sine_cosine(height: int, width: int, channels: int, dtype: Any) -> Float[Array, "height width channel"]:

@@ -1,5 +1,6 @@
 """Transformer blocks, one after the other: unrolled or looped over, kept or recomputed, with the same numbers."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -8,6 +9,7 @@ import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float, Key
 
+from jaxssl.models.attention import attend
 from jaxssl.models.norm import parameter_type
 from jaxssl.models.stochastic import drop_path
 
@@ -24,18 +26,6 @@ def layer_norm(dtype: Any, name: str) -> nn.LayerNorm:
 def linear(width: int, dtype: Any, name: str) -> nn.Dense:
     """A linear layer with bias that begins near zero."""
     return nn.Dense(width, kernel_init=SMALL_NORMAL, dtype=dtype, param_dtype=parameter_type(dtype), name=name)
-
-
-def attend(
-    query: Float[Array, "batch token head dim"],
-    key: Float[Array, "batch token head dim"],
-    value: Float[Array, "batch token head dim"],
-) -> Float[Array, "batch token head dim"]:
-    """softmax(q k^T / sqrt(dim)) v for each head, the softmax in at least float32."""
-    if query.dtype == jnp.float64:  # jax's own takes every softmax in float32, where exactness could not be tested
-        scores = jnp.einsum("bqhd,bkhd->bhqk", query, key) / query.shape[-1] ** 0.5
-        return jnp.einsum("bhqk,bkhd->bqhd", jax.nn.softmax(scores), value)
-    return jax.nn.dot_product_attention(query, key, value)
 
 
 class Attention(nn.Module):
@@ -76,12 +66,14 @@ class Block(nn.Module):
     hidden: int
     layer_scale: float | None
     dtype: Any
+    collect: bool = False
+    """Whether a loop over blocks stacks what each of them gives."""
 
     @nn.compact
     def __call__(
         self, x: Float[Array, "batch token channel"], keys: Key[Array, " batch"] | None, rate: Float[Array, ""]
-    ) -> tuple[Float[Array, "batch token channel"], None]:
-        """Give x after both branches, and None: the form that a loop over blocks asks for.
+    ) -> tuple[Float[Array, "batch token channel"], Any]:
+        """Give x after both branches, to go on with and to collect: the form that a loop over blocks asks for.
 
         With keys, one a sample, each branch of a sample is left out with probability `rate`.
         """
@@ -96,7 +88,7 @@ class Block(nn.Module):
             if keys is not None:
                 change = drop_path(change, _folded(keys, place), rate)
             x = x + change
-        return x, None
+        return x, x if self.collect else None
 
 
 def run_blocks(
@@ -107,9 +99,10 @@ def run_blocks(
     drop_path: float,
     remat: bool,
     scan: bool,
+    after: Sequence[int] = (),
     **options: Any,
-) -> Float[Array, "batch token channel"]:
-    """x after `depth` blocks of these options, made as parts of the module that calls this.
+) -> tuple[Float[Array, "batch token channel"], list[Float[Array, "batch token channel"]]]:
+    """x after `depth` blocks of these options, made as parts of the module that calls this, and x after fewer blocks.
 
     The parameters are named block0, block1, ...; with `scan` they are stacked under "blocks", layers along the first
     axis. The rate of stochastic depth rises linearly from 0 to `drop_path`. `remat` and `scan` change no number.
@@ -120,11 +113,14 @@ def run_blocks(
     block = nn.remat(Block, prevent_cse=not scan) if remat else Block
     if scan:
         loop = nn.scan(block, variable_axes={"params": 0}, split_rngs={"params": True}, length=depth)
-        return loop(**options, name="blocks")(x, keys_by_layer, rates)[0]
+        last, stacked = loop(**options, collect=bool(after), name="blocks")(x, keys_by_layer, rates)
+        return last, [stacked[count - 1] if count else x for count in after]
+    reached = [x]
     for layer in range(depth):
         here = None if keys_by_layer is None else keys_by_layer[layer]
         x, _ = block(**options, name=f"block{layer}")(x, here, rates[layer])
-    return x
+        reached.append(x)
+    return x, [reached[count] for count in after]
 
 
 def _folded(keys: Key[Array, " batch"], number: jax.Array | int) -> Key[Array, " batch"]:

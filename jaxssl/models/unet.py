@@ -1,93 +1,16 @@
-"""The 2D U-Net of study B (de Mooij et al. 2024) and a small variant."""
+"""The 2D U-Nets of study B (de Mooij et al. 2024) and study C (Zhang et al. 2024), and a small one."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
-import jax
-import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float, Key
 
 from jaxssl.errors import UserError
 from jaxssl.models.features import Features, pooled
-from jaxssl.models.norm import GroupedBatchNorm, Norm, parameter_type
-
-SLOPE = 0.01
-# He et al. 2015 for a leaky ReLU: keeps the variance of activations through convolution and nonlinearity.
-HE_NORMAL = nn.initializers.variance_scaling(2.0 / (1.0 + SLOPE**2), "fan_in", "normal")
-# Nothing bends the values after these layers, so their variance is kept without the factor 2.
-LINEAR = nn.initializers.lecun_normal()
-
-
-class ConvNorm(nn.Module):
-    """3x3 convolution with bias, grouped batch normalisation, leaky ReLU of slope 0.01."""
-
-    width: int
-    stride: int
-    norm: Norm
-    rows: int
-    dtype: Any
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "batch height width channel"], train: bool) -> Float[Array, "batch h w c"]:
-        """Apply to x; with stride 2 the image is halved."""
-        x = nn.Conv(
-            self.width,
-            (3, 3),
-            strides=self.stride,
-            padding=1,
-            use_bias=False,
-            kernel_init=HE_NORMAL,
-            dtype=self.dtype,
-            param_dtype=parameter_type(self.dtype),
-            name="conv",
-        )(x)
-        bias = self.param("bias", nn.initializers.zeros, (self.width,), parameter_type(self.dtype))
-        # Batch statistics take the bias away again: its gradient is zero, and rounding noise must not train it.
-        bias = jax.lax.stop_gradient(bias) if train else bias
-        x = GroupedBatchNorm(self.rows, self.norm.epsilon, self.dtype, name="norm")(x + bias.astype(x.dtype), train)
-        return nn.leaky_relu(x, SLOPE)
-
-
-class Block(nn.Module):
-    """Two ConvNorms; the stride is that of the first."""
-
-    width: int
-    stride: int
-    norm: Norm
-    rows: int
-    dtype: Any
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "batch height width channel"], train: bool) -> Float[Array, "batch h w c"]:
-        """Apply both to x."""
-        x = ConvNorm(self.width, self.stride, self.norm, self.rows, self.dtype, name="first")(x, train)
-        return ConvNorm(self.width, 1, self.norm, self.rows, self.dtype, name="second")(x, train)
-
-
-class Upsample(nn.Module):
-    """2x2 transposed convolution with stride 2.
-
-    out[2h+i, 2w+j, d] = sum_c x[h, w, c] kernel[c, i, j, d] + bias[d]: the strides do not overlap, so it is one matrix
-    product, without the zeros that a dilated convolution would multiply by.
-    """
-
-    width: int
-    dtype: Any
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "batch height width channel"]) -> Float[Array, "batch h w c"]:
-        """Double the image x."""
-        kernel = self.param("kernel", kernel_up, (x.shape[-1], 2, 2, self.width), parameter_type(self.dtype))
-        bias = self.param("bias", nn.initializers.zeros, (self.width,), parameter_type(self.dtype))
-        batch, height, width, _ = x.shape
-        x = jnp.einsum("bhwc,cijd->bhiwjd", x, kernel.astype(self.dtype)) + bias.astype(self.dtype)
-        return x.reshape(batch, 2 * height, 2 * width, self.width)
-
-
-def kernel_up(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
-    """Draw an upsampling kernel: each output pixel sees one input pixel, so the fan-in is the channels alone."""
-    return LINEAR(key, (shape[0], shape[1] * shape[2] * shape[3]), dtype).reshape(shape)
+from jaxssl.models.norm import Norm
+from jaxssl.models.pyramid import SLOPE, Block, Decoder
+from jaxssl.numerics import island
 
 
 @dataclass(frozen=True)
@@ -101,29 +24,49 @@ class UNet:
     norm: Norm = field(default_factory=Norm)
     remat: int = 0
     """How many of the finest levels are recomputed in the backward pass: they hold most of the memory."""
+    down: Literal["stride", "pool"] = "stride"
+    """What halves an image between levels: the first convolution of a level, or the largest of 2x2 pixels before it."""
+    slope: float = SLOPE
+    """Of the leaky ReLUs; 0 makes them ReLUs."""
+    pool: Literal["mean", "max"] = "mean"
+    """What the embedding is of the coarsest map: its mean over the image, or its largest values."""
+    decoder_norm: bool = True
+    """Whether the decoder is normalised as the encoder is; otherwise it is not at all."""
 
     @classmethod
     def small(cls) -> "UNet":
         """A network that trains on two CPU cores in minutes."""
         return cls(widths=(8, 16, 32, 64, 128), norm=Norm(group=16))
 
+    @classmethod
+    def study_c(cls) -> "UNet":
+        """Study C: the U-Net of Ronneberger et al. 2015, padded, as the study's code has it: 31.04 M parameters.
+
+        Batch normalisation is in the encoder alone, and the place in the stack is read from the largest values of the
+        coarsest map. The code draws the scales of batch normalisation about 1, where ours begin.
+        """
+        return cls((64, 128, 256, 512, 1024), Norm(group=20), down="pool", slope=0.0, pool="max", decoder_norm=False)
+
     @property
     def group(self) -> int:
         """How many consecutive samples are normalised together."""
-        return self.norm.group
+        return self.norm.samples
 
     def encoder(self, dtype: Any, rows: int) -> "Encoder":
         """The module `(images, train) -> Features`, one map a level."""
         return Encoder(self, dtype, rows)
 
-    def decoder(self, dtype: Any, rows: int) -> "Decoder":
+    def decoder(self, dtype: Any, rows: int) -> Decoder:
         """The module `(features, train) -> maps`, finest first."""
-        return Decoder(self, dtype, rows)
+        norm = self.norm if self.decoder_norm else None
+        return Decoder(self.widths[:-1], norm, rows, dtype, self.remat, self.slope)
 
     def check(self) -> None:
-        """Refuse a number of levels that means nothing."""
+        """Refuse values that make no network, with a UserError that names the option."""
         if not 0 <= self.remat <= len(self.widths):
             raise UserError(f"model.remat is a number of levels from 0 to {len(self.widths)}, not {self.remat}.")
+        if not 0 <= self.slope < 1:
+            raise UserError(f"model.slope is that of a leaky ReLU, from 0 to below 1, not {self.slope}.")
 
     def check_size(self, size: tuple[int, int]) -> None:
         """Refuse widths that make no network, and an image size [y, x] that it cannot halve and double."""
@@ -151,42 +94,17 @@ class Encoder(nn.Module):
         train: bool,
         keys: Key[Array, " batch"] | None = None,
     ) -> Features:
-        """Give the maps of all levels and the average of the coarsest."""
+        """Give the maps of all levels and the embedding."""
         del keys
-        self.options.check_size((images.shape[1], images.shape[2]))
+        options = self.options
+        options.check_size((images.shape[1], images.shape[2]))
         maps = []
         x = images.astype(self.dtype)
-        for level, width in enumerate(self.options.widths):
-            stride = 2 if level else 1
-            block = nn.remat(Block, static_argnums=(2,)) if level < self.options.remat else Block
-            x = block(width, stride, self.options.norm, self.rows, self.dtype, name=f"level{level}")(x, train)
+        for level, width in enumerate(options.widths):
+            stride = 2 if level and options.down == "stride" else 1
+            if level and options.down == "pool":
+                x = nn.max_pool(x, (2, 2), (2, 2))
+            block = nn.remat(Block, static_argnums=(2,)) if level < options.remat else Block
+            x = block(width, stride, options.norm, self.rows, self.dtype, options.slope, name=f"level{level}")(x, train)
             maps.append(x)
-        return Features(tuple(maps), pooled(x))
-
-
-class Decoder(nn.Module):
-    """The right half of the U: doubling, joining the encoder's map, one block a level."""
-
-    options: UNet
-    dtype: Any
-    rows: int
-
-    @nn.compact
-    def __call__(self, features: Features, train: bool) -> tuple[jax.Array, ...]:
-        """Give maps [B, h, w, width], finest first."""
-        x = features.maps[-1]
-        maps: list[jax.Array] = []
-        for level in reversed(range(len(self.options.widths) - 1)):
-            # Doubling and joining are recomputed with the block: their results are the widest of a level.
-            rise = nn.remat(_rise, static_argnums=(1, 4)) if level < self.options.remat else _rise
-            x = rise(self, level, x, features.maps[level], train)
-            maps.insert(0, x)
-        return tuple(maps)
-
-
-def _rise(decoder: Decoder, level: int, x: jax.Array, skip: jax.Array, train: bool) -> jax.Array:
-    """One level up: double x, join the encoder's map, and apply the level's block."""
-    options, dtype = decoder.options, decoder.dtype
-    x = Upsample(options.widths[level], dtype, name=f"up{level}")(x)
-    x = jnp.concatenate([x, skip], axis=-1)
-    return Block(options.widths[level], 1, options.norm, decoder.rows, dtype, name=f"level{level}")(x, train)
+        return Features(tuple(maps), pooled(x) if options.pool == "mean" else island(x).max(axis=(1, 2)))

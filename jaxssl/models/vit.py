@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float, Int, Key, Shaped
@@ -12,7 +13,9 @@ from jaxssl.models.features import Features, pooled
 from jaxssl.models.norm import parameter_type
 from jaxssl.models.patches import Patches
 from jaxssl.models.positions import Positions, sine_cosine
+from jaxssl.models.pyramid import check_widths
 from jaxssl.models.transformer import SMALL_NORMAL, layer_norm, run_blocks
+from jaxssl.models.vit_decoder import Decoder
 from jaxssl.numerics import island
 
 
@@ -21,6 +24,7 @@ class ViT:
     """Patches, widths, and how the blocks are run; the defaults are ViT-S/16.
 
     Parameters at 224 x 224 x 3 with a class token: tiny 5.52 M, small 21.67 M, base 85.80 M, large 303.30 M.
+    Multiply-adds of such an image, with the two products of attention: 1.26 G, 4.61 G, 17.58 G, 61.60 G.
     """
 
     patch: int | tuple[int, int] = 16
@@ -41,9 +45,12 @@ class ViT:
     drop_path: float = 0.0
     """Probability of leaving out a branch of the last block; it rises linearly from 0 at the first."""
     remat: bool = False
-    """Recompute each block in the backward pass: a fraction of the memory for a third more work."""
+    """Recompute each block in the backward pass, and each level of the decoder: a fraction of the memory for a third
+    more work."""
     scan: bool = False
     """Loop over the blocks, their parameters stacked: one block is compiled, whatever the depth."""
+    decoder_widths: tuple[int, ...] = ()
+    """Channels of a decoder's maps, finest first, one for each doubling from patches to pixels; none for no decoder."""
 
     @classmethod
     def tiny(cls) -> "ViT":
@@ -79,20 +86,31 @@ class ViT:
         """Height and width of a patch."""
         return (self.patch, self.patch) if isinstance(self.patch, int) else self.patch
 
-    def encoder(self, dtype: Any, rows: int) -> "Encoder":
-        """The module `(images, train, keys, hidden, visible) -> Features` with one map, of a token a patch.
+    @property
+    def joined(self) -> tuple[int, ...]:
+        """After how many blocks a decoder takes tokens on the way, from the finest of its maps that have some."""
+        levels = len(self.decoder_widths)
+        return tuple(self.depth * level // levels for level in range(1, levels))
 
-        `rows` is of no account.
+    def encoder(self, dtype: Any, rows: int) -> "Encoder":
+        """The module `(images, train, keys, hidden, visible) -> Features` with a map of a token a patch.
+
+        Where a decoder follows there are others before it: the image, and the tokens that join on the way. `rows` is of
+        no account.
         """
         del rows
         return Encoder(self, dtype)
 
-    def decoder(self, dtype: Any, rows: int) -> nn.Module:
-        """Refuse: there is none."""
-        raise UserError(
-            "This method needs a decoder, which a ViT does not have: choose a U-Net, or a method that does without "
-            "(simclr, mae, mim with method.fill token)."
-        )
+    def decoder(self, dtype: Any, rows: int) -> Decoder:
+        """The module `(features, train) -> maps`, finest first; refused where no widths are given."""
+        del rows
+        if not self.decoder_widths:
+            raise UserError(
+                "This method needs a decoder, which a ViT does not have unless model.decoder_widths says so (32 64 128 "
+                "256 for patch 16): set it, choose a U-Net, or a method that does without (simclr, mae, mim with "
+                "method.fill token)."
+            )
+        return Decoder(self.decoder_widths, self.remat, dtype)
 
     def check(self) -> None:
         """Refuse values that make no network, with a UserError that names the option."""
@@ -110,6 +128,17 @@ class ViT:
             raise UserError(f"model.registers cannot be negative ({self.registers}).")
         if not 0 <= self.drop_path < 1:
             raise UserError(f"model.drop_path is a probability in [0, 1), not {self.drop_path}.")
+        if self.decoder_widths:
+            self._check_decoder()
+
+    def _check_decoder(self) -> None:
+        height, width = self.patch_size
+        if height != width or height.bit_count() != 1:
+            raise UserError(
+                f"model.decoder_widths is for patches that doubling makes of a pixel, not for {height}x{width}: choose "
+                "a model.patch of 2, 4, 8, 16 or 32, or leave the decoder out."
+            )
+        check_widths(self.decoder_widths, height)
 
     def check_size(self, size: tuple[int, int]) -> None:
         """Refuse an image size [y, x] that cannot be cut into patches."""
@@ -136,7 +165,7 @@ class Encoder(nn.Module):
         hidden: Shaped[Array, "batch patch"] | None = None,
         visible: Int[Array, "batch chosen"] | None = None,
     ) -> Features:
-        """Give the normalised tokens of the patches as a map, and the class token or the map's mean as embedding.
+        """Give the normalised tokens of the patches as last map, and the class token or the map's mean as embedding.
 
         Patches are counted row by row. A learnt token stands for the `hidden` ones (true or 1; SimMIM, iBOT); its
         parameter `mask_token` is there in networks that were begun with `hidden`, and in no others. Of the `visible`
@@ -154,23 +183,28 @@ class Encoder(nn.Module):
             token = self.param("mask_token", SMALL_NORMAL, (options.width,), parameter_type(self.dtype))
             patches = jnp.where(hidden[..., None] != 0, token.astype(self.dtype), patches)
         x = self._with_tokens(patches, grid, visible)
-        x = run_blocks(
+        x, between = run_blocks(
             x,
             keys if train and options.drop_path else None,
             depth=options.depth,
             drop_path=options.drop_path,
             remat=options.remat,
             scan=options.scan,
+            after=options.joined,
             heads=options.heads,
             hidden=round(options.mlp_ratio * options.width),
             layer_scale=options.layer_scale,
             dtype=self.dtype,
         )
         x = layer_norm(self.dtype, name="norm")(x)
-        count = patches.shape[1]
-        rows, columns = grid if visible is None else (1, count)
-        patches = x[:, x.shape[1] - count :].reshape(-1, rows, columns, options.width)
-        return Features((patches,), island(x[:, 0]) if options.pool == "token" else pooled(patches))
+        rows, columns = grid if visible is None else (1, patches.shape[1])
+
+        def as_map(x: jax.Array) -> jax.Array:
+            return x[:, -rows * columns :].reshape(-1, rows, columns, options.width)
+
+        patches = as_map(x)
+        before = (images.astype(self.dtype), *map(as_map, between)) if options.decoder_widths else ()
+        return Features((*before, patches), island(x[:, 0]) if options.pool == "token" else pooled(patches))
 
     def _with_tokens(
         self,

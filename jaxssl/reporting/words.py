@@ -13,7 +13,7 @@ from jaxssl.reporting.read import Run
 NOTHING = "\u2013"
 MINUS = "\u2212"
 
-REPEATED = ("data.store", "data.subjects", "data.subset_seed", "train.seed", "init.run")
+REPEATED = ("data.store", "data.subjects", "data.subset_seed", "train.seed", "init.run", "init.weights")
 """Options that tell the runs of one recipe apart, and so are written out in the command that repeats a run."""
 
 

@@ -2,8 +2,23 @@
 
 from jaxssl.run.bench import bench_scale
 from jaxssl.run.data import data_info, data_phantom
-from jaxssl.run.look import embed, probe, report
+from jaxssl.run.embedding import embed
+from jaxssl.run.encoder import load
+from jaxssl.run.exporting import export
+from jaxssl.run.look import probe, report
 from jaxssl.run.segmentation import segment
 from jaxssl.run.training import finetune, pretrain
 
-__all__ = ["bench_scale", "data_info", "data_phantom", "embed", "finetune", "pretrain", "probe", "report", "segment"]
+__all__ = [
+    "bench_scale",
+    "data_info",
+    "data_phantom",
+    "embed",
+    "export",
+    "finetune",
+    "load",
+    "pretrain",
+    "probe",
+    "report",
+    "segment",
+]

@@ -1,47 +1,27 @@
-"""`embed`, `probe` and `report`: what a finished run has learned."""
+"""`probe` and `report`: what a finished run has learned."""
 
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
-import jax
 import numpy as np
 import tyro
-from rich.console import Console
 
 from jaxssl import config
 from jaxssl.data.plan import label
 from jaxssl.data.source import Source
 from jaxssl.errors import UserError
-from jaxssl.evaluate.embed import embed as embed_rows
 from jaxssl.evaluate.knn import knn_accuracy
 from jaxssl.evaluate.linear import Samples, linear_probe
-from jaxssl.methods import parts
-from jaxssl.methods.base import Batch
 from jaxssl.reporting import write_report
 from jaxssl.reporting.compare import ENOUGH, Row, comparison
 from jaxssl.reporting.read import read_runs
-from jaxssl.run.common import LoadedRun, console_of, load_run, opened
-from jaxssl.workdir import Workdir, existing
+from jaxssl.run.common import console_of, load_run, opened
+from jaxssl.run.embedding import of_rows
+from jaxssl.run.encoder import encoder_of
+from jaxssl.workdir import existing
 
 Folder = Annotated[Path, tyro.conf.Positional]
-BATCH = 64
-
-
-def embed(run: Folder, out: Path | None = None) -> Path:
-    """Embed every image of the run's views and subjects by its encoder.
-
-    Args:
-        run: Folder of a finished run.
-        out: Where to write; embedding.npz in the run's folder unless given.
-    """
-    console, workdir = console_of(None), existing(run)
-    loaded, source = _load(workdir, console)
-    arrays = _embedding(loaded, source)
-    path = workdir.write_arrays("embedding.npz", arrays) if out is None else _write(out, arrays)
-    console.print(f"{len(arrays['id'])} embeddings of {arrays['embedding'].shape[1]} numbers in {path}.")
-    return path
 
 
 def probe(run: Folder, target: str = "group", k: int = 20, temperature: float = 0.07) -> dict:
@@ -56,8 +36,9 @@ def probe(run: Folder, target: str = "group", k: int = 20, temperature: float = 
     if k < 1 or temperature <= 0:
         raise UserError(f"A kNN needs k of at least 1 and a temperature above 0, not {k} and {temperature}.")
     console, workdir = console_of(None), existing(run)
-    loaded, source = _load(workdir, console)
-    arrays = _embedding(loaded, source)
+    loaded = load_run(workdir, lambda sentence: console.print(f"Warning: {sentence}"))
+    source = opened(loaded.recipe.data, console)
+    arrays = of_rows(encoder_of(loaded, workdir), source.cache, source.rows(source.cache.names["subject"]))
     workdir.write_arrays("embedding.npz", arrays)
     train, validation, test = (
         _samples(source, arrays, subjects, target)
@@ -123,49 +104,8 @@ def _in_words(row: Row) -> str:
     )
 
 
-def _load(workdir: Workdir, console: Console) -> tuple[LoadedRun, Source]:
-    loaded = load_run(workdir, lambda sentence: console.print(f"Warning: {sentence}"))
-    return loaded, opened(loaded.recipe.data, console)
-
-
-def _embedding(loaded: LoadedRun, source: Source) -> dict[str, np.ndarray]:
-    """Embeddings of the run's images, and what is known of each."""
-    rows = source.rows(source.cache.names["subject"])
-    encode = _encoder(loaded)
-    named = {
-        name: np.asarray(source.cache.names[name])[source.cache.table[name][rows]]
-        for name in ("subject", "view", "moment")
-    }
-    labels = {
-        name.removeprefix("label/"): np.asarray([*source.cache.names[name], ""])[codes[rows]]
-        for name, codes in source.cache.table.items()
-        if name.startswith("label/")
-    }
-    return {"embedding": embed_rows(encode, source.cache, rows, BATCH), "id": rows, **named, **labels}
-
-
-def _encoder(loaded: LoadedRun) -> Callable[[Batch], jax.Array]:
-    encoder = loaded.recipe.model.encoder(dtype=loaded.recipe.train.dtype, rows=1)
-    variables = loaded.parts["encoder"]
-
-    @jax.jit
-    def encode(batch: Batch) -> jax.Array:
-        images = parts.standardised(batch)
-        return parts.evaluate(encoder, variables["params"], variables["statistics"], images).embedding
-
-    return encode
-
-
 def _samples(source: Source, arrays: dict[str, np.ndarray], subjects: tuple[str, ...], target: str) -> Samples:
     """The embeddings of these subjects whose label is known."""
     codes = label(source.cache, target)[arrays["id"]]
     chosen = np.isin(arrays["subject"], subjects) & (codes >= 0)
     return Samples(arrays["embedding"][chosen], codes[chosen], arrays["subject"][chosen])
-
-
-def _write(path: Path, arrays: dict[str, np.ndarray]) -> Path:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return Workdir(path.parent).write_arrays(path.name, arrays)
-    except OSError as error:
-        raise UserError(f"{path} cannot be written ({error.strerror}); choose another --out.") from error

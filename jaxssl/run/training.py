@@ -6,7 +6,8 @@ In several processes all compute, and the first writes.
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,7 +26,7 @@ from jaxssl.recipe import Recipe, command, lasting, load_recipe
 from jaxssl.run.common import console_of, opened
 from jaxssl.run.evaluation import evaluate_segmentation
 from jaxssl.run.feed import Feed
-from jaxssl.run.handover import parts_of, take_over
+from jaxssl.run.handover import Start, show, start_of, take_over, write_account
 from jaxssl.run.pictures import draw, first_views
 from jaxssl.train import monitors, resident
 from jaxssl.train.checkpoint import Checkpoints
@@ -36,7 +37,7 @@ from jaxssl.train.optim import learning_rate, make_optimiser
 from jaxssl.train.processes import first_goes_ahead, is_first
 from jaxssl.train.state import State, abstract_state, create_state, evaluated
 from jaxssl.train.step import Schedule, Step, make_dispatch, pure_step
-from jaxssl.workdir import Workdir, existing, now, provenance, refuse_leak
+from jaxssl.workdir import Workdir, now, provenance, refuse_leak
 
 
 class Trained(NamedTuple):
@@ -96,8 +97,7 @@ class _Run:
     schedule: Schedule
     optimiser: optax.GradientTransformation
     step: Step
-    taken: dict[str, Tree]
-    """Variables of the parts that another run hands over."""
+    start: Start
 
     @classmethod
     def begin(
@@ -130,10 +130,11 @@ class _Run:
             _refuse_without_evaluation(recipe, method, source)
         optimiser = make_optimiser(recipe.optim, steps)
         step = pure_step(method, optimiser, learning_rate(recipe.optim, steps), schedule, mesh)
-        taken = parts_of(recipe, source, console) if recipe.init.run else {}
         folder = Workdir(Path(workdir))
-        run = cls(verb, recipe, folder, console, source, feed, mesh, method, schedule, optimiser, step, taken)
-        run._trace()
+        run = cls(verb, recipe, folder, console, source, feed, mesh, method, schedule, optimiser, step, Start())
+        abstract = run._abstract()
+        run = replace(run, start=start_of(recipe, source, folder, abstract, console))
+        run._trace(abstract)
         with first_goes_ahead():
             folder.claim(recipe, run._data)
         if verb == "pretrain" and recipe.data.masks and not info.masks_by:
@@ -205,22 +206,25 @@ class _Run:
             hooks,
         )
 
-    def _abstract(self) -> tuple[State, jax.Array, Tree]:
-        """The abstract state, and the key and views that the state is made from."""
-        key = named_key(self.schedule.seed, "init")
-        views = jax.jit(first_views, static_argnums=(0, 1))(self.method, self.schedule, self.feed.first(1))
-        averaged = self.schedule.average is not None
-        return abstract_state(self.method, self.optimiser, key, views, self.mesh, averaged), key, views
+    def _abstract(self) -> State:
+        """Shapes, types and shardings of the state; nothing is compiled for them."""
+        views = jax.eval_shape(partial(first_views, self.method, self.schedule), self.feed.first(1))
+        return abstract_state(
+            self.method, self.optimiser, self._key, views, self.mesh, self.schedule.average is not None
+        )
 
-    def _trace(self) -> None:
+    @property
+    def _key(self) -> jax.Array:
+        return named_key(self.schedule.seed, "init")
+
+    def _trace(self, abstract: State) -> None:
         """Trace a step without compiling it: shapes that do not fit are refused here."""
-        abstract, _, _ = self._abstract()
-        adopt(abstract.params, abstract.carry, self.taken)
+        adopt(abstract.params, abstract.carry, self.start.parts)
         jax.eval_shape(self.step, abstract, self.feed.abstract())
 
     def _state(self, checkpoints: Checkpoints) -> tuple[State, int]:
         """The newest saved state, or a fresh one that may take over parts of another run."""
-        abstract, key, views = self._abstract()
+        abstract = self._abstract()
         if restored := checkpoints.restore(abstract):
             if restored.meta != self._meta(restored.step):
                 raise UserError(
@@ -228,10 +232,11 @@ class _Run:
                 )
             self.console.print(f"Continuing {self.workdir.path} from step {restored.step}.")
             return restored.state, restored.step
-        state = create_state(self.method, self.optimiser, key, views, abstract)
-        if self.taken:
-            state = take_over(self.taken, state, abstract)
-            self.console.print(f"Starting from {' and '.join(self.taken)} of {self.recipe.init.run}.")
+        views = jax.jit(first_views, static_argnums=(0, 1))(self.method, self.schedule, self.feed.first(1))
+        state = create_state(self.method, self.optimiser, self._key, views, abstract)
+        if self.start.parts:
+            state = take_over(self.start.parts, state, abstract)
+            show(self.start, self.recipe, self.console)
         return state, 0
 
     def _meta(self, step: int) -> dict[str, Any]:
@@ -263,15 +268,15 @@ class _Run:
         if not is_first():
             return
         known = self.workdir.facts()
-        before = existing(self.recipe.init.run).subjects_seen() if self.recipe.init.run else []
+        before = {*known.get("subjects_seen", ()), *self.start.subjects}
+        write_account(self.start, self.workdir)
         self.workdir.describe(
             verb=self.verb,
             name=self.recipe.name,
             method=type(self.recipe.method).__module__.rpartition(".")[2],
             status="running",
             command=command(self.verb, self.recipe, self.workdir.path),
-            init=self.recipe.init.run,
-            init_parts=sorted(self.taken),
+            **self.start.facts,
             channels=self.source.store.info.channels,
             classes=list(self.source.store.info.classes),
             labels=list(self.source.labels.names),

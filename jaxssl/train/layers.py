@@ -1,8 +1,8 @@
 """Which layer a parameter belongs to, read from its name: all that training knows of networks.
 
 Params are dicts by part. An encoder's layers are numbered children (`level0`, `block11`), or, run in a loop, stacked
-along the first axis of `blocks`. What else it has stands before the first layer (patches, positions, tokens), save
-`norm`, which stands after the last. Other parts (decoder, heads) come after the encoder.
+along the first axis of `blocks`. What else it has stands before the first layer (patches, positions, tokens, stem),
+save `norm` and `representation`, which stand after the last. Other parts (decoder, heads) come after the encoder.
 """
 
 import re
@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 from jaxssl.errors import UserError
 
 STACKED = "blocks"
+AFTER = ("norm", "representation")
 _NUMBERED = re.compile(r"[a-z]+(\d+)")
 
 Names = tuple[str, ...]
@@ -35,8 +36,8 @@ def axes_of_one_layer(names: Names, leaf: Array) -> tuple[int, ...]:
 def layer_factors(params: Any, decay: float) -> Any:
     """decay ** (layers above) for every leaf, as a number, or as [layers, 1, ...] for stacked ones.
 
-    With n layers, decoder, heads and the encoder's `norm` have factor 1, layer i has decay ** (n - i), and what stands
-    before the first layer decay ** (n + 1).
+    With n layers, decoder, heads and what the encoder has after the last layer have factor 1, layer i has
+    decay ** (n - i), and what stands before the first layer decay ** (n + 1).
     """
     encoder = params.get("encoder", {})
     numbers = [int(found[1]) for name in encoder if (found := _NUMBERED.fullmatch(name))]
@@ -48,7 +49,7 @@ def layer_factors(params: Any, decay: float) -> Any:
         )
 
     def factor(names: Names, leaf: Array) -> float | Float[Array, "layers ..."]:
-        if names[0] != "encoder" or names[1] == "norm":
+        if names[0] != "encoder" or names[1] in AFTER:
             return 1.0
         if names[1] == STACKED:
             above = layers - jnp.arange(layers, dtype=leaf.dtype)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen as nn
+from models import plain
 
 from jaxssl.models.heads import Projector
 from jaxssl.models.norm import Norm
@@ -59,6 +60,25 @@ def test_with_norm_each_group_of_rows_is_normalised_before_the_activation(rows, 
     if train:
         np.testing.assert_allclose(changed["moments"]["norm0"]["mean"], groups.mean(1).sum(0), rtol=1e-4, atol=1e-5)
         assert changed["moments"]["norm0"]["count"] == 2
+
+
+def test_with_groups_of_channels_each_row_is_normalised_by_itself_and_every_bias_trained(rows):
+    head = Projector((6, 3), norm=Norm("group", channel_groups=2), rows=4)
+    params = started(head, rows)
+    first, last = params["layer0"], params["layer1"]
+    hidden = rows @ first["kernel"] + first["bias"]
+    hidden = plain.by_channels(2)(np.float64(hidden)[:, None, None], params["norm0"])[:, 0, 0]
+    result: Any = head.apply({"params": params}, rows, train=True, mutable=["moments"])
+    found, changed = result
+    wanted = np.maximum(hidden, 0) @ last["kernel"] + last["bias"]
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+    assert not changed
+
+    def loss(params):
+        return jnp.square(jnp.asarray(head.apply({"params": params}, rows, train=True))).sum()
+
+    gradient = jax.jit(jax.grad(loss))(params)
+    assert np.abs(gradient["layer0"]["bias"]).max() > 1e-3
 
 
 def test_activation_is_looked_up_when_called(rows, monkeypatch):

@@ -1,10 +1,15 @@
-"""Grouped batch normalisation against its definition, and that micro-batches never change it."""
+"""Both normalisations against their definitions, and that micro-batches never change them."""
+
+import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import linen as nn
+from models import plain
 
+from jaxssl import config
 from jaxssl.errors import UserError
 from jaxssl.models.norm import GroupedBatchNorm, Norm, running
 
@@ -121,8 +126,82 @@ def test_impossible_groups_are_refused(images):
         train(images[:, :1, :1], rows=1)
 
 
-@pytest.mark.parametrize("change", [{"group": 0}, {"epsilon": 0.0}, {"momentum": 1.0}])
+@pytest.mark.parametrize(
+    "change", [{"type": "layer"}, {"group": 0}, {"channel_groups": 0}, {"epsilon": 0.0}, {"momentum": 1.0}]
+)
 def test_impossible_options_are_refused(change):
     Norm().check()
     with pytest.raises(UserError, match=f"norm.{next(iter(change))}="):
         Norm(**change).check()
+
+
+@functools.partial(jax.jit, static_argnums=(2, 3))
+def grouped(x, params, groups, dtype=jnp.float32):
+    """Group normalisation as a module, which leaves nothing behind and needs no statistics."""
+    layer = Norm("group", channel_groups=groups).layer(7, dtype, "norm")
+    y, changed = layer.apply({"params": params}, x, True, mutable=True)
+    assert set(changed) == {"params"}
+    return y
+
+
+def of_channels(count):
+    return {"scale": jnp.linspace(-1.0, 2.0, count), "bias": jnp.linspace(0.5, -0.5, count)}
+
+
+@pytest.mark.parametrize(("channels", "asked", "made"), [(6, 2, 2), (8, 3, 2), (6, 32, 3), (10, 7, 5), (7, 4, 1)])
+def test_each_group_of_channels_of_each_sample_is_normalised_apart(channels, asked, made):
+    x = np.random.default_rng(3).normal(2.0, 3.0, (5, 4, 3, channels)).astype(np.float32)
+    params = of_channels(channels)
+    wanted = plain.by_channels(made)(np.float64(x), params)
+    np.testing.assert_allclose(grouped(x, params, asked), wanted, atol=3e-6)
+    alone = grouped(x[2:3], params, asked)
+    np.testing.assert_allclose(alone, wanted[2:3], atol=3e-6)
+
+
+def test_group_norm_and_its_gradient_are_those_of_flax_in_float64():
+    with jax.enable_x64(True):
+        random = np.random.default_rng(4)
+        x, weights = random.normal(1.0, 2.0, (2, 3, 5, 4, 6))
+        params = jax.tree.map(np.float64, of_channels(6))
+        theirs = nn.GroupNorm(3, epsilon=EPSILON, use_fast_variance=False, param_dtype=jnp.float64)
+        ours, wanted = (
+            jax.jit(jax.value_and_grad(lambda p, x, f=f: (f(p, x) * weights).sum(), argnums=(0, 1)))(params, x)
+            for f in (lambda p, x: grouped(x, p, 3, jnp.float64), lambda p, x: theirs.apply({"params": p}, x))
+        )
+        for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(wanted), strict=True):
+            assert a.dtype == jnp.float64
+            np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9)
+
+
+def test_group_norm_takes_rows_of_channels_too_and_bfloat16_in_float32():
+    rows = np.random.default_rng(5).normal(50.0, 1.0, (4, 8)).astype(jnp.bfloat16)
+    params = of_channels(8)
+    y = grouped(rows, params, 2, jnp.bfloat16)
+    assert y.dtype == jnp.bfloat16
+    wanted = plain.by_channels(2)(np.float64(rows)[:, None, None], params)[:, 0, 0]
+    np.testing.assert_allclose(np.float64(y), wanted, atol=2**-8 * np.abs(wanted).max())
+
+
+def test_a_large_mean_does_not_spoil_the_variance_within_a_sample(images):
+    params = parameters()
+    np.testing.assert_allclose(grouped(images + 4096.0, params, 1), grouped(images, params, 1), atol=2e-3)
+
+
+def test_one_value_a_sample_is_refused():
+    with pytest.raises(UserError, match="one value a sample"):
+        grouped(np.ones((4, 1), np.float32), of_channels(1), 32)
+
+
+@pytest.mark.parametrize("type", ["batch", "group"])
+def test_a_layer_begins_with_the_scale_that_is_asked_for(images, type):
+    layer = Norm(type, group=2).layer(2, jnp.float32, "norm", scale=0.0)
+    params = layer.init(jax.random.key(0), images, True)["params"]
+    np.testing.assert_array_equal(params["scale"], np.zeros(3))
+    np.testing.assert_array_equal(params["bias"], np.zeros(3))
+
+
+def test_samples_share_statistics_and_take_biases_away_in_batches_only():
+    batch, group = Norm(group=12), Norm("group", group=12)
+    assert (batch.samples, group.samples) == (12, 1)
+    assert (batch.takes_bias_away, group.takes_bias_away) == (True, False)
+    assert config.from_dict(config.to_dict(group), "here") == group

@@ -1,4 +1,4 @@
-"""The U-Net: the published counts of study B, its layers against their definitions, and laws of its arithmetic."""
+"""The U-Net: the counts of studies B and C, its layers against their definitions, and laws of its arithmetic."""
 
 import functools
 import math
@@ -10,14 +10,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from models import plain
 
 from jaxssl.errors import UserError
 from jaxssl.models.heads import PixelHeads, Projector
 from jaxssl.models.norm import Norm
-from jaxssl.models.unet import UNet, Upsample
+from jaxssl.models.pyramid import Upsample
+from jaxssl.models.unet import UNet
 from jaxssl.numerics import island
 
 TINY = UNet(widths=(4, 6, 8), norm=Norm(group=2))
+GROUPED = replace(TINY, norm=Norm("group", channel_groups=2))
 
 
 def segmenter(options, outputs, scales, dtype=jnp.float32, rows=1):
@@ -71,6 +74,80 @@ def test_study_b_has_the_published_parameters_and_multiply_adds():
     jaxpr, (maps, _) = jax.make_jaxpr(lambda v, x: run(parts, v, x, False), return_shape=True)(variables, images)
     assert counts.multiply_adds(jaxpr.jaxpr) == pytest.approx(14.76e9, rel=0.01)
     assert [m.shape for m in maps] == [(1, 256 >> scale, 256 >> scale, 4) for scale in range(6)]
+
+
+C = (64, 128, 256, 512, 1024)
+
+
+def layers_of_the_u(channels, widths):
+    """Both halves of a U-Net of max-poolings: (level, channels in, channels out) of its 3x3 and 2x2 convolutions."""
+    down = [(level, c, d) for level, (c, d) in enumerate(zip((channels, *widths), widths, strict=False))]
+    encoder = down + [(level, d, d) for level, _, d in down]
+    doubled = [(level, widths[level + 1], widths[level]) for level in range(len(widths) - 1)]
+    decoder = [(level, 2 * d, d) for level, _, d in doubled] + [(level, d, d) for level, _, d in doubled]
+    return encoder, decoder, doubled
+
+
+def test_study_c_has_the_parameters_and_multiply_adds_of_the_classic_u_net():
+    """The published count is that of the classic U-Net with 3 channels and one output, normalised throughout and
+    without biases under the norms: ours differ from it by those, and by the norms that study C's decoder has not."""
+    encoder, decoder, doubled = layers_of_the_u(3, C)
+    normalised = sum(9 * c * d + 2 * d for _, c, d in encoder + decoder)
+    assert normalised + sum(4 * c * d + d for _, c, d in doubled) + 64 + 1 == 31_037_633
+
+    encoder, decoder, doubled = layers_of_the_u(1, C)
+    left = sum(9 * c * d + 3 * d for _, c, d in encoder)
+    right = sum(9 * c * d + d for _, c, d in decoder) + sum(4 * c * d + d for _, c, d in doubled)
+    parts = segmenter(UNet.study_c(), outputs=2, scales=1)
+    images = jax.ShapeDtypeStruct((1, 224, 224, 1), jnp.float32)
+    variables = jax.eval_shape(lambda x: initialise(parts, x), images)
+    assert [count(variables[name]) for name in parts] == [left, right, 2 * 64 + 2]
+    assert round((left + right + 130) / 1e6, 2) == 31.04
+
+    pixels = [(224 >> level) ** 2 for level in range(5)]
+    adds = sum(9 * c * d * pixels[level] for level, c, d in encoder + decoder)
+    adds += sum(c * d * pixels[level] for level, c, d in doubled) + 2 * 64 * pixels[0]
+    jaxpr = jax.make_jaxpr(lambda v, x: run(parts, v, x, False))(variables, images)
+    assert counts.multiply_adds(jaxpr.jaxpr) == adds
+
+
+def test_the_encoder_of_study_c_is_its_definition():
+    """3x3 convolutions with biases, batches of two, ReLUs, the largest of 2x2 pixels, and of the coarsest map."""
+    with jax.enable_x64(True):
+        options = replace(UNet.study_c(), widths=(4, 6, 8))
+        images = np.random.default_rng(5).normal(size=(4, 16, 24, 3))
+        encoder = options.encoder(jnp.float64, 2)
+        variables = plain.variables_of(encoder, images)
+        features, _ = jax.jit(lambda v: encoder.apply(v, images, True, mutable=["moments"]))(variables)
+        x = images
+        for level, found in enumerate(features.maps):
+            x = x.reshape(4, 16 >> level, 2, 24 >> level, 2, -1).max((2, 4)) if level else x
+            for layer in variables["params"][f"level{level}"].values():
+                x = plain.convolved(x, layer["conv"]) + layer["bias"]
+                x = plain.rectified(plain.by_batches(2)(x, layer["norm"]))
+            np.testing.assert_allclose(found, x, rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(features.embedding, x.max((1, 2)), rtol=1e-9)
+
+
+@pytest.mark.parametrize("options", [replace(UNet.study_c(), widths=(4, 6, 8)), GROUPED], ids=["study c", "group"])
+def test_of_other_kinds_too_the_gradient_is_finite_in_bfloat16_on_the_smallest_images(options):
+    parts = segmenter(options, outputs=2, scales=1, dtype=jnp.bfloat16, rows=2)
+    images = jnp.asarray(np.random.default_rng(5).normal(size=(4, 4, 8, 2)), jnp.float32)
+    variables = jax.tree_util.tree_map_with_path(filled, jax.eval_shape(lambda: initialise(parts, images)))
+
+    @jax.jit
+    @jax.value_and_grad
+    def loss(params):
+        given = {name: {**variables[name], "params": params[name]} for name in params}
+        maps, embedding = run(parts, given, images, True)
+        return jnp.square(island(maps[0]) - 0.5).mean() + embedding.mean()
+
+    value, gradient = loss(params_of(variables))
+    assert value.dtype == jnp.float32
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
+    assert np.abs(gradient["encoder"]["level0"]["first"]["conv"]["kernel"]).max() > 0
+    assert np.abs(gradient["decoder"]["level1"]["second"]["bias"]).max() > 0
+    assert "statistics" not in variables["decoder"]
 
 
 def test_upsample_is_the_transposed_convolution():
@@ -268,6 +345,16 @@ def test_more_levels_to_recompute_than_there_are_are_refused(remat):
     replace(TINY, remat=3).check()
     with pytest.raises(UserError, match=f"from 0 to 3, not {remat}"):
         replace(TINY, remat=remat).check()
+
+
+@pytest.mark.parametrize("slope", [-0.1, 1.0])
+def test_a_slope_of_no_leaky_relu_is_refused(slope):
+    with pytest.raises(UserError, match=f"model.slope .* not {slope}"):
+        replace(TINY, slope=slope).check()
+
+
+def test_samples_normalised_together_are_those_of_a_batch_norm():
+    assert (TINY.group, GROUPED.group) == (2, 1)
 
 
 def test_more_scales_than_the_decoder_has_are_refused():

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.tree_util import tree_leaves_with_path as leaves_with_path
 
 from jaxssl.errors import UserError
 from jaxssl.methods import mim, segment
@@ -234,6 +235,19 @@ def test_bfloat16_is_close_and_its_gradient_finite():
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
 
 
+@pytest.mark.parametrize("options", [ViT.tiny(), ViT.small(), ViT.base(), ViT.large()], ids=lambda o: str(o.width))
+def test_gradients_in_bfloat16_are_finite_at_every_width(options):
+    """On two patches. A variant's blocks are all alike, so two of them are run for the 12 or 24."""
+    encoder, x = replace(options, depth=2, scan=True).encoder(jnp.bfloat16, rows=1), images(2, (32, 16))
+    shapes = jax.eval_shape(lambda: encoder.init(jax.random.key(0), x, False)["params"])
+    draw = np.random.default_rng(0).standard_normal
+    params = jax.tree.map(lambda leaf: 0.02 * draw(leaf.shape, np.float32), shapes)
+    loss, gradient = jax.jit(jax.value_and_grad(functools.partial(loss_of, encoder)))(params, x)
+    assert np.isfinite(loss)
+    largest = {jax.tree_util.keystr(path): float(jnp.abs(g).max()) for path, g in leaves_with_path(gradient)}
+    assert all(0 < value < np.inf for value in largest.values()), largest  # of nan neither is true
+
+
 def test_parameters_begin_small():
     encoder = TINY.encoder(jnp.float32, rows=1)
     params = jax.jit(lambda key: encoder.init(key, images(1), False))(jax.random.key(0))["params"]
@@ -358,7 +372,8 @@ def test_hidden_and_visible_at_once_are_refused():
 def test_methods_that_need_a_decoder_refuse_a_vit(options):
     spec = Spec(SIZE, classes=4)
     build(options, UNet(widths=(4, 8)), spec)
-    with pytest.raises(UserError, match="needs a decoder, which a ViT does not have"):
+    build(options, replace(TINY, patch=4, decoder_widths=(4, 8)), spec)
+    with pytest.raises(UserError, match="needs a decoder, which a ViT does not have unless model"):
         build(options, TINY, spec)
 
 

@@ -23,15 +23,20 @@ from jaxssl.train.step import Schedule, make_step
 BATCH, GROUP, RATE = 32, 8, 0.1
 SPLITS = [(2, 1, 2), (4, 4, 1), (8, 1, 1), (1, 1, 4), (8, 2, 4)]
 """Devices, devices that share one copy of the state, micro-batches."""
-QUICK = {"toy": SPLITS, "simclr": SPLITS}
-"""Methods that are put to every split each time; the others to the last only, and to the rest by `-m slow`."""
-CASES = [
-    pytest.param(
-        name, split, id=f"{name}-{split}", marks=() if split in QUICK.get(name, SPLITS[-1:]) else pytest.mark.slow
-    )
-    for name in cases.NAMES
-    for split in SPLITS
-]
+THOROUGH = ("toy", "simclr")
+"""Methods that are put to everything each time; the others to the last split in float64, and to the rest by `-m slow`.
+"""
+
+
+def all_cases(quick: list[tuple[int, int, int]]) -> list:
+    """Every method and split; those of a method that is not thorough, and not on a quick split, are slow."""
+    return [
+        pytest.param(
+            name, split, id=f"{name}-{split}", marks=() if name in THOROUGH or split in quick else pytest.mark.slow
+        )
+        for name in cases.NAMES
+        for split in SPLITS
+    ]
 
 
 @contextmanager
@@ -83,12 +88,12 @@ def assert_same(name: str, split: tuple[int, int, int], precision: str, toleranc
     jax.tree_util.tree_map_with_path(compare, reference, result)
 
 
-@pytest.mark.parametrize(("name", "split"), CASES)
+@pytest.mark.parametrize(("name", "split"), all_cases(quick=[]))
 def test_devices_and_micro_batches_do_not_change_the_step(name, split):
     assert_same(name, split, "float32", 1e-5)
 
 
-@pytest.mark.parametrize(("name", "split"), CASES)
+@pytest.mark.parametrize(("name", "split"), all_cases(quick=SPLITS[-1:]))
 def test_in_float64_the_step_is_the_same_to_rounding(name, split):
     with jax.enable_x64(True):
         assert_same(name, split, "float64", 1e-9)

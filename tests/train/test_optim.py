@@ -9,6 +9,7 @@ import optax
 import pytest
 
 from jaxssl.errors import UserError
+from jaxssl.train.layers import layer_factors
 from jaxssl.train.optim import Optim, learning_rate, make_optimiser
 
 NAMES = ["adamw", "sgd", "lars", "lamb"]
@@ -223,6 +224,14 @@ def test_each_layer_moves_by_its_share_decay_of_weights_included(name, scales):
     for layer, scale in scales.items():
         np.testing.assert_allclose(shares["encoder"][layer], scale * whole["encoder"][layer], rtol=1e-6)
     np.testing.assert_array_equal(shares["decoder"]["level0"], whole["decoder"]["level0"])
+
+
+def test_a_stem_stands_before_the_first_layer_and_a_representation_after_the_last():
+    leaf = {"kernel": jnp.ones(2)}
+    names = ("stem", "stem_norm", "level0", "level1", "norm", "representation")
+    factors = layer_factors({"encoder": dict.fromkeys(names, leaf), "head": leaf}, 0.5)
+    assert [factors["encoder"][name]["kernel"] for name in names] == [0.125, 0.125, 0.25, 0.5, 1.0, 1.0]
+    assert factors["head"]["kernel"] == 1.0
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,81 @@
+"""Files from scanners and cameras: NIfTI, DICOM, PNG and JPEG, read image by image.
+
+Each format is a module here with `read(path) -> Iterator[Image]`, imported when a file of it is met. A reader holds one
+image at a time and may raise anything: `read` below turns it into an `Unreadable` with a reason.
+"""
+
+import stat
+import warnings
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+
+from jaxssl.data.formats.image import Image, Unreadable, checked
+
+__all__ = ["Image", "Unreadable", "is_image", "read"]
+
+ENDINGS = {
+    ".nii": "nifti",
+    ".nii.gz": "nifti",
+    ".dcm": "dicom",
+    ".png": "pictures",
+    ".jpg": "pictures",
+    ".jpeg": "pictures",
+}
+DICOM_MAGIC = (128, b"DICM")
+"""Scanners leave out the ending; every DICOM file has this at this place."""
+
+
+def is_image(path: Path) -> bool:
+    """Whether a file is of a format that is read; one that may not be opened counts, since reading it says why."""
+    try:
+        return stat.S_ISREG(path.stat().st_mode) and _format(path) is not None
+    except OSError:
+        return True
+
+
+def read(path: Path) -> Iterator[Image]:
+    """The images of a file in their order; `Unreadable`, at once or later, where it is damaged or has none."""
+    images, count = _images(path), 0
+    while True:
+        # Readers warn of oddities in headers, which a folder of thousands repeats thousands of times.
+        with warnings.catch_warnings(action="ignore"):
+            try:
+                image = checked(next(images))
+            except StopIteration:
+                break
+            except Unreadable:
+                raise
+            except Exception as error:
+                raise Unreadable(_reason(error)) from error
+        count += 1
+        yield image
+    if not count:
+        raise Unreadable("it has no images")
+
+
+def _images(path: Path) -> Iterator[Image]:
+    if not path.stat().st_size:
+        raise Unreadable("it is empty")
+    reader = _format(path)
+    if reader is None:
+        raise Unreadable("it is no NIfTI, DICOM, PNG or JPEG file")
+    yield from import_module(f"{__name__}.{reader}").read(path)
+
+
+def _format(path: Path) -> str | None:
+    """The module that reads a file, by its ending or by its first bytes."""
+    name = path.name.lower()
+    for ending, reader in ENDINGS.items():
+        if name.endswith(ending):
+            return reader
+    place, magic = DICOM_MAGIC
+    with path.open("rb") as file:
+        return "dicom" if file.read(place + len(magic))[place:] == magic else None
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    lines = str(error).splitlines() or [""]
+    return f"{type(error).__name__}: {lines[0][:200]}".rstrip(": ")

@@ -1,0 +1,67 @@
+"""One image of a file, as every reader gives it, and what is said of a file that gives none."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Shaped
+
+LARGEST = 2**26
+"""Pixels of an image: a damaged header may ask for any amount of memory."""
+
+LUMA = np.array([0.299, 0.587, 0.114])
+"""What red, green and blue add to the brightness of a picture (ITU-R BT.601)."""
+
+
+class Unreadable(Exception):
+    """A file that gives no images which can be used; the message says in a few words why."""
+
+
+class Image(NamedTuple):
+    """One image of a file; `pixels` are integers or floats, in the file's own scale.
+
+    `spacing` is (dy, dx) in mm, where the file says it. `slice` and `frame` are its places in the file, from 0.
+    """
+
+    pixels: Shaped[np.ndarray, "y x channel"]
+    spacing: tuple[float, float] | None
+    slice: int = 0
+    frame: int = 0
+
+
+def check_size(height: int, width: int) -> None:
+    """Refuse to make room for what no camera or scanner takes."""
+    if height * width > LARGEST:
+        raise Unreadable(f"it declares images of {height}x{width} pixels")
+
+
+def checked(image: Image) -> Image:
+    """The image, if its pixels are real numbers, and in the byte order of this machine."""
+    pixels = image.pixels
+    if pixels.dtype.kind not in "buif":
+        raise Unreadable(f"its pixels are {pixels.dtype}, no real numbers")
+    if not pixels.size:
+        raise Unreadable(f"its images have {pixels.shape[0]}x{pixels.shape[1]} pixels")
+    if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
+        raise Unreadable("it has pixels that are not finite")
+    kind = np.dtype(np.uint8) if pixels.dtype.kind == "b" else pixels.dtype.newbyteorder("=")
+    return image._replace(pixels=pixels.astype(kind, copy=False))
+
+
+def in_mm(dy: float, dx: float, unit: float = 1.0) -> tuple[float, float] | None:
+    """A spacing given in a unit of so many mm; none where it says nothing."""
+    spacing = (float(dy) * unit, float(dx) * unit)
+    return spacing if all(math.isfinite(side) and side > 0 for side in spacing) else None
+
+
+def with_channels(pixels: Shaped[np.ndarray, "y x _"], channels: int) -> Shaped[np.ndarray, "y x {channels}"]:
+    """The pixels with as many channels: colours become their luma, grey is repeated."""
+    own = pixels.shape[-1]
+    if own == channels:
+        return pixels
+    if own == 1:
+        return np.repeat(pixels, channels, axis=-1)
+    if (own, channels) == (3, 1):
+        grey = pixels @ LUMA
+        return (np.rint(grey).astype(pixels.dtype) if pixels.dtype.kind in "ui" else grey)[..., None]
+    raise Unreadable(f"its images have {own} channels where {channels} are wanted")

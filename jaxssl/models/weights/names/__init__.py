@@ -1,0 +1,20 @@
+"""Tables of names, one file a backbone, called as the file that defines the backbone in `jaxssl/models`."""
+
+import importlib
+import importlib.util
+from typing import Any
+
+from jaxssl.models.weights.names.rows import Table
+
+BACKBONES = ("resnet", "densenet", "vgg", "vit", "unet")
+
+
+def table(backbone: str) -> Table:
+    """The table of one backbone."""
+    return importlib.import_module(f"{__name__}.{backbone}").TABLE
+
+
+def table_of(model: Any) -> Table | None:
+    """The table of the backbone that these options describe; none where torch has no names for it."""
+    backbone = type(model).__module__.rpartition(".")[2]
+    return table(backbone) if backbone in BACKBONES else None

@@ -1,0 +1,196 @@
+"""`load`: the encoder of a run or of an exported file, for arrays."""
+
+import functools
+import itertools
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Shaped
+
+from jaxssl import config
+from jaxssl.data.grid import Layout
+from jaxssl.errors import UserError
+from jaxssl.methods import parts
+from jaxssl.methods.base import Batch, Tree
+from jaxssl.models.weights.files import read_file
+from jaxssl.models.weights.paths import nested
+from jaxssl.numerics import island
+from jaxssl.run.common import LoadedRun, console_of, load_run
+from jaxssl.workdir import Workdir, existing
+
+Standardised = Float[np.ndarray, "y x channel"]
+
+
+@dataclass(frozen=True, eq=False)
+class Encoder:
+    """A frozen encoder: `encoder(images)` gives [n, d] of float32, `encoder.maps(images)` its dense features.
+
+    `images` are [n, y, x] or [n, y, x, channel] of any real type and in any scale. Their pixels should be of `spacing`
+    mm as in training (none: each image had its own), their sides those of `size`; other sides that the network takes
+    are compiled anew.
+
+    They are standardised as in training, to units of a standard deviation about a mean: each image's own, or with
+    `subjects`, which has a label for each image, those of all images of its subject. Training takes both from the whole
+    images of a subject, before these are padded or cut to `size`.
+
+    `batch` images are computed at a time, the last ones filled up, so that one program serves any number of images.
+    """
+
+    model: Any
+    variables: Tree
+    layout: Layout
+    channels: int
+    dtype: Any = jnp.float32
+    batch: int = 64
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(y, x) of the images in training."""
+        return self.layout.size
+
+    @property
+    def spacing(self) -> float | None:
+        """Of the pixels in training, in mm; none where each image had its own."""
+        return self.layout.spacing
+
+    @functools.cached_property
+    def width(self) -> int:
+        """How many numbers an embedding has."""
+        image = np.zeros((1, *self.size, self.channels), np.float32)
+        encode = functools.partial(self._program, None)
+        return jax.eval_shape(encode, self.variables, image, *_as_it_is(1)).shape[-1]
+
+    def __call__(
+        self, images: Shaped[np.ndarray, "n y x *channel"], subjects: Sequence[Any] | None = None
+    ) -> Float[np.ndarray, "n d"]:
+        """The embeddings of images, in their order."""
+        return np.stack(list(self.stream(self._checked(images, subjects))))
+
+    def maps(
+        self, images: Shaped[np.ndarray, "n y x *channel"], subjects: Sequence[Any] | None = None, level: int = -1
+    ) -> Float[np.ndarray, "n h w c"]:
+        """Dense features: the map of a level, 0 the finest and -1 the coarsest, which has the patches of a ViT."""
+        return np.stack(list(self.stream(self._checked(images, subjects), level)))
+
+    def encode(self, batch: Batch) -> Float[Array, "batch d"]:
+        """The embeddings of a batch as training knows it, with the intensities of its subjects."""
+        return self._program(None, self.variables, batch["image"], batch["mean"], batch["std"])
+
+    def stream(self, images: Iterable[Standardised], level: int | None = None) -> Iterator[Float[np.ndarray, "..."]]:
+        """The embedding of one standardised image after the other, or its map; a batch of images is held at a time."""
+        images = iter(images)
+        while chunk := list(itertools.islice(images, self.batch)):
+            filled = np.stack(chunk + chunk[-1:] * (self.batch - len(chunk)))
+            yield from np.asarray(self._program(level, self.variables, filled, *_as_it_is(self.batch)))[: len(chunk)]
+
+    @functools.cached_property
+    def _program(self) -> Callable[..., jax.Array]:
+        encoder = self.model.encoder(dtype=self.dtype, rows=1)
+
+        def program(level: int | None, variables: Tree, images: jax.Array, mean: jax.Array, std: jax.Array) -> Any:
+            images = parts.standardised({"image": images, "mean": mean, "std": std})
+            features = parts.evaluate(encoder, variables["params"], variables["statistics"], images)
+            return (features.embedding if level is None else island(features.maps[level])).astype(jnp.float32)
+
+        return jax.jit(program, static_argnums=0)
+
+    def _checked(self, images: Any, subjects: Sequence[Any] | None) -> Iterator[Standardised]:
+        """The images in units of their standard deviation, one after the other, once all have been looked at."""
+        try:
+            images = self._with_channels(np.asarray(images))
+        except ValueError as error:
+            raise UserError(f"Images are one array ({error}); bring them to one size first.") from error
+        self.model.check_size(images.shape[1:3])
+        if subjects is not None and len(subjects) != len(images):
+            raise UserError(f"{len(images)} images came with {len(subjects)} subjects; give one for each image.")
+        return _standardised(images, np.arange(len(images)) if subjects is None else np.asarray(subjects))
+
+    def _with_channels(self, images: Shaped[np.ndarray, "..."]) -> Shaped[np.ndarray, "n y x channel"]:
+        wanted = f"[n, y, x, {self.channels}]" + (" or [n, y, x]" if self.channels == 1 else "")
+        # numpy does not know that bfloat16 is a real type; jax does.
+        if not any(jnp.issubdtype(images.dtype, kind) for kind in (jnp.bool_, jnp.integer, jnp.floating)):
+            raise UserError(f"Images are arrays of real numbers, not of {images.dtype}; give {wanted}.")
+        if images.ndim == 3 and self.channels == 1:
+            images = images[..., None]
+        if images.ndim != 4 or images.shape[3] != self.channels or not images.size:
+            raise UserError(f"This encoder takes images {wanted}, at least one of them, not {list(images.shape)}.")
+        return images
+
+
+def load(path: str | Path, batch: int = 64) -> Encoder:
+    """The encoder of a run, to embed arrays with: `jaxssl.load("runs/a")(images)`.
+
+    Args:
+        path: Folder of a run that has begun, of which the newest good checkpoint is taken; or a safetensors file that
+            `jaxssl export` has written in jaxssl's own names.
+        batch: Images that are computed at a time.
+    """
+    if batch < 1:
+        raise UserError(f"A batch has at least one image, not {batch}.")
+    if Path(path).is_file():
+        return _of_file(Path(path), batch)
+    workdir, console = existing(path), console_of(None)
+    loaded = load_run(workdir, lambda sentence: console.print(f"Warning: {sentence}"))
+    return encoder_of(loaded, workdir, batch)
+
+
+def encoder_of(loaded: LoadedRun, workdir: Workdir, batch: int = 64) -> Encoder:
+    """The encoder of a run that has been read."""
+    recipe = loaded.recipe
+    return Encoder(
+        model=recipe.model,
+        variables=jax.device_put(loaded.parts["encoder"]),
+        layout=recipe.data.layout,
+        channels=workdir.facts()["channels"],
+        dtype=recipe.train.dtype,
+        batch=batch,
+    )
+
+
+def _of_file(path: Path, batch: int) -> Encoder:
+    """The encoder in a file that brings its recipe along."""
+    file = read_file(path)
+    try:
+        recipe = config.from_dict(json.loads(file.metadata["recipe"]), str(path))
+        channels, variables = int(file.metadata["channels"]), nested(file.tensors)["encoder"]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(
+            f"{path} holds no encoder in jaxssl's own names with its recipe beside it; "
+            "name a file that `jaxssl export` has written, or a run."
+        ) from error
+    return Encoder(recipe.model, jax.device_put(variables), recipe.data.layout, channels, recipe.train.dtype, batch)
+
+
+def _standardised(images: Shaped[np.ndarray, "n y x channel"], owners: np.ndarray) -> Iterator[Standardised]:
+    """Each image in units of the standard deviation of all that have its owner, about their mean."""
+    # A sum over an image is finite only if all its pixels are.
+    with np.errstate(all="ignore"):
+        mean, variance = np.array([_moments(image) for image in images]).T
+    if len(wrong := np.flatnonzero(~np.isfinite(variance))):
+        raise UserError(f"Image {wrong[0]} has pixels that are not finite; mend it, or leave it out.")
+    owner = np.unique(owners, return_inverse=True)[1].ravel()
+    count = np.bincount(owner)
+    centre = (np.bincount(owner, mean) / count)[owner]
+    scale = np.sqrt(np.bincount(owner, variance + (mean - centre) ** 2) / count)[owner]
+    # An image of one value has nothing to scale but the rounding of its mean; 1 leaves it at that.
+    scale[scale <= 1e-12 * np.abs(centre)] = 1
+    return (
+        ((image.astype(np.float64) - m) / s).astype(np.float32)
+        for image, m, s in zip(images, centre, scale, strict=True)
+    )
+
+
+def _moments(image: Shaped[np.ndarray, "y x channel"]) -> tuple[float, float]:
+    pixels = image.astype(np.float64)
+    return pixels.mean(), pixels.var()
+
+
+def _as_it_is(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The mean and the standard deviation that leave standardised images as they are."""
+    return np.zeros(count, np.float32), np.ones(count, np.float32)

@@ -1,0 +1,158 @@
+"""The encoder of a run, for arrays."""
+
+import json
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import samples
+
+import jaxssl
+from jaxssl import config
+from jaxssl.data.grid import Layout
+from jaxssl.data.store import write
+from jaxssl.errors import UserError
+from jaxssl.models.norm import Norm
+from jaxssl.models.unet import UNet
+from jaxssl.models.weights.files import write_file
+from jaxssl.models.weights.native import to_native
+from jaxssl.run.common import load_run
+from jaxssl.run.encoder import Encoder
+from jaxssl.workdir import existing
+
+RNG = np.random.default_rng(0)
+IMAGES = RNG.integers(0, 200, (5, 32, 24)).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def run(store, tmp_path_factory):
+    return jaxssl.pretrain("mim:tiny", tmp_path_factory.mktemp("runs") / "mim", {"data.store": str(store)})
+
+
+@pytest.fixture(scope="module")
+def encoder(run):
+    return jaxssl.load(run)
+
+
+def test_images_are_embedded_by_the_trained_network_in_units_of_their_own(run, encoder):
+    """Against the variables of the checkpoint, applied by hand."""
+    loaded = load_run(existing(run), print)
+    pixels = IMAGES.astype(np.float64)
+    images = (pixels - pixels.mean((1, 2), keepdims=True)) / pixels.std((1, 2), keepdims=True)
+    module = loaded.recipe.model.encoder(jnp.float32, 1)
+    wanted = jax.jit(module.apply, static_argnames="train")(loaded.parts["encoder"], images[..., None], train=False)
+    found = encoder(IMAGES)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, wanted.embedding, rtol=1e-5, atol=1e-5)
+    assert np.abs(found - found[:1]).max() > 1e-3
+    for level in range(2):
+        np.testing.assert_allclose(encoder.maps(IMAGES, level=level), wanted.maps[level], rtol=1e-4, atol=1e-4)
+    assert (encoder.size, encoder.spacing, encoder.width, encoder.channels) == ((32, 24), 4.0, found.shape[1], 1)
+
+
+def test_subjects_are_standardised_together(run, encoder, tmp_path):
+    """As the store's own embedding has it, where its images are on the layout already."""
+    records = [
+        replace(record, image=image[..., None], plane=samples.plane(32, 24, (4.0, 4.0)), mask=None)
+        for record, image in zip(samples.records(2, 2, 1), IMAGES, strict=False)
+    ]
+    subjects = [record.subject for record in records]
+    store = write(records, tmp_path / "store", name="discs", description="Random (synthetic).", licence="none")
+    with np.load(jaxssl.embed(run, store.path, tmp_path / "all.npz"), allow_pickle=False) as table:
+        found = encoder(IMAGES, subjects=subjects)
+        assert table["subject"].tolist() == subjects == ["s0", "s0", "s0", "s1", "s1"]
+        np.testing.assert_allclose(found, table["embedding"], rtol=1e-5, atol=1e-5)
+    assert np.abs(found - encoder(IMAGES)).max() > 1e-4
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.float16, jnp.bfloat16, np.float32, np.float64, ">u2"])
+def test_the_type_and_the_scale_of_images_are_of_no_account(encoder, dtype):
+    wanted = encoder(IMAGES)
+    np.testing.assert_allclose(encoder(IMAGES.astype(dtype)[..., None]), wanted, rtol=1e-5, atol=1e-5)
+    far = IMAGES.astype(np.float64) * 1e-3 + 1e4
+    np.testing.assert_allclose(encoder(far), wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_one_program_serves_any_number_of_images(run):
+    encoder = jaxssl.load(run, batch=3)
+    wanted = encoder(IMAGES)
+    np.testing.assert_array_equal(encoder(IMAGES), wanted)
+    np.testing.assert_array_equal(encoder(IMAGES[4:]), wanted[4:])
+    np.testing.assert_array_equal(encoder(list(IMAGES[:4])), wanted[:4])
+    assert encoder._program._cache_size() == 1
+    np.testing.assert_allclose(jaxssl.load(run)(IMAGES), wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_an_image_of_one_value_is_embedded(encoder):
+    flat = np.full((3, 32, 24), 0.1)
+    flat[2] = 0
+    found = encoder(flat)
+    np.testing.assert_allclose(found, encoder(flat, subjects=["a", "a", "b"]), rtol=1e-6)
+    np.testing.assert_allclose(found[0], found[2], rtol=1e-6)
+
+
+def test_another_size_that_the_network_takes_will_do(encoder):
+    assert encoder.maps(IMAGES[:, :16, :20]).shape == (5, 8, 10, encoder.width)
+
+
+def broken(value):
+    images = IMAGES.astype(np.float32)
+    images[3, 1, 1] = value
+    return images
+
+
+@pytest.mark.parametrize(
+    ("images", "subjects", "sentence"),
+    [
+        (IMAGES[0], None, r"takes images \[n, y, x, 1\] or \[n, y, x\], at least one of them, not \[32, 24\]"),
+        ([IMAGES[0], IMAGES[0, 1:]], None, "bring them to one size first"),
+        (IMAGES[:0], None, r"not \[0, 32, 24, 1\]"),
+        (np.repeat(IMAGES[..., None], 3, -1), None, r"not \[5, 32, 24, 3\]"),
+        (IMAGES.astype(np.complex64), None, "real numbers, not of complex64"),
+        ([["a"]], None, "real numbers, not of <U1"),
+        (broken(np.nan), None, "Image 3 has pixels that are not finite"),
+        (broken(-np.inf), None, "Image 3 has pixels that are not finite"),
+        (IMAGES[:, :31], None, "divisible by 2, not 31x24"),
+        (IMAGES, ["a"] * 4, "5 images came with 4 subjects"),
+    ],
+)
+def test_what_cannot_be_embedded_is_refused(encoder, images, subjects, sentence):
+    with pytest.raises(UserError, match=sentence):
+        encoder(images, subjects)
+
+
+def test_an_encoder_of_colours_wants_colours():
+    model = UNet(widths=(4, 8), norm=Norm())
+    colours = RNG.normal(size=(2, 8, 8, 3))
+    variables = model.encoder(jnp.float32, 1).init(jax.random.key(0), colours, train=False)
+    encoder = Encoder(model, {"statistics": {}, **variables}, layout=Layout((8, 8), None), channels=3)
+    assert encoder(colours).shape == (2, 8)
+    with pytest.raises(UserError, match=r"takes images \[n, y, x, 3\], at"):
+        encoder(colours[..., 0])
+
+
+def test_an_exported_file_embeds_as_its_run(run, encoder, tmp_path):
+    loaded = load_run(existing(run), print)
+    recipe = json.dumps(config.to_dict(loaded.recipe))
+    metadata = {"format": "jaxssl", "recipe": recipe, "channels": "1"}
+    path = write_file(tmp_path / "mim.safetensors", to_native(loaded.parts), metadata)
+    np.testing.assert_array_equal(jaxssl.load(path)(IMAGES), encoder(IMAGES))
+    assert jaxssl.load(path).spacing == encoder.spacing
+
+    decoder = to_native({"decoder": loaded.parts["decoder"]})
+    foreign = {"conv1.weight": np.ones((1, 1, 3, 3), np.float32)}
+    for tensors, said in ((decoder, metadata), (to_native(loaded.parts), {}), (foreign, {**metadata, "recipe": "1"})):
+        with pytest.raises(UserError, match="holds no encoder in jaxssl's own names"):
+            jaxssl.load(write_file(tmp_path / "other.safetensors", tensors, said))
+    path.write_bytes(path.read_bytes()[:-8])
+    with pytest.raises(UserError, match="cannot be read as safetensors"):
+        jaxssl.load(path)
+
+
+def test_what_is_no_run_is_refused(tmp_path, run):
+    with pytest.raises(UserError, match="is no run folder"):
+        jaxssl.load(tmp_path)
+    with pytest.raises(UserError, match="at least one image, not 0"):
+        jaxssl.load(run, batch=0)
