@@ -69,9 +69,9 @@ def _train(verb: str, words: Sequence[str]) -> None:
         return
     default = load_recipe(words[0])
     kind: Any = Training[type(default)[type(default.model), type(default.method)]]  # type: ignore[misc]
-    asked = tyro.cli(
-        tyro.conf.AvoidSubcommands[kind], default=Training(default), args=words[1:], prog=f"jaxssl {verb} {words[0]}"
-    )
+    # A choice of options (a normalisation or none) is set by its flags alone, as the printed command has it.
+    flags: Any = tyro.conf.AvoidSubcommands[kind]
+    asked = tyro.cli(flags, default=Training(default), args=words[1:], prog=f"jaxssl {verb} {words[0]}")
     if asked.print_config:
         import json
 
