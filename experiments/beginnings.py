@@ -1,0 +1,77 @@
+"""One fine-tuning from several beginnings: from scratch, from weights of natural images, and from pretrained runs.
+
+    python experiments/beginnings.py segment:resnet18 --out runs/beginnings --store stores/cine --subjects 10 \
+        --weights resnet18.safetensors --runs runs/awcl
+
+The ImageNet baseline of studies A, C and D needs a file, since nothing is downloaded: without one its row reads "not
+run: no weights". Started again, it goes on where it was; `jaxssl report` makes a page of the folder's runs.
+"""
+
+import re
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+import jaxssl
+from jaxssl.errors import UserError
+from jaxssl.reporting.compare import Row, comparison
+from jaxssl.reporting.read import read_runs
+
+SCRATCH, IMAGES = "scratch", "ImageNet weights"
+NOT_RUN = "not run: no weights", ""
+
+
+def main(
+    recipe: Annotated[str, tyro.conf.Positional],
+    out: Path,
+    store: str | None = None,
+    subjects: int | None = None,
+    weights: Path | None = None,
+    runs: tuple[Path, ...] = (),
+) -> list[tuple[str, ...]]:
+    """Fine-tune from each beginning, and print a table; its rows come back as text.
+
+    Args:
+        recipe: Of a fine-tuning, whose encoder fits the weights and the runs.
+        out: Folder of the fine-tuned runs.
+        store: Data set; the recipe's own unless given.
+        subjects: Labelled subjects; the recipe's unless given.
+        weights: A safetensors file of ImageNet weights in the names of torchvision or timm.
+        runs: Pretrained runs.
+    """
+    given = {"data.store": store, "data.subjects": subjects}
+    common = {name: value for name, value in given.items() if value is not None}
+    beginnings = {SCRATCH: {}} | ({IMAGES: {"init.weights": str(weights)}} if weights else {})
+    beginnings |= {str(run): {"init.run": str(run)} for run in runs}
+    folders = {
+        name: jaxssl.finetune(recipe, out / re.sub(r"\W+", "-", f"from {name}"), {**common, **init})
+        for name, init in beginnings.items()
+    }
+    found = {row.run.folder: row for row in comparison(read_runs(list(folders.values())))}
+    names = [SCRATCH, IMAGES, *map(str, runs)]
+    rows = [(name, *(_figures(found[folders[name]]) if name in folders else NOT_RUN)) for name in names]
+    table = Table("begins with", "mean Dice", "against scratch")
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+    return rows
+
+
+def _figures(row: Row) -> tuple[str, str]:
+    """Mean Dice, and the difference to scratch with its 95% interval over test subjects."""
+    paired = row.paired
+    against = f"{paired.mean:+.3f} ({paired.low:+.3f} to {paired.high:+.3f})" if paired else ""
+    return f"{row.evaluation.mean:.3f} ({len(row.evaluation.dice)} subjects)", against
+
+
+if __name__ == "__main__":
+    try:
+        tyro.cli(main)
+    except KeyboardInterrupt:
+        sys.exit("\nStopped. The same command goes on from here.")
+    except UserError as error:
+        sys.exit(f"jaxssl: {error}")
