@@ -7,8 +7,8 @@ study_b: the study's own numbers, 1,000 epochs. Its result is *not run* here; *p
 mean 3D Dice from scratch, .86 after masked image modelling. From scratch its learning rate is .01: --optim.lr 0.01.
 small: a small U-Net on the phantom; 40 seconds on 2 CPU cores. *Measured* on 40 synthetic subjects, 2 of them labelled
 (commit f95fe54, 2 CPU cores, one seed, 12 test subjects): .854 mean Dice from scratch, .881 after mim:small.
-resnet18, densenet121: study_b with the encoders of awcl and of simclr:study_a; *not run*. A representation behind the
-pooled map is left behind.
+resnet18, densenet121, vgg16: study_b with the encoders of awcl, of simclr:study_a and of simclr:study_a_vgg; *not run*.
+A representation behind the pooled map is left behind.
 vit: ViT-S/16 with a convolutional decoder, tuned as ViTs are: AdamW, a tenth of the run to warm up, each layer learning
 .75 times what the next does; from scratch --optim.layer-decay None; *not run*. It takes over the encoder of dino:vit as
 it is, that of mae with --model.width 768 --model.heads 12 --model.positions sincos --model.layer-scale None.
@@ -25,6 +25,7 @@ from jaxssl.models.densenet import DenseNet
 from jaxssl.models.norm import Norm
 from jaxssl.models.resnet import ResNet
 from jaxssl.models.unet import UNet
+from jaxssl.models.vgg import VGG
 from jaxssl.models.vit import ViT
 from jaxssl.recipe import Recipe, variants
 from jaxssl.train.loop import Train
@@ -52,6 +53,11 @@ def resnet18() -> Recipe:
 def densenet121() -> Recipe:
     model = replace(DenseNet.densenet121(), norm=Norm(group=32), remat=True)
     return replace(study_b(), name="segment:densenet121", model=model, method=segment.Options(scales=5))
+
+
+def vgg16() -> Recipe:
+    model = replace(VGG.vgg16_bn(), norm=Norm(group=32))
+    return replace(study_b(), name="segment:vgg16", model=model, method=segment.Options(scales=5))
 
 
 def vit() -> Recipe:
@@ -86,4 +92,4 @@ def tiny() -> Recipe:
     )
 
 
-get_config = variants(study_b, resnet18, densenet121, vit, small, tiny)
+get_config = variants(study_b, resnet18, densenet121, vgg16, vit, small, tiny)

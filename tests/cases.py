@@ -10,6 +10,10 @@ import toy
 
 from jaxssl import recipe
 from jaxssl.methods.base import Method, build
+from jaxssl.models.densenet import DenseNet
+from jaxssl.models.norm import Norm
+from jaxssl.models.resnet import ResNet
+from jaxssl.models.vgg import VGG
 from jaxssl.models.vit import ViT
 
 TOY = recipe.Recipe(name="toy", model=toy.ToyModel(), method=toy.Options(), train=recipe.Train(batch=32, steps=4))
@@ -22,6 +26,13 @@ OTHERS = {
     "mae:normalised": lambda case: replace(case, method=replace(case.method, normalise=True)),
 }
 """What recipes say otherwise by default than their `tiny` variants."""
+BACKBONES = {
+    "simclr:resnet": ResNet(blocks=(1,), width=4, bottleneck=True, decoder_widths=(2, 2)),
+    "simclr:densenet": DenseNet(layers=(1, 1), growth=2, width=4, decoder_widths=(2, 2, 2)),
+    "simclr:vgg": VGG(depths=(1, 1), widths=(4, 4), norm=Norm(), decoder_widths=(2, 2)),
+}
+"""Compared between devices, in float64 only: where the largest of pixels is chosen rounding may choose another. What
+else the kit asks of a network tests/models asks of these."""
 NAMES = [*recipe.names(), "simclr:tiny_vit", "toy"]
 KIT = [*recipe.names(), *OTHERS, "toy"]
 """With those that near-by rounding makes unfit for comparing float32 between devices; float64 tests of their own do."""
@@ -34,6 +45,7 @@ def tiny(name: str) -> recipe.Recipe:
     """Images smaller still: fast, and sums over pixels so short that float32 rounds them by little."""
     case = TOY if name == "toy" else recipe.load_recipe(f"{name.partition(':')[0]}:tiny")
     case = OTHERS[name](case) if name in OTHERS else case
+    case = replace(case, model=BACKBONES[name]) if name in BACKBONES else case
     return replace(case, data=replace(case.data, layout=replace(case.data.layout, size=(16, 12))))
 
 

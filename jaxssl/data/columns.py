@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxssl.data.intensity import Moments
 from jaxssl.data.record import MOMENTS, Record
 from jaxssl.geometry import Plane
 
@@ -24,7 +25,8 @@ class Columns:
 
     rows: dict[str, list[Any]] = field(default_factory=lambda: defaultdict(list))
     labels: list[dict[str, str]] = field(default_factory=list)
-    sums_of: dict[str, np.ndarray] = field(default_factory=lambda: defaultdict(lambda: np.zeros(3)))
+    moments: dict[str, Moments] = field(default_factory=lambda: defaultdict(Moments))
+    """Of the pixels of each subject."""
 
     def add(self, record: Record, plane: Plane) -> None:
         """Add a row; `plane` is the image's plane on the cached grid."""
@@ -41,8 +43,7 @@ class Columns:
         for key, value in values.items():
             self.rows[key].append(value)
         self.labels.append(dict(record.labels))
-        pixels = record.image.astype(np.float64)
-        self.sums_of[record.subject] += [pixels.size, pixels.sum(), (pixels**2).sum()]
+        self.moments[record.subject] += Moments.of(record.image)
 
     def close(self) -> tuple[dict[str, np.ndarray], dict[str, list[str]]]:
         """The table, and the names behind the codes."""
@@ -53,12 +54,8 @@ class Columns:
         table |= {key: np.asarray(values, TYPES.get(key)) for key, values in rows.items()}
         for label in sorted({label for row in self.labels for label in row}):
             names[LABEL + label], table[LABEL + label] = _code([row.get(label) for row in self.labels])
-        statistics = np.array([self.sums_of[subject] for subject in names["subject"]])
-        mean = statistics[:, 1] / statistics[:, 0]
-        std = np.sqrt(np.maximum(statistics[:, 2] / statistics[:, 0] - mean**2, 0))
-        table["mean"] = mean.astype(np.float32)[table["subject"]]
-        # An image of one value has nothing to scale; 1 keeps it finite.
-        table["std"] = np.where(std > 0, std, 1).astype(np.float32)[table["subject"]]
+        scales = np.array([self.moments[subject].scale for subject in names["subject"]], np.float32)
+        table["mean"], table["std"] = scales[table["subject"]].T
         return table, names
 
 

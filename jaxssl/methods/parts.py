@@ -18,7 +18,7 @@ from jaxssl.augment.views import augment, standardise
 from jaxssl.errors import UserError
 from jaxssl.methods import teacher
 from jaxssl.methods.base import Batch, Progress, Tree
-from jaxssl.models.fit import fitted
+from jaxssl.models.fit import deciding, fitted
 from jaxssl.models.norm import Norm, running
 from jaxssl.numerics import island
 
@@ -150,15 +150,6 @@ def adopt(params: Tree, carry: Tree, variables: dict[str, Tree]) -> tuple[Tree, 
     return params, carry
 
 
-OPTIONS = {
-    "tokens": "model.pool and model.registers",
-    "positions": "model.positions and model.pool",
-    "attention_scale": "model.layer_scale",
-    "mlp_scale": "model.layer_scale",
-}
-"""What decides whether a ViT has a parameter at all."""
-
-
 def _differences(fresh: Tree, given: Tree) -> list[str]:
     shapes = [
         {keystr(path, simple=True, separator="/"): tuple(leaf.shape) for path, leaf in tree_leaves_with_path(tree)}
@@ -167,7 +158,8 @@ def _differences(fresh: Tree, given: Tree) -> list[str]:
     here, there = shapes
 
     def said(name: str) -> str:
-        option = next((f" ({option})" for word, option in OPTIONS.items() if word in name.split("/")), "")
-        return f"{name} is {there.get(name, 'absent')} there and {here.get(name, 'absent')} here{option}"
+        options = " and ".join(deciding(name))
+        words = f"{there.get(name, 'absent')} there and {here.get(name, 'absent')} here"
+        return f"{name} is {words} ({options})" if options else f"{name} is {words}"
 
     return [said(name) for name in sorted(here.keys() | there.keys()) if here.get(name) != there.get(name)]

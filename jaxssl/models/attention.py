@@ -52,8 +52,7 @@ def _flash(
     tokens = query.shape[1]
     if tokens % 2 == 0:
         return jax.nn.dot_product_attention(query, key, value, implementation="cudnn")
-    # All the same, and yet made of the samples: under vmap, jax 0.10 takes none but lengths that are mapped as well.
-    lengths = jnp.where(query[:, 0, 0, 0] > 0, tokens, tokens).astype(jnp.int32)
+    lengths = jnp.full(query.shape[0], tokens, jnp.int32)
     seen = jax.nn.dot_product_attention(
         *(jnp.pad(x, ((0, 0), (0, 1), (0, 0), (0, 0))) for x in (query, key, value)),
         query_seq_lengths=lengths,

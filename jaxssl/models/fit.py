@@ -17,6 +17,13 @@ FIRST_CONVOLUTIONS = ("stem/kernel", "patch/kernel", "level0/conv0/kernel", "lev
 """Where an encoder first sees pixels, [i, j, channel, out]: ResNet and DenseNet, ViT, VGG, U-Net."""
 OWN = ("mask_token", "representation")
 """What hidden patches are replaced by, and what stands between the last map and the embedding."""
+OPTIONS = {
+    r"(^|/)statistics/": ("model.norm.type",),
+    r"(^|/)tokens$": ("model.pool", "model.registers"),
+    r"(^|/)positions/": ("model.positions", "model.pool"),
+    r"(^|/)(attention|mlp)_scale$": ("model.layer_scale",),
+}
+"""Patterns of paths, and what decides whether a network has such an array at all."""
 
 
 def fitted(given: Mapping[str, Tree], fresh: Mapping[str, Tree]) -> tuple[dict[str, Tree], list[str]]:
@@ -32,13 +39,31 @@ def fitted(given: Mapping[str, Tree], fresh: Mapping[str, Tree]) -> tuple[dict[s
     return {**given, "params": params}, adapted
 
 
+def deciding(path: str) -> tuple[str, ...]:
+    """The options that decide whether a network has an array of this path; none where it is more than they."""
+    return next((options for pattern, options in OPTIONS.items() if re.search(pattern, path)), ())
+
+
+def apart(params: Tree) -> Tree:
+    """Params whose stacked blocks, where there are such, lie apart as block0, block1, ...; of arrays or of shapes."""
+    if STACKED not in params:
+        return params
+    depth = jax.tree.leaves(params[STACKED])[0].shape[0]
+    blocks = {f"block{n}": jax.tree.map(lambda leaf, n=n: _layer(leaf, n), params[STACKED]) for n in range(depth)}
+    return {**{name: leaves for name, leaves in params.items() if name != STACKED}, **blocks}
+
+
+def _layer(leaf: Any, number: int) -> Any:
+    if isinstance(leaf, jax.ShapeDtypeStruct):
+        return jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype)
+    return leaf[number]
+
+
 def _blocks(given: Tree, fresh: Tree) -> tuple[Tree, list[str]]:
     """Blocks of their own, or stacked as a loop over them wants it: the same numbers."""
     if STACKED in given and "block0" in fresh:
-        rest = {name: leaves for name, leaves in given.items() if name != STACKED}
         depth = len(jax.tree.leaves(given[STACKED])[0])
-        blocks = {f"block{n}": jax.tree.map(lambda x, n=n: x[n], given[STACKED]) for n in range(depth)}
-        return {**rest, **blocks}, [f"blocks: taken apart into block0 to block{depth - 1}."]
+        return apart(given), [f"blocks: taken apart into block0 to block{depth - 1}."]
     if STACKED in fresh and "block0" in given:
         names = sorted((name for name in given if re.fullmatch(r"block\d+", name)), key=lambda name: int(name[5:]))
         blocks = [given[name] for name in names]

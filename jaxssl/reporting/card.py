@@ -31,6 +31,14 @@ class Program(Protocol):
 
 
 @dataclass(frozen=True)
+class Torch:
+    """What torch calls a network of a file's names, and the Python that builds and loads it with timm."""
+
+    network: str = ""
+    lines: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Product:
     """What was exported."""
 
@@ -40,8 +48,9 @@ class Product:
     step: int
     licence: str
     """Of the images that were learnt from, as their store has it; empty where it is gone."""
-    network: str = ""
-    """What torch calls a network of these names; empty where it has none."""
+    shown: str = ""
+    """What of each image training showed; empty where that was all."""
+    torch: Torch = Torch()
     program: Program | None = None
     """Of an ONNX file."""
 
@@ -101,8 +110,12 @@ def _before(facts: Mapping[str, Any]) -> str:
     if not facts.get("init"):
         return "random weights"
     begin = f"{words.listed(facts.get('init_parts', ()))} of {facts['init']}"
-    digest = (facts.get("init_weights") or {}).get("sha256")
-    return f"{begin} (sha256 {digest})" if digest else begin
+    file = facts.get("init_weights")
+    if not file:
+        return begin
+    # Every run of a chain knows the file at the chain's beginning.
+    between = "" if file["file"] == facts["init"] else f", which began from {file['file']}"
+    return f"{begin}{between} (sha256 {file['sha256']})"
 
 
 def _cell(value: object) -> str:

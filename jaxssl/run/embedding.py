@@ -14,7 +14,7 @@ from rich.progress import Progress
 from jaxssl.data.cache import Cache, open_cache
 from jaxssl.data.formats import Unreadable
 from jaxssl.data.formats.find import find
-from jaxssl.data.formats.prepare import prepared
+from jaxssl.data.formats.prepare import prepared, subjects
 from jaxssl.data.plan import Rows
 from jaxssl.data.store import SUMMARY, open_store
 from jaxssl.errors import UserError
@@ -33,8 +33,9 @@ def embed(run: Place, source: OptionalPlace = None, out: Path | None = None) -> 
 
     Without a source these are the images of the run's own views and moments. Of another store they are all its
     images, whatever their view and moment, standardised by subject. Of any other folder they are its NIfTI, DICOM, PNG
-    and JPEG files and those in the folders below: put on the run's layout by their own spacing, standardised file by
-    file, with a line for each that could not be read.
+    and JPEG files and those in the folders below: put on the run's layout by their own spacing, with a line for each
+    that could not be read. The files of one DICOM series are standardised together, as a subject; any other file is
+    one by itself.
 
     Args:
         run: Folder of a run.
@@ -91,24 +92,31 @@ def _of_files(encoder: Encoder, source: Path, console: Console) -> dict[str, np.
     columns: dict[str, list[Any]] = defaultdict(list)
     skipped: list[str] = []
 
+    def name(path: Path) -> str:
+        return _readable(path.relative_to(source) if source.is_dir() else Path(path.name))
+
+    def skip(path: Path, error: Unreadable) -> None:
+        skipped.append(f"{name(path)}: {error}")
+
+    def counted(group: list[Path]) -> Iterator[Path]:
+        for path in group:
+            yield path
+            bar.advance(task)
+
     def images() -> Iterator[np.ndarray]:
-        for path in files:
-            name = _readable(path.relative_to(source) if source.is_dir() else Path(path.name))
-            try:
-                for image in prepared(path, encoder.layout, encoder.channels):
-                    for column, value in (
-                        ("file", name),
-                        ("slice", image.slice),
-                        ("frame", image.frame),
-                        ("spacing", image.spacing or (np.nan, np.nan)),
-                    ):
-                        columns[column].append(value)
-                    yield image.pixels
-            except Unreadable as error:
-                skipped.append(f"{name}: {error}")
-            bar.update(task, advance=1)
+        for group in groups:
+            for path, image in prepared(counted(group), encoder.layout, encoder.channels, skip):
+                for column, value in (
+                    ("file", name(path)),
+                    ("slice", image.slice),
+                    ("frame", image.frame),
+                    ("spacing", image.spacing or (np.nan, np.nan)),
+                ):
+                    columns[column].append(value)
+                yield image.pixels
 
     with _bar(console) as bar:
+        groups = subjects(bar.track(files, description="reading headers"))
         task = bar.add_task("embedding files", total=len(files))
         embeddings = list(encoder.stream(images()))
     _say(console, columns, skipped, len(others), encoder.spacing)

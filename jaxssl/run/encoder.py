@@ -3,6 +3,8 @@
 import functools
 import itertools
 import json
+import math
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +17,16 @@ from jaxtyping import Array, Float, Shaped
 
 from jaxssl import config
 from jaxssl.data.grid import Layout
+from jaxssl.data.intensity import Moments
 from jaxssl.errors import UserError
 from jaxssl.methods import parts
 from jaxssl.methods.base import Batch, Tree
 from jaxssl.models.weights.files import read_file
 from jaxssl.models.weights.paths import nested
 from jaxssl.numerics import island
+from jaxssl.recipe import Recipe
 from jaxssl.run.common import LoadedRun, console_of, load_run
+from jaxssl.run.shown import shown
 from jaxssl.workdir import Workdir, existing
 
 Standardised = Float[np.ndarray, "y x channel"]
@@ -75,7 +80,10 @@ class Encoder:
     def maps(
         self, images: Shaped[np.ndarray, "n y x *channel"], subjects: Sequence[Any] | None = None, level: int = -1
     ) -> Float[np.ndarray, "n h w c"]:
-        """Dense features: the map of a level, 0 the finest and -1 the coarsest, which has the patches of a ViT."""
+        """Dense features: the map of a level, 0 the finest and -1 the coarsest, which has the patches of a ViT.
+
+        Of a ViT with `decoder_widths`, 0 is the standardised image itself, which its decoder joins, and no feature.
+        """
         return np.stack(list(self.stream(self._checked(images, subjects), level)))
 
     def encode(self, batch: Batch) -> Float[Array, "batch d"]:
@@ -142,15 +150,7 @@ def load(path: str | Path, batch: int = 64) -> Encoder:
 
 def encoder_of(loaded: LoadedRun, workdir: Workdir, batch: int = 64) -> Encoder:
     """The encoder of a run that has been read."""
-    recipe = loaded.recipe
-    return Encoder(
-        model=recipe.model,
-        variables=jax.device_put(loaded.parts["encoder"]),
-        layout=recipe.data.layout,
-        channels=workdir.facts()["channels"],
-        dtype=recipe.train.dtype,
-        batch=batch,
-    )
+    return _encoder(loaded.recipe, loaded.parts["encoder"], workdir.facts()["channels"], batch, workdir.path)
 
 
 def _of_file(path: Path, batch: int) -> Encoder:
@@ -164,31 +164,31 @@ def _of_file(path: Path, batch: int) -> Encoder:
             f"{path} holds no encoder in jaxssl's own names with its recipe beside it; "
             "name a file that `jaxssl export` has written, or a run."
         ) from error
+    return _encoder(recipe, variables, channels, batch, path)
+
+
+def _encoder(recipe: Recipe, variables: Tree, channels: int, batch: int, where: Path) -> Encoder:
+    """The encoder of a recipe with these variables; a warning where it was not shown whole images."""
+    if seen := shown(recipe):
+        console_of(None).print(f"Warning: in training {where} was shown {seen}.", style="yellow")
     return Encoder(recipe.model, jax.device_put(variables), recipe.data.layout, channels, recipe.train.dtype, batch)
 
 
 def _standardised(images: Shaped[np.ndarray, "n y x channel"], owners: np.ndarray) -> Iterator[Standardised]:
     """Each image in units of the standard deviation of all that have its owner, about their mean."""
+    own = [Moments.of(image) for image in images]
     # A sum over an image is finite only if all its pixels are.
-    with np.errstate(all="ignore"):
-        mean, variance = np.array([_moments(image) for image in images]).T
-    if len(wrong := np.flatnonzero(~np.isfinite(variance))):
+    if wrong := [place for place, each in enumerate(own) if not math.isfinite(each.squares)]:
         raise UserError(f"Image {wrong[0]} has pixels that are not finite; mend it, or leave it out.")
-    owner = np.unique(owners, return_inverse=True)[1].ravel()
-    count = np.bincount(owner)
-    centre = (np.bincount(owner, mean) / count)[owner]
-    scale = np.sqrt(np.bincount(owner, variance + (mean - centre) ** 2) / count)[owner]
-    # An image of one value has nothing to scale but the rounding of its mean; 1 leaves it at that.
-    scale[scale <= 1e-12 * np.abs(centre)] = 1
+    labels = np.unique(owners, return_inverse=True)[1].ravel().tolist()
+    whole: dict[int, Moments] = defaultdict(Moments)
+    for label, moments in zip(labels, own, strict=True):
+        whole[label] += moments
+    scales = (whole[label].scale for label in labels)
     return (
-        ((image.astype(np.float64) - m) / s).astype(np.float32)
-        for image, m, s in zip(images, centre, scale, strict=True)
+        ((image.astype(np.float64) - mean) / std).astype(np.float32)
+        for image, (mean, std) in zip(images, scales, strict=True)
     )
-
-
-def _moments(image: Shaped[np.ndarray, "y x channel"]) -> tuple[float, float]:
-    pixels = image.astype(np.float64)
-    return pixels.mean(), pixels.var()
 
 
 def _as_it_is(count: int) -> tuple[np.ndarray, np.ndarray]:

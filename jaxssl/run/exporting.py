@@ -19,8 +19,10 @@ from jaxssl.models.weights.files import write_file
 from jaxssl.models.weights.names import table_of
 from jaxssl.models.weights.native import to_native
 from jaxssl.models.weights.torch import to_torch
-from jaxssl.reporting.card import CARD, MARK, Product, write_card
+from jaxssl.reporting.card import CARD, MARK, Product, Torch, write_card
 from jaxssl.run.common import LoadedRun, console_of, load_run
+from jaxssl.run.shown import shown
+from jaxssl.run.timm import lines
 from jaxssl.workdir import Workdir, existing
 
 Format = Literal["safetensors", "timm", "onnx"]
@@ -56,19 +58,22 @@ def export(
             f"Warning: {run} is not finished; this is its checkpoint of step {loaded.step}, and the card says so.",
             style="yellow",
         )
+    if seen := shown(loaded.recipe):
+        console.print(f"Warning: in training {run} was shown {seen}. The card says so.", style="yellow")
     with console.status(f"writing {out}"), _replaced(out) as folder:
         path = folder / FILES[format]
-        network, program = "", None
+        torch, program = Torch(), None
         if format == "onnx":
             from jaxssl.run.onnx import write_onnx
 
             program = write_onnx(path, loaded, workdir.facts(), chosen, _metadata(loaded, workdir, chosen))
         else:
-            network = _write_tensors(path, loaded, workdir, format, chosen)
+            torch = _write_tensors(path, loaded, workdir, format, chosen)
         # The library keeps what it writes to the one who wrote it, and this is to be handed on.
         path.chmod(0o644)
         licence = _licence(loaded, workdir)
-        write_card(folder, workdir.path, Product(format, path, chosen, loaded.step, licence, network, program))
+        product = Product(format, path, chosen, loaded.step, licence, shown(loaded.recipe), torch, program)
+        write_card(folder, workdir.path, product)
     console.print(f"{', '.join(chosen)} of {run} and a card in {out}.")
     return out
 
@@ -87,21 +92,22 @@ def _chosen(loaded: LoadedRun, format: Format, parts: tuple[str, ...], run: str)
     return tuple(sorted(set(parts), key=lambda part: (EVERYTHING.index(part) if part in EVERYTHING else 9, part)))
 
 
-def _write_tensors(path: Path, loaded: LoadedRun, workdir: Workdir, format: Format, chosen: tuple[str, ...]) -> str:
-    """Write a safetensors file; what torch calls a network of its names, if there is one."""
+def _write_tensors(path: Path, loaded: LoadedRun, workdir: Workdir, format: Format, chosen: tuple[str, ...]) -> Torch:
+    """Write a safetensors file; what torch and timm have for a network of its names, if anything."""
     variables, model = {part: loaded.parts[part] for part in chosen}, loaded.recipe.model
     # A file of weights may be what another run starts from, which must not be tested on the same subjects.
     told = {**_metadata(loaded, workdir, chosen), "subjects_seen": json.dumps(workdir.subjects_seen())}
     if format == "safetensors":
         write_file(path, to_native(variables), {"format": "jaxssl", **told})
-        return ""
-    tensors, more = to_torch(model, variables, loaded.recipe.data.layout.size)
+        return Torch()
+    size = loaded.recipe.data.layout.size
+    tensors, more = to_torch(model, variables, size)
     write_file(path, tensors, {"format": "pt", **told, **more})
-    table = table_of(model)
+    table, shapes = table_of(model), {name: tensor.shape for name, tensor in tensors.items()}
     # Where torch has no such network, an encoder goes by our own names.
-    if table is None or any(name.startswith("encoder.") for name in tensors):
-        return ""
-    return table.network({name: tensor.shape for name, tensor in tensors.items()}) or ""
+    if table is None or "encoder" not in chosen or any(name.startswith("encoder.") for name in tensors):
+        return Torch()
+    return Torch(table.network(shapes) or "", lines(model, shapes, workdir.facts()["channels"], size, FILES[format]))
 
 
 def _metadata(loaded: LoadedRun, workdir: Workdir, chosen: tuple[str, ...]) -> dict[str, str]:

@@ -13,8 +13,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxssl.errors import UserError
+from jaxssl.models.fit import STACKED
 
-STACKED = "blocks"
 AFTER = ("norm", "representation")
 _NUMBERED = re.compile(r"[a-z]+(\d+)")
 

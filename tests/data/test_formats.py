@@ -10,56 +10,20 @@ import nibabel
 import numpy as np
 import pydicom
 import pytest
-import samples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image as Picture
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, RLELossless, SecondaryCaptureImageStorage
+from pydicom.uid import ExplicitVRLittleEndian, RLELossless
+from scans import dicom, nifti
 
-from jaxssl.data.cache import open_cache
 from jaxssl.data.formats import Unreadable, is_image, read
 from jaxssl.data.formats.find import find
 from jaxssl.data.formats.image import with_channels
-from jaxssl.data.formats.prepare import prepared
-from jaxssl.data.grid import Layout
-from jaxssl.data.store import write
 
 RNG = np.random.default_rng(0)
 ANY = RNG.integers(0, 200, (5, 7, 3, 2)).astype(np.int16)
 """x, y, slice, frame: no two axes alike."""
-
-
-def nifti(path: Path, array: np.ndarray, spacing=(0.5, 0.75, 8.0, 30.0), unit="mm") -> Path:
-    image = nibabel.Nifti1Image(array, np.diag([-spacing[0], -spacing[1], 1.0, 1.0]))
-    image.header.set_zooms(spacing[: array.ndim])
-    image.header.set_xyzt_units(unit)
-    nibabel.save(image, path)
-    return path
-
-
-def dicom(path: Path, pixels: np.ndarray, photometric="MONOCHROME2", bits: int | None = None, **tags) -> Path:
-    """Frames [n, y, x] or [n, y, x, 3], or one without the first axis."""
-    colours = 3 if photometric in ("RGB", "YBR_FULL") else 1
-    data = Dataset()
-    data.file_meta = FileMetaDataset()
-    data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    data.SOPClassUID, data.SOPInstanceUID = SecondaryCaptureImageStorage, "1.2.3"
-    shape = pixels.shape[:-1] if colours == 3 else pixels.shape
-    data.Rows, data.Columns, data.SamplesPerPixel = *shape[-2:], colours
-    if len(shape) == 3:
-        data.NumberOfFrames = shape[0]
-    if colours == 3:
-        data.PlanarConfiguration = 0
-    data.PhotometricInterpretation = photometric
-    data.BitsAllocated = 8 * pixels.dtype.itemsize
-    data.BitsStored = bits or data.BitsAllocated
-    data.HighBit, data.PixelRepresentation = data.BitsStored - 1, int(pixels.dtype.kind == "i")
-    data.PixelData = pixels.tobytes()
-    for name, value in tags.items():
-        setattr(data, name, value)
-    data.save_as(path, enforce_file_format=True)
-    return path
 
 
 def item(**tags) -> list[Dataset]:
@@ -316,40 +280,3 @@ def test_a_folder_is_searched_whole_and_sorted_and_loops_end(tmp_path, whole):
 def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "a.png")
     assert not is_image(tmp_path / "a.png")
-
-
-@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
-def test_a_file_is_prepared_as_its_store_would_be(dtype, tmp_path):
-    """The images of a subject in one file give what training sees of them: resampled, rounded, standardised."""
-    records = [r for r in samples.records(subjects=2, slices=3, phases=1, dtype=dtype) if r.view == "sax"]
-    store = write(records, tmp_path / "store", name="discs", description="Random (synthetic).", licence="none")
-    layout = Layout((24, 20), 2.0)
-    cache = open_cache(store, layout)
-    for subject in (0, 1):
-        own = records[3 * subject : 3 * subject + 3]
-        volume = np.stack([record.image[..., 0].T for record in own], axis=-1)
-        path = nifti(tmp_path / f"{subject}.nii.gz", volume, spacing=(1.5, 1.5, 8.0))
-        for each in prepared(path, layout, 1):
-            row = 3 * subject + each.slice
-            wanted = (cache.images[row].astype(np.float64) - cache.table["mean"][row]) / cache.table["std"][row]
-            np.testing.assert_allclose(each.pixels, wanted, rtol=1e-5, atol=1e-5)
-
-
-def test_outside_an_image_is_its_air_where_values_go_below_zero(tmp_path):
-    small = np.full((4, 4), -1000.0)
-    small[1:3, 1:3] = 200
-    (found,) = prepared(nifti(tmp_path / "a.nii", small, spacing=(1.0, 1.0)), Layout((8, 8), 1.0), 1)
-    assert found.pixels[0, 0, 0] == found.pixels[2, 2, 0] == found.pixels.min()
-    np.testing.assert_allclose(found.pixels[2:6, 2:6].mean(), 0, atol=1e-6)
-    np.testing.assert_allclose(found.pixels[2:6, 2:6].std(), 1, atol=1e-6)
-
-
-def test_an_image_of_one_value_stays_finite(tmp_path):
-    (found,) = prepared(nifti(tmp_path / "a.nii", np.full((9, 9), 0.1)), Layout((9, 9), None), 1)
-    np.testing.assert_allclose(found.pixels, 0, atol=1e-6)
-
-
-def test_contrast_far_from_zero_is_not_lost(tmp_path):
-    near, far = ANY[..., 0, 0] / 1e3, ANY[..., 0, 0] / 1e3 + 1e6
-    images = [next(prepared(nifti(tmp_path / "a.nii", array), Layout((7, 5), None), 1)) for array in (near, far)]
-    np.testing.assert_allclose(images[0].pixels, images[1].pixels, atol=1e-5)

@@ -1,13 +1,17 @@
 """Attention against itself in float64, in half precision, and what is chosen for which device."""
 
+import re
 import types
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax._src.cudnn import fused_attention_stablehlo
 
+from jaxssl.models import attention
 from jaxssl.models.attention import attend, fastest
+from jaxssl.models.vit import ViT
 
 
 def test_attention_in_float64_is_that_of_float32_and_its_softmax_is_wide():
@@ -65,12 +69,12 @@ def asked(monkeypatch):
     """What is asked of jax where the device is said to be a Hopper; XLA computes it, of which there is one here."""
     implementations, given = [], jax.nn.dot_product_attention
 
-    def attention(*args, implementation, **lengths):
+    def attended(*args, implementation, **lengths):
         implementations.append(implementation)
         return given(*args, implementation="xla", **lengths)
 
     hopper = types.SimpleNamespace(platform="gpu", compute_capability="9.0")
-    monkeypatch.setattr(jax.nn, "dot_product_attention", attention)
+    monkeypatch.setattr(jax.nn, "dot_product_attention", attended)
     monkeypatch.setattr(jax, "local_devices", lambda backend: [hopper])
     return implementations
 
@@ -85,20 +89,41 @@ def test_the_device_in_use_decides(asked):
 
 
 def test_a_token_put_behind_an_odd_number_of_them_changes_no_number(asked):
-    """In value and gradient, mapped over or not: what cuDNN is asked for, computed by XLA."""
-    q, k, v, weights = (
-        jnp.asarray(x, jnp.bfloat16) for x in np.random.default_rng(3).normal(size=(4, 2, 1, 201, 1, 8))
-    )
+    """In value and gradient: what cuDNN is asked for, computed by XLA."""
+    q, k, v, weights = (jnp.asarray(x, jnp.bfloat16) for x in np.random.default_rng(3).normal(size=(4, 2, 201, 1, 8)))
 
-    def loss(q, k, v, weights):
+    def loss(q, k, v):
         return (attend(q, k, v) * weights).astype(jnp.float32).sum()
 
-    got = jax.jit(jax.vmap(jax.value_and_grad(loss, (0, 1, 2))))(q, k, v, weights)
-    assert set(asked) == {"cudnn"}
+    got = jax.jit(jax.value_and_grad(loss, (0, 1, 2)))(q, k, v)
+    assert asked == ["cudnn"]
     with jax.default_device(jax.devices("cpu")[0]):
-        plain = jax.jit(jax.value_and_grad(loss, (0, 1, 2)))
-        wanted = [plain(*(x[part] for x in (q, k, v, weights))) for part in range(2)]
-    assert "xla" in asked
-    for part in range(2):
-        for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(wanted[part]), strict=True):
-            np.testing.assert_allclose(np.float32(a[part]), np.float32(b), atol=2**-8 * float(jnp.abs(b).max()))
+        wanted = jax.jit(jax.value_and_grad(loss, (0, 1, 2)))(q, k, v)
+    assert asked == ["cudnn", "xla"]
+    for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(wanted), strict=True):
+        np.testing.assert_allclose(np.float32(a), np.float32(b), atol=2**-8 * float(jnp.abs(b).max()))
+
+
+def lowered_for_cuda():
+    """The gradient of a ViT of 257 tokens in half precision, as it is handed to the compiler of NVIDIA's devices."""
+    encoder = ViT(patch=4, width=16, depth=1, heads=2).encoder(jnp.bfloat16, rows=1)
+    images = jax.ShapeDtypeStruct((2, 64, 64, 1), jnp.float32)
+    variables = jax.eval_shape(lambda x: encoder.init(jax.random.key(0), x, train=False), images)
+
+    def loss(variables, images):
+        return encoder.apply(variables, images, train=True).embedding.sum()
+
+    return jax.jit(jax.grad(loss)).trace(variables, images).lower(lowering_platforms=("cuda",)).as_text()
+
+
+def test_a_vit_is_lowered_to_the_flash_kernel_of_cudnn_in_both_directions(monkeypatch):
+    """Not run: there is no such device here, and jax is told of one."""
+    assert "257x257" in lowered_for_cuda()
+    monkeypatch.setattr(attention, "_device", lambda: ("gpu", "9.0"))
+    monkeypatch.setattr(fused_attention_stablehlo, "check_cudnn_version", lambda: 91_100)
+    monkeypatch.setattr(fused_attention_stablehlo, "check_compute_capability", lambda wanted: wanted <= "9.0")
+    monkeypatch.setattr(fused_attention_stablehlo, "is_cuda_compute_capability_equal", lambda wanted: wanted == "9.0")
+    program = lowered_for_cuda()
+    assert set(re.findall(r"__cudnn\$\w+", program)) == {"__cudnn$fmhaSoftmax", "__cudnn$fmhaSoftmaxBackward"}
+    # With the token put behind an odd number there are 258: no array has an entry for each two of them.
+    assert not re.search(r"25[78]x25[78]", program)

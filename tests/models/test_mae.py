@@ -1,5 +1,6 @@
 """The decoder of a masked autoencoder: its published size, and that every token finds its way back to its patch."""
 
+import functools
 import math
 
 import jax
@@ -35,27 +36,33 @@ def inputs(seed=0):
 
 
 def begun(module, *given):
-    params = module.init(jax.random.key(0), *given, False)["params"]
+    params = jax.eval_shape(lambda: module.init(jax.random.key(0), *given, False)["params"])
     draw = np.random.default_rng(1)
-    return jax.tree.map(lambda leaf: jnp.asarray(0.5 * draw.normal(size=leaf.shape), jnp.float32), params)
+    return jax.tree.map(lambda leaf: np.float32(0.5 * draw.normal(size=leaf.shape)), params)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def applied(module, params, features, restore):
+    return module.apply({"params": params}, features, restore, False)
 
 
 def test_without_blocks_a_patch_shows_its_own_token_or_the_mask_token():
     """Blocks set to add nothing leave embedding, token, position, norm and pixels, which are written out here."""
     features, visible, restore = inputs()
     p = begun(decoder(), features, restore)
-    p = {name: jax.tree.map(jnp.zeros_like, leaf) if name.startswith("block") else leaf for name, leaf in p.items()}
-    got = decoder().apply({"params": p}, features, restore, False)
+    p = {name: jax.tree.map(np.zeros_like, leaf) if name.startswith("block") else leaf for name, leaf in p.items()}
+    got = applied(decoder(), p, features, restore)
+    (tokens,), visible = jax.device_get((features.maps, visible))
     columns, rows = np.arange(6) % 3, np.arange(6) // 3
     for sample in range(2):
         for patch in range(6):
             if patch in visible[sample]:
                 index = list(visible[sample]).index(patch)
-                token = features.maps[0][sample, 0, index] @ p["embed"]["kernel"] + p["embed"]["bias"]
+                token = tokens[sample, 0, index] @ p["embed"]["kernel"] + p["embed"]["bias"]
             else:
                 token = p["mask_token"]
             waves = [w(f * at[patch]) for at in (columns, rows) for w in (np.sin, np.cos) for f in (1.0, 0.01)]
-            x = np.asarray(token) + np.asarray(waves)
+            x = token + np.asarray(waves)
             x = (x - x.mean()) / np.sqrt(x.var() + 1e-6) * p["norm"]["scale"] + p["norm"]["bias"]
             expected = x @ p["pixels"]["kernel"] + p["pixels"]["bias"]
             np.testing.assert_allclose(got[sample, patch], expected, atol=1e-4)
@@ -67,7 +74,7 @@ def test_the_class_token_goes_along_and_a_mean_does_not():
     for has_class in (True, False):
         module = decoder(has_class=has_class)
         p = begun(module, features, restore)
-        same = np.array_equal(*(module.apply({"params": p}, f, restore, False) for f in (features, other)))
+        same = np.array_equal(*(applied(module, p, f, restore) for f in (features, other)))
         assert same is not has_class
 
 
@@ -76,10 +83,8 @@ def test_a_loop_over_blocks_gives_the_same():
     p = begun(decoder(), features, restore)
     stacked = {name: leaf for name, leaf in p.items() if not name.startswith("block")}
     stacked["blocks"] = jax.tree.map(lambda *layers: jnp.stack(layers), p["block0"], p["block1"])
-    wanted = decoder().apply({"params": p}, features, restore, False)
-    np.testing.assert_allclose(
-        decoder(scan=True).apply({"params": stacked}, features, restore, False), wanted, atol=1e-5
-    )
+    wanted = applied(decoder(), p, features, restore)
+    np.testing.assert_allclose(applied(decoder(scan=True), stacked, features, restore), wanted, atol=1e-5)
 
 
 def test_pixels_of_patches_undo_their_embedding():

@@ -1,8 +1,6 @@
-"""The U-Net: the counts of studies B and C, its layers against their definitions, and laws of its arithmetic."""
+"""The U-Net: the counts of study B, its layers against their definitions, and laws of its arithmetic."""
 
 import functools
-import math
-import zlib
 from dataclasses import replace
 
 import counts
@@ -11,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from models import plain
+from models.segmenter import initialise, params_of, run, segmenter
 
 from jaxssl.errors import UserError
 from jaxssl.models.heads import PixelHeads, Projector
@@ -21,41 +20,6 @@ from jaxssl.numerics import island
 
 TINY = UNet(widths=(4, 6, 8), norm=Norm(group=2))
 GROUPED = replace(TINY, norm=Norm("group", channel_groups=2))
-
-
-def segmenter(options, outputs, scales, dtype=jnp.float32, rows=1):
-    """Encoder, decoder and output layers, each called with (input, train)."""
-    return {
-        "encoder": options.encoder(dtype, rows),
-        "decoder": options.decoder(dtype, rows),
-        "head": PixelHeads(outputs, scales, dtype),
-    }
-
-
-def initialise(parts, images):
-    """Variables of each part, the input of one being the output of the one before."""
-    variables, x = {}, images
-    for seed, (name, part) in enumerate(parts.items()):
-        x, variables[name] = part.init_with_output(jax.random.key(seed), x, False)
-    return variables
-
-
-def run(parts, variables, images, train):
-    """The maps of the head and the embedding, compiled once."""
-    return _run(tuple(parts.items()), variables, images, train)
-
-
-@functools.partial(jax.jit, static_argnums=(0, 3))
-def _run(parts, variables, images, train):
-    x, embedding = images, None
-    for name, part in parts:
-        x, _ = part.apply(variables[name], x, train, mutable=["moments"])
-        embedding = x.embedding if name == "encoder" else embedding
-    return x, embedding
-
-
-def count(variables):
-    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(variables["params"]))
 
 
 def test_counter_on_known_products():
@@ -69,85 +33,11 @@ def test_study_b_has_the_published_parameters_and_multiply_adds():
     parts = segmenter(UNet(), outputs=4, scales=6)
     images = jax.ShapeDtypeStruct((1, 256, 256, 1), jnp.float32)
     variables = jax.eval_shape(lambda x: initialise(parts, x), images)
-    assert round(count(variables["encoder"]) / 1e6, 2) == 14.16
-    assert round(sum(map(count, variables.values())) / 1e6, 2) == 33.47
+    assert round(plain.count(variables["encoder"]["params"]) / 1e6, 2) == 14.16
+    assert round(plain.count(params_of(variables)) / 1e6, 2) == 33.47
     jaxpr, (maps, _) = jax.make_jaxpr(lambda v, x: run(parts, v, x, False), return_shape=True)(variables, images)
     assert counts.multiply_adds(jaxpr.jaxpr) == pytest.approx(14.76e9, rel=0.01)
     assert [m.shape for m in maps] == [(1, 256 >> scale, 256 >> scale, 4) for scale in range(6)]
-
-
-C = (64, 128, 256, 512, 1024)
-
-
-def layers_of_the_u(channels, widths):
-    """Both halves of a U-Net of max-poolings: (level, channels in, channels out) of its 3x3 and 2x2 convolutions."""
-    down = [(level, c, d) for level, (c, d) in enumerate(zip((channels, *widths), widths, strict=False))]
-    encoder = down + [(level, d, d) for level, _, d in down]
-    doubled = [(level, widths[level + 1], widths[level]) for level in range(len(widths) - 1)]
-    decoder = [(level, 2 * d, d) for level, _, d in doubled] + [(level, d, d) for level, _, d in doubled]
-    return encoder, decoder, doubled
-
-
-def test_study_c_has_the_parameters_and_multiply_adds_of_the_classic_u_net():
-    """The published count is that of the classic U-Net with 3 channels and one output, normalised throughout and
-    without biases under the norms: ours differ from it by those, and by the norms that study C's decoder has not."""
-    encoder, decoder, doubled = layers_of_the_u(3, C)
-    normalised = sum(9 * c * d + 2 * d for _, c, d in encoder + decoder)
-    assert normalised + sum(4 * c * d + d for _, c, d in doubled) + 64 + 1 == 31_037_633
-
-    encoder, decoder, doubled = layers_of_the_u(1, C)
-    left = sum(9 * c * d + 3 * d for _, c, d in encoder)
-    right = sum(9 * c * d + d for _, c, d in decoder) + sum(4 * c * d + d for _, c, d in doubled)
-    parts = segmenter(UNet.study_c(), outputs=2, scales=1)
-    images = jax.ShapeDtypeStruct((1, 224, 224, 1), jnp.float32)
-    variables = jax.eval_shape(lambda x: initialise(parts, x), images)
-    assert [count(variables[name]) for name in parts] == [left, right, 2 * 64 + 2]
-    assert round((left + right + 130) / 1e6, 2) == 31.04
-
-    pixels = [(224 >> level) ** 2 for level in range(5)]
-    adds = sum(9 * c * d * pixels[level] for level, c, d in encoder + decoder)
-    adds += sum(c * d * pixels[level] for level, c, d in doubled) + 2 * 64 * pixels[0]
-    jaxpr = jax.make_jaxpr(lambda v, x: run(parts, v, x, False))(variables, images)
-    assert counts.multiply_adds(jaxpr.jaxpr) == adds
-
-
-def test_the_encoder_of_study_c_is_its_definition():
-    """3x3 convolutions with biases, batches of two, ReLUs, the largest of 2x2 pixels, and of the coarsest map."""
-    with jax.enable_x64(True):
-        options = replace(UNet.study_c(), widths=(4, 6, 8))
-        images = np.random.default_rng(5).normal(size=(4, 16, 24, 3))
-        encoder = options.encoder(jnp.float64, 2)
-        variables = plain.variables_of(encoder, images)
-        features, _ = jax.jit(lambda v: encoder.apply(v, images, True, mutable=["moments"]))(variables)
-        x = images
-        for level, found in enumerate(features.maps):
-            x = x.reshape(4, 16 >> level, 2, 24 >> level, 2, -1).max((2, 4)) if level else x
-            for layer in variables["params"][f"level{level}"].values():
-                x = plain.convolved(x, layer["conv"]) + layer["bias"]
-                x = plain.rectified(plain.by_batches(2)(x, layer["norm"]))
-            np.testing.assert_allclose(found, x, rtol=1e-9, atol=1e-9)
-        np.testing.assert_allclose(features.embedding, x.max((1, 2)), rtol=1e-9)
-
-
-@pytest.mark.parametrize("options", [replace(UNet.study_c(), widths=(4, 6, 8)), GROUPED], ids=["study c", "group"])
-def test_of_other_kinds_too_the_gradient_is_finite_in_bfloat16_on_the_smallest_images(options):
-    parts = segmenter(options, outputs=2, scales=1, dtype=jnp.bfloat16, rows=2)
-    images = jnp.asarray(np.random.default_rng(5).normal(size=(4, 4, 8, 2)), jnp.float32)
-    variables = jax.tree_util.tree_map_with_path(filled, jax.eval_shape(lambda: initialise(parts, images)))
-
-    @jax.jit
-    @jax.value_and_grad
-    def loss(params):
-        given = {name: {**variables[name], "params": params[name]} for name in params}
-        maps, embedding = run(parts, given, images, True)
-        return jnp.square(island(maps[0]) - 0.5).mean() + embedding.mean()
-
-    value, gradient = loss(params_of(variables))
-    assert value.dtype == jnp.float32
-    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
-    assert np.abs(gradient["encoder"]["level0"]["first"]["conv"]["kernel"]).max() > 0
-    assert np.abs(gradient["decoder"]["level1"]["second"]["bias"]).max() > 0
-    assert "statistics" not in variables["decoder"]
 
 
 def test_upsample_is_the_transposed_convolution():
@@ -213,15 +103,6 @@ def test_the_finest_levels_hold_most_of_the_memory_and_recomputing_them_frees_it
         assert memory(2)[1] < 0.65 * memory(0)[1]
 
 
-def filled(path, leaf):
-    """Numbers for a leaf: kernels of variance 2 / fan-in, small biases, statistics near 0 and 1."""
-    draw = np.random.default_rng(zlib.crc32(str(path).encode())).normal(size=leaf.shape)
-    name = path[-1].key
-    if name == "kernel":
-        return jnp.asarray(draw * np.sqrt(2 * leaf.shape[-1] / draw.size), leaf.dtype)
-    return jnp.asarray(0.1 * draw + (name in ("scale", "var")), leaf.dtype)
-
-
 @functools.cache
 def build(dtype):
     """A tiny segmenter, its variables (drawn by numpy: nothing to compile), and four images 16 x 24 of 3 channels."""
@@ -229,7 +110,7 @@ def build(dtype):
     wide = jnp.promote_types(dtype, jnp.float32)
     images = jnp.asarray(np.random.default_rng(5).normal(size=(4, 16, 24, 3)), wide)
     variables = jax.eval_shape(lambda: initialise(parts, images))
-    return parts, jax.tree_util.tree_map_with_path(filled, variables), images
+    return parts, plain.drawn(variables), images
 
 
 @functools.cache
@@ -243,10 +124,6 @@ def loss_and_gradient(dtype, train):
         return sum(jnp.square(island(m) - 0.5).mean() for m in maps) + embedding.mean()
 
     return jax.jit(jax.value_and_grad(loss))
-
-
-def params_of(variables):
-    return {name: variables[name]["params"] for name in variables}
 
 
 def test_embedding_is_the_average_of_the_coarsest_map_whatever_the_channels_and_sides():
@@ -308,7 +185,7 @@ def test_gradient_in_float64_equals_finite_differences():
         params = params_of(variables)
         value_and_grad = loss_and_gradient(jnp.float64, True)
         _, gradient = value_and_grad(params, images)
-        direction = jax.tree_util.tree_map_with_path(filled, params)
+        direction = plain.drawn(params)
         ends = [
             value_and_grad(jax.tree.map(lambda p, d, h=h: p + h * d, params, direction), images)[0]
             for h in (1e-6, -1e-6)
@@ -370,4 +247,5 @@ def test_projector_against_numpy():
     first, second = (variables["params"][n] for n in ("layer0", "layer1"))
     hidden = np.maximum(np.asarray(x) @ first["kernel"] + first["bias"], 0)
     np.testing.assert_allclose(head.apply(variables, x, True), hidden @ second["kernel"] + second["bias"], atol=1e-5)
-    assert count(jax.eval_shape(lambda: Projector().init(jax.random.key(0), jnp.ones((1, 512)), True))) == 2 * 513 * 512
+    published = jax.eval_shape(lambda: Projector().init(jax.random.key(0), jnp.ones((1, 512)), True))
+    assert plain.count(published) == 2 * 513 * 512

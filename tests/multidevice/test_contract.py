@@ -28,13 +28,13 @@ THOROUGH = ("toy", "simclr")
 """
 
 
-def all_cases(quick: list[tuple[int, int, int]]) -> list:
+def all_cases(names: list[str], quick: list[tuple[int, int, int]]) -> list:
     """Every method and split; those of a method that is not thorough, and not on a quick split, are slow."""
     return [
         pytest.param(
             name, split, id=f"{name}-{split}", marks=() if name in THOROUGH or split in quick else pytest.mark.slow
         )
-        for name in cases.NAMES
+        for name in names
         for split in SPLITS
     ]
 
@@ -88,12 +88,12 @@ def assert_same(name: str, split: tuple[int, int, int], precision: str, toleranc
     jax.tree_util.tree_map_with_path(compare, reference, result)
 
 
-@pytest.mark.parametrize(("name", "split"), all_cases(quick=[]))
+@pytest.mark.parametrize(("name", "split"), all_cases(cases.NAMES, quick=[]))
 def test_devices_and_micro_batches_do_not_change_the_step(name, split):
     assert_same(name, split, "float32", 1e-5)
 
 
-@pytest.mark.parametrize(("name", "split"), all_cases(quick=SPLITS[-1:]))
+@pytest.mark.parametrize(("name", "split"), all_cases([*cases.NAMES, *cases.BACKBONES], quick=SPLITS[-1:]))
 def test_in_float64_the_step_is_the_same_to_rounding(name, split):
     with jax.enable_x64(True):
         assert_same(name, split, "float64", 1e-9)

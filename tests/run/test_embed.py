@@ -4,13 +4,11 @@ import os
 
 import nibabel
 import numpy as np
-import pydicom
 import pytest
 import samples
 from PIL import Image
 from pyarrow import parquet
-from pydicom.dataset import FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
+from scans import dicom
 
 import jaxssl
 from jaxssl.cli import main
@@ -23,26 +21,13 @@ CLIP = RNG.integers(0, 256, (4, 32, 24)).astype(np.uint8)
 
 
 @pytest.fixture(scope="module")
-def run(store, tmp_path_factory):
-    return jaxssl.pretrain("mim:tiny", tmp_path_factory.mktemp("runs") / "mim", {"data.store": str(store)})
-
-
-@pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """Images of the run's own size and spacing, so that nothing is resampled, and files that are none."""
     path = tmp_path_factory.mktemp("scans")
     (path / "b" / "deep").mkdir(parents=True)
     nibabel.save(nibabel.Nifti1Image(CINE, np.diag([4, 4, 8, 1])), path / "b" / "cine.nii.gz")
     Image.fromarray(PICTURE).save(path / "b" / "deep" / "ö [1].png")
-    clip = pydicom.Dataset()
-    clip.file_meta = FileMetaDataset()
-    clip.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    clip.SOPClassUID, clip.SOPInstanceUID = SecondaryCaptureImageStorage, "1.2.3"
-    clip.NumberOfFrames, clip.Rows, clip.Columns = CLIP.shape
-    clip.SamplesPerPixel, clip.PhotometricInterpretation, clip.PixelRepresentation = 1, "MONOCHROME2", 0
-    clip.BitsAllocated, clip.BitsStored, clip.HighBit = 8, 8, 7
-    clip.PixelSpacing, clip.PixelData = [4, 4], CLIP.tobytes()
-    clip.save_as(path / "I0001", enforce_file_format=True)
+    dicom(path / "I0001", CLIP, PixelSpacing=[4, 4])
     (path / "notes.txt").write_text("no image")
     (path / "empty.png").write_bytes(b"")
     (path / "text.nii").write_text("no image either " * 100)
@@ -60,7 +45,7 @@ def read(path):
         return dict(table)
 
 
-def test_a_folder_of_files_is_embedded_file_by_file(run, folder, tmp_path, capsys):
+def test_every_file_of_a_folder_is_embedded_by_itself(run, folder, tmp_path, capsys):
     assert main(["embed", str(run), str(folder), "--out", str(tmp_path / "new" / "all.npz")]) == 0
     table = read(tmp_path / "new" / "all.npz")
     assert table["file"].tolist() == FILES
@@ -79,6 +64,28 @@ def test_a_folder_of_files_is_embedded_file_by_file(run, folder, tmp_path, capsy
     assert lines[-4].startswith("  cut.nii.gz: EOFError")
     assert lines[-3:-1] == ["  empty.png: it is empty", "  text.nii: it is no NIfTI file"]
     assert lines[-1].startswith(f"11 embeddings of {wanted.shape[1]} numbers in ")
+
+
+def test_files_of_a_dicom_series_are_standardised_together(run, tmp_path):
+    """Three files of an image each, with others between them, are what they would be as three frames of a file."""
+    scans, bright = tmp_path / "scans", np.array([1, 2, 4, 1], np.uint8)[:, None, None]
+    images, other = CLIP // 4 * bright, CLIP[:1] // 2
+    scans.mkdir()
+    for name, image in zip(("I1", "I3", "I5.dcm"), images, strict=False):
+        dicom(scans / name, image, PixelSpacing=[4, 4], SeriesInstanceUID="1.2.3.4")
+    dicom(scans / "I2", other, PixelSpacing=[4, 4], SeriesInstanceUID="1.2.3.5")
+    dicom(scans / "I4", images[3:], PixelSpacing=[4, 4])
+    dicom(tmp_path / "frames", images[:3], PixelSpacing=[4, 4], SeriesInstanceUID="1.2.3.4")
+
+    table = read(jaxssl.embed(run, scans, tmp_path / "all.npz"))
+    assert table["file"].tolist() == ["I1", "I3", "I5.dcm", "I2", "I4"]
+    encoder = jaxssl.load(run)
+    pixels = np.concatenate([images[:3], other, images[3:]])
+    wanted = encoder(pixels, subjects=[0, 0, 0, 1, 2])
+    np.testing.assert_allclose(table["embedding"], wanted, rtol=1e-5, atol=1e-5)
+    assert np.abs(wanted - encoder(pixels))[:3].max(1).min() > 1e-4
+    frames = read(jaxssl.embed(run, tmp_path / "frames", tmp_path / "frames.npz"))
+    np.testing.assert_allclose(table["embedding"][:3], frames["embedding"], rtol=1e-5, atol=1e-5)
 
 
 def test_parquet_holds_the_same(run, folder, tmp_path):

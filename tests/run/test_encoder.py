@@ -27,11 +27,6 @@ IMAGES = RNG.integers(0, 200, (5, 32, 24)).astype(np.uint8)
 
 
 @pytest.fixture(scope="module")
-def run(store, tmp_path_factory):
-    return jaxssl.pretrain("mim:tiny", tmp_path_factory.mktemp("runs") / "mim", {"data.store": str(store)})
-
-
-@pytest.fixture(scope="module")
 def encoder(run):
     return jaxssl.load(run)
 

@@ -1,10 +1,13 @@
 """Exports: what is written is what the run has, a card says what it is, and nothing else is ever in the way."""
 
+import contextlib
 import hashlib
 import json
 import os
 import re
+from dataclasses import replace
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -13,9 +16,13 @@ import jaxssl
 from jaxssl.cli import main
 from jaxssl.errors import UserError
 from jaxssl.methods import parts
+from jaxssl.methods.base import build
+from jaxssl.models.vit import ViT
 from jaxssl.models.weights.files import read_file
 from jaxssl.models.weights.paths import by_path
-from jaxssl.run.common import load_run
+from jaxssl.recipe import load_recipe
+from jaxssl.run.common import LoadedRun, load_run
+from jaxssl.run.shown import shown
 from jaxssl.train.checkpoint import read
 from jaxssl.workdir import existing
 
@@ -101,6 +108,44 @@ def test_an_onnx_file_that_gives_other_numbers_is_not_kept(runs, tmp_path, monke
     assert os.listdir(tmp_path) == []
 
 
+def test_an_onnx_file_that_gives_no_numbers_is_not_kept(runs, tmp_path, monkeypatch):
+    pytest.importorskip("onnx")
+    onnxruntime = pytest.importorskip("onnxruntime")
+    run = onnxruntime.InferenceSession.run
+    monkeypatch.setattr(
+        onnxruntime.InferenceSession, "run", lambda self, *given: [np.nan * each for each in run(self, *given)]
+    )
+    with pytest.raises(UserError, match=r"other numbers than JAX \(by up to nan\)"):
+        jaxssl.export(runs / "mim", "onnx", out=tmp_path / "onnx")
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_network_that_loops_over_its_blocks_is_written_without_the_loop(tmp_path):
+    pytest.importorskip("onnx")
+    onnxruntime = pytest.importorskip("onnxruntime")
+    from jaxssl.run.onnx import write_onnx
+
+    vit = ViT(patch=4, width=8, depth=3, heads=2, scan=True, remat=True, decoder_widths=(4, 6))
+    recipe = replace(load_recipe("segment:tiny"), model=vit)
+    method = build(recipe.method, vit, recipe.spec(1, 3, 0))
+    rng = np.random.default_rng(0)
+    image = rng.standard_normal((2, *recipe.data.layout.size, 1)).astype(np.float32)
+    fresh = jax.eval_shape(lambda: method.parts(*method.init(jax.random.key(1), {"image": image})))
+    own = jax.tree.map(lambda leaf: 0.3 * rng.standard_normal(leaf.shape).astype(np.float32), fresh)
+    written = write_onnx(
+        tmp_path / "vit.onnx",
+        LoadedRun(recipe, method, 1, own),
+        {"channels": 1, "classes": ["air", "heart", "blood"], "labels": []},
+        ("encoder", "decoder", "head"),
+        {},
+    )
+    session = onnxruntime.InferenceSession(tmp_path / "vit.onnx", providers=["CPUExecutionProvider"])
+    (found,) = session.run(None, {"images": np.moveaxis(image, -1, 1)})
+    expected = jax.jit(method.predict)(own, {"image": image, "mean": jnp.zeros(2), "std": jnp.ones(2)})
+    np.testing.assert_allclose(found, np.moveaxis(expected, -1, 1), atol=1e-5)
+    assert (written.shape, written.output) == ((3, 32, 24), "probabilities")
+
+
 def test_without_onnx_the_extra_is_named(runs, tmp_path, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"pip install 'jaxssl\[export\]'"):
@@ -153,12 +198,46 @@ def test_parts_that_are_not_there_or_do_not_go_together_are_refused(runs, tmp_pa
     assert not (runs / "mim" / "export").exists()
 
 
-def test_an_unfinished_run_is_exported_with_a_warning(runs, tmp_path, capsys):
-    facts = json.loads((runs / "mim" / "run.json").read_text())
+@contextlib.contextmanager
+def told(run, **facts):
+    """The run with other facts in its run.json, for a while."""
+    before = (run / "run.json").read_text()
     try:
-        (runs / "mim" / "run.json").write_text(json.dumps({**facts, "status": "running"}))
-        out = jaxssl.export(runs / "mim", out=tmp_path / "out")
+        (run / "run.json").write_text(json.dumps({**json.loads(before), **facts}))
+        yield
     finally:
-        (runs / "mim" / "run.json").write_text(json.dumps(facts))
+        (run / "run.json").write_text(before)
+
+
+def test_an_unfinished_run_is_exported_with_a_warning(runs, tmp_path, capsys):
+    with told(runs / "mim", status="running"):
+        out = jaxssl.export(runs / "mim", out=tmp_path / "out")
     assert "is not finished; this is its checkpoint of step 1" in " ".join(capsys.readouterr().err.split())
     assert "The run is not finished: this is its checkpoint of step 1." in (out / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("init", "sentence"),
+    [
+        ("net.pth", "| started from | encoder of net.pth (sha256 abc) |"),
+        ("runs/first", "| started from | encoder of runs/first, which began from net.pth (sha256 abc) |"),
+    ],
+)
+def test_a_digest_is_said_of_the_file_that_it_is_of(runs, tmp_path, init, sentence):
+    file = {"file": "net.pth", "sha256": "abc", "subjects_seen": []}
+    with told(runs / "mim", init=init, init_parts=["encoder"], init_weights=file):
+        assert sentence in (jaxssl.export(runs / "mim", out=tmp_path / "out") / "README.md").read_text()
+
+
+def test_whoever_takes_an_encoder_hears_what_it_was_shown(runs, tmp_path, capsys, monkeypatch):
+    for style, words in [("heart", "shown the heart alone"), ("background", "shown the background alone")]:
+        heard = shown(load_recipe("simclr:tiny", {"method.input": style, "data.masks": True}))
+        for place in ("exporting", "encoder"):
+            monkeypatch.setattr(f"jaxssl.run.{place}.shown", lambda recipe, heard=heard: heard)
+        card = (jaxssl.export(runs / "mim", out=tmp_path / "out") / "README.md").read_text()
+        jaxssl.load(runs / "mim")
+        warnings = " ".join(capsys.readouterr().err.split())
+        assert f"**In training it was {words}" in card
+        assert warnings.count(f"{words}: all that lies") == 2
+        assert warnings.count("set to the smallest value of the image") == 2
+    assert shown(load_recipe("simclr:tiny")) == shown(load_recipe("mim:tiny")) == ""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from jaxssl.data.formats.image import Image, Unreadable, checked
 
-__all__ = ["Image", "Unreadable", "is_image", "read"]
+__all__ = ["Image", "Unreadable", "is_image", "read", "series"]
 
 ENDINGS = {
     ".nii": "nifti",
@@ -52,6 +52,15 @@ def read(path: Path) -> Iterator[Image]:
         yield image
     if not count:
         raise Unreadable("it has no images")
+
+
+def series(path: Path) -> str | None:
+    """The DICOM series that a file belongs to; none where it says none, or cannot: reading it says why."""
+    with warnings.catch_warnings(action="ignore"):
+        try:
+            return import_module(f"{__name__}.dicom").series(path) if _format(path) == "dicom" else None
+        except Exception:
+            return None
 
 
 def _images(path: Path) -> Iterator[Image]:

@@ -33,6 +33,12 @@ def read(path: Path) -> Iterator[Image]:
         yield Image(pixels.reshape(*pixels.shape[:2], -1), _spacing(header, frame), frame=frame)
 
 
+def series(path: Path) -> str | None:
+    """The UID of the series of a file, if it has one."""
+    header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["SeriesInstanceUID"])
+    return str(header.get("SeriesInstanceUID") or "") or None
+
+
 def _values(stored: np.ndarray, header: pydicom.Dataset, frame: int) -> np.ndarray:
     if header.PhotometricInterpretation == "PALETTE COLOR":
         return apply_color_lut(stored, header)

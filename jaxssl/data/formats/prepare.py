@@ -1,46 +1,72 @@
-"""The images of a file as an encoder takes them: on its layout, in units of the file's own intensities."""
+"""The images of files as an encoder takes them: on its layout, in units of their subject's intensities."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
 from jaxssl.data import grid
-from jaxssl.data.formats import Image, read
+from jaxssl.data.formats import Image, Unreadable, read, series
 from jaxssl.data.formats.image import with_channels
 from jaxssl.data.grid import Layout
+from jaxssl.data.intensity import Moments
 
 STORED = (np.uint8, np.uint16)
-"""What a store holds: these are rounded after interpolation as they would be there."""
+"""What a store holds: these are rounded after interpolation as they would be there, if nothing is below 0."""
 
 
-def prepared(path: Path, layout: Layout, channels: int) -> Iterator[Image]:
-    """The images of a file on a layout, standardised, as float32; an image without a spacing is taken to have its own.
+def subjects(files: Iterable[Path]) -> list[list[Path]]:
+    """The files of a DICOM series together, any other by itself, in the order of the first ones."""
+    found: dict[str | Path, list[Path]] = {}
+    for path in files:
+        found.setdefault(series(path) or path, []).append(path)
+    return list(found.values())
 
-    The file stands for the subject: the mean and the standard deviation are those of all its pixels, padding left out.
-    It is read twice, first for these, so that one that is damaged anywhere gives no image at all.
+
+def prepared(
+    files: Iterable[Path], layout: Layout, channels: int, skip: Callable[[Path, Unreadable], None]
+) -> Iterator[tuple[Path, Image]]:
+    """The images of a subject's files on a layout, standardised, as float32, each with its file.
+
+    The mean and the standard deviation are those of all pixels of the subject, padding left out. Files are read twice,
+    first for these, so that one that is damaged anywhere gives no image and no part of them at all; `skip` hears of it.
+    An image without a spacing is taken to have that of the layout.
     """
-    mean, std, air = _intensities(path, channels)
+    moments, air, whole = Moments(), 0.0, []
+    for path in files:
+        try:
+            own, lowest = _intensities(path, channels)
+        except Unreadable as error:
+            skip(path, error)
+        else:
+            whole.append(path)
+            moments, air = moments + own, min(air, lowest)
+    for path in whole:
+        try:
+            for image in read(path):
+                yield path, _placed(image, layout, channels, *moments.scale, air)
+        except Unreadable as error:
+            skip(path, error)
+
+
+def _placed(image: Image, layout: Layout, channels: int, mean: float, std: float, air: float) -> Image:
+    """An image on a layout, in units of `std` about `mean`; `air` is the lowest value of its subject if below 0."""
+    pixels = with_channels(image.pixels, channels)
+    own = grid.on(layout, pixels.shape[:2], image.spacing or (layout.spacing or 1.0,) * 2)
+    # What lies outside the image becomes 0, which is air once no value is below it.
+    placed = own.image(pixels - air if air else pixels, "cubic")
+    if pixels.dtype in STORED and not air:
+        placed = grid.round_to(placed, pixels.dtype)
+    return image._replace(pixels=((placed + air - mean) / std).astype(np.float32))
+
+
+def _intensities(path: Path, channels: int) -> tuple[Moments, float]:
+    """The moments of all pixels of a file, and its lowest value."""
+    moments, lowest = Moments(), math.inf
     for image in read(path):
         pixels = with_channels(image.pixels, channels)
-        own = grid.on(layout, pixels.shape[:2], image.spacing or (layout.spacing or 1.0,) * 2)
-        # What lies outside the image becomes 0, which is air once no value is below it.
-        placed = own.image(pixels - air if air else pixels, "cubic")
-        if pixels.dtype in STORED:
-            placed = grid.round_to(placed, pixels.dtype)
-        yield image._replace(pixels=((placed + air - mean) / std).astype(np.float32))
-
-
-def _intensities(path: Path, channels: int) -> tuple[float, float, float]:
-    """Mean and standard deviation of all pixels of a file, and its lowest value where that is below 0, else 0."""
-    count, total, squares, lowest, first = 0, 0.0, 0.0, 0.0, None
-    for image in read(path):
-        pixels = with_channels(image.pixels, channels).astype(np.float64)
-        lowest = min(lowest, float(pixels.min()))
-        # Sums about some pixel instead of 0: squares of far values would drown how little they differ.
-        first = pixels[0, 0, 0] if first is None else first
-        pixels -= first
-        count, total, squares = count + pixels.size, total + pixels.sum(), squares + (pixels**2).sum()
-    std = float(np.sqrt(max(squares / count - (total / count) ** 2, 0.0)))
-    # An image of one value has nothing to scale; 1 keeps it finite.
-    return (first or 0.0) + total / count, std or 1.0, lowest
+        moments, lowest = moments + Moments.of(pixels), min(lowest, float(pixels.min()))
+    if not math.isfinite(moments.squares):
+        raise Unreadable("its pixels differ by more than can be counted")
+    return moments, lowest

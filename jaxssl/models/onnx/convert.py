@@ -19,7 +19,7 @@ from jaxssl.version import __version__
 
 IMAGES = "images"
 CALLS = ("jaxpr", "call_jaxpr", "fun_jaxpr")
-"""Where the primitives that call a function keep it."""
+"""Where the primitives that call a function keep it; so does a loop, which is no call."""
 
 
 def to_onnx(
@@ -91,9 +91,7 @@ def _wanted(jaxpr: Jaxpr) -> list[JaxprEqn]:
 
 def _outputs(graph: Graph, equation: JaxprEqn, operands: list[Operand]) -> Sequence[Operand]:
     name, given = equation.primitive.name, equation.params
-    if name == "scan":
-        return _loop(graph, equation, operands)
-    if inner := next((given[key] for key in CALLS if key in given), None):
+    if name != "scan" and (inner := next((given[key] for key in CALLS if key in given), None)):
         return _call(graph, inner, operands)
     if all(isinstance(operand, Constant) for operand in operands) and all(map(_is_fixed, equation.outvars)):
         return _computed(equation, [operand.value for operand in operands])  # type: ignore[union-attr]
@@ -105,7 +103,9 @@ def _outputs(graph: Graph, equation: JaxprEqn, operands: list[Operand]) -> Seque
     try:
         outputs = RULES[name](graph, equation, *operands)
     except ValueError as error:
-        raise UserError(f"This network cannot be written in ONNX ({name}): {error}") from error
+        raise UserError(
+            f"This network cannot be written in ONNX ({name}): {error}; export it with --format safetensors."
+        ) from error
     return [outputs] if isinstance(outputs, str | Constant) else outputs
 
 
@@ -124,30 +124,6 @@ def _call(graph: Graph, inner: ClosedJaxpr | Jaxpr, operands: Sequence[Operand])
     if isinstance(inner, ClosedJaxpr):
         return _walk(graph, inner.jaxpr, _constants(inner.consts), operands)
     return _walk(graph, inner, (), operands)
-
-
-def _loop(graph: Graph, equation: JaxprEqn, operands: list[Operand]) -> list[Operand]:
-    """A loop over layers, written out: what changes from turn to turn are parameters, which are known."""
-    inner = equation.params["jaxpr"]
-    body: Jaxpr = inner.jaxpr if isinstance(inner, ClosedJaxpr) else inner
-    # What is cut in slices, one a turn, has an axis more outside than inside; it comes last.
-    cut, gathered = (
-        sum(_rank(outside) != _rank(inside) for outside, inside in zip(*both, strict=True))
-        for both in ((equation.invars, body.invars), (equation.outvars, body.outvars))
-    )
-    stacks = operands[len(operands) - cut :]
-    if gathered or not all(isinstance(stack, Constant) for stack in stacks):
-        raise UserError("This network loops over more than its parameters, which jaxssl cannot write in ONNX.")
-    first = len(operands) - cut - len(equation.outvars)
-    carry = operands[first : len(operands) - cut]
-    for turn in range(equation.params["length"])[:: -1 if equation.params["reverse"] else 1]:
-        layer = [Constant(stack.value[turn], stack.name and f"{stack.name}/{turn}") for stack in stacks]  # type: ignore[union-attr]
-        carry = _call(graph, inner, [*operands[:first], *carry, *layer])
-    return carry
-
-
-def _rank(atom: Any) -> int:
-    return len(atom.aval.shape)
 
 
 def _is_fixed(variable: Any) -> bool:

@@ -72,7 +72,7 @@ class Graph:
         if isinstance(x, Constant) and is_fixed(shape):
             return Constant(x.value.reshape(shape), x.name)
         if sum(not is_fixed([side]) for side in shape) > 1:
-            raise ValueError(f"Two sides of {tuple(shape)} depend on the batch, which ONNX cannot tell apart.")
+            raise ValueError(f"two sides of {tuple(shape)} depend on the batch, which ONNX cannot tell apart")
         return self.add("Reshape", x, integers([side if is_fixed([side]) else -1 for side in shape]))
 
     def transpose(self, x: Operand, order: Sequence[int]) -> Operand:
@@ -91,7 +91,7 @@ class Graph:
             # Where x has the batch already, 1 leaves it as it is.
             return self.add("Expand", x, integers([side if is_fixed([side]) else 1 for side in after]))
         if {str(side) for side in after if not is_fixed([side])} != {BATCH}:
-            raise ValueError(f"Of sides that depend on the batch only the batch itself is known, not {tuple(after)}.")
+            raise ValueError(f"of sides that depend on the batch only the batch itself is known, not {tuple(after)}")
         self.batch = self.batch or self.add("Shape", self.images, start=0, end=1)
         sides = [integers([side]) if is_fixed([side]) else self.batch for side in after]
         return self.add("Expand", x, self.add("Concat", *sides, axis=0))

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxssl.models.onnx.graph import Constant, Graph, Operand, element_type, integers, scalar
+from jaxssl.models.onnx.graph import Constant, Graph, Operand, integers, scalar
 
 Equation = Any
 """A `JaxprEqn`, whose variables are typed for what has no shape as well."""
@@ -41,38 +41,20 @@ def _is(kind: str) -> Rule:
 RULES |= {
     name: _is(kind)
     for name, kind in {
-        **{"add": "Add", "sub": "Sub", "mul": "Mul", "div": "Div", "max": "Max", "min": "Min", "pow": "Pow"},
-        **{"neg": "Neg", "abs": "Abs", "sign": "Sign", "floor": "Floor", "exp": "Exp", "log": "Log", "sqrt": "Sqrt"},
-        **{"tanh": "Tanh", "logistic": "Sigmoid", "erf": "Erf", "sin": "Sin", "cos": "Cos"},
-        **{"ge": "GreaterOrEqual", "gt": "Greater", "le": "LessOrEqual", "lt": "Less", "eq": "Equal"},
-        **{"and": "And", "or": "Or", "not": "Not"},
+        **{"add": "Add", "sub": "Sub", "mul": "Mul", "div": "Div", "max": "Max"},
+        **{"neg": "Neg", "exp": "Exp", "ge": "GreaterOrEqual"},
     }.items()
 }
 
 
-@rule("stop_gradient", "copy", "copy_p", "reduce_precision")
+@rule("stop_gradient", "copy")
 def same(graph: Graph, equation: Equation, x: Operand) -> Outputs:
     return x
-
-
-@rule("optimization_barrier")
-def all_the_same(graph: Graph, equation: Equation, *operands: Operand) -> Outputs:
-    return operands
-
-
-@rule("ne")
-def unequal(graph: Graph, equation: Equation, x: Operand, y: Operand) -> Outputs:
-    return graph.add("Not", graph.add("Equal", x, y))
 
 
 @rule("square")
 def square(graph: Graph, equation: Equation, x: Operand) -> Outputs:
     return graph.add("Mul", x, x)
-
-
-@rule("integer_pow")
-def power(graph: Graph, equation: Equation, x: Operand) -> Outputs:
-    return graph.add("Pow", x, scalar(equation.params["y"], equation.outvars[0].aval.dtype))
 
 
 @rule("rsqrt")
@@ -85,30 +67,20 @@ def complement(graph: Graph, equation: Equation, x: Operand) -> Outputs:
     return graph.add("Sub", scalar(1, equation.outvars[0].aval.dtype), graph.add("Erf", x))
 
 
-@rule("clamp")
-def clamp(graph: Graph, equation: Equation, low: Operand, x: Operand, high: Operand) -> Outputs:
-    return graph.add("Min", graph.add("Max", x, low), high)
-
-
 @rule("select_n")
 def choose(graph: Graph, equation: Equation, which: Operand, *cases: Operand) -> Outputs:
     if len(cases) != 2:
-        raise ValueError(f"A choice between {len(cases)} cases cannot be converted, only one between two.")
+        raise ValueError(f"a choice between {len(cases)} cases cannot be converted, only one between two")
     return graph.add("Where", which, cases[1], cases[0])
 
 
-@rule("convert_element_type")
-def cast(graph: Graph, equation: Equation, x: Operand) -> Outputs:
-    return graph.add("Cast", x, to=element_type(equation.params["new_dtype"]))
-
-
-@rule("reduce_sum", "reduce_max", "reduce_min")
+@rule("reduce_sum", "reduce_max")
 def reduce(graph: Graph, equation: Equation, x: Operand) -> Outputs:
-    kind = {"reduce_sum": "ReduceSum", "reduce_max": "ReduceMax", "reduce_min": "ReduceMin"}[equation.primitive.name]
+    kind = {"reduce_sum": "ReduceSum", "reduce_max": "ReduceMax"}[equation.primitive.name]
     return graph.add(kind, x, integers(equation.params["axes"]), keepdims=0)
 
 
-@rule("reshape", "squeeze", "expand_dims")
+@rule("reshape", "squeeze")
 def reshape(graph: Graph, equation: Equation, x: Operand) -> Outputs:
     return graph.reshape(x, equation.outvars[0].aval.shape)
 
@@ -152,57 +124,25 @@ def slice_(graph: Graph, equation: Equation, x: Operand) -> Outputs:
     return cut(graph, x, before, given["start_indices"], given["limit_indices"], given["strides"] or (1,) * len(before))
 
 
-@rule("split")
-def split(graph: Graph, equation: Equation, x: Operand) -> Outputs:
-    axis, before, begin, pieces = equation.params["axis"], shape(equation, 0), 0, []
-    for size in equation.params["sizes"]:
-        start, stop = [0] * len(before), list(before)
-        start[axis], stop[axis] = begin, begin + size
-        pieces.append(cut(graph, x, before, start, stop, (1,) * len(before)))
-        begin += size
-    return pieces
-
-
 @rule("unstack")
 def unstack(graph: Graph, equation: Equation, x: Operand) -> Outputs:
-    axis = equation.params["axis"]
-    return [
-        graph.add("Gather", x, scalar(index, np.int64), axis=int(axis)) for index in range(shape(equation, 0)[axis])
-    ]
-
-
-@rule("dynamic_slice")
-def slice_at(graph: Graph, equation: Equation, x: Operand, *starts: Operand) -> Outputs:
-    return _window(graph, equation, x, starts, equation.params["slice_sizes"])
+    """From jax 0.12 on; before, slices that are squeezed."""
+    axis = int(equation.params["axis"])
+    return [graph.add("Gather", x, scalar(index, np.int64), axis=axis) for index in range(shape(equation, 0)[axis])]
 
 
 @rule("gather")
 def gather(graph: Graph, equation: Equation, x: Operand, where: Operand) -> Outputs:
     """x[..., 3, 2:5, ...]: one window at a constant place, which is how JAX writes most of its indexing."""
-    numbers = equation.params["dimension_numbers"]
+    numbers, before, sizes = equation.params["dimension_numbers"], shape(equation, 0), equation.params["slice_sizes"]
     if len(shape(equation, 1)) != 1 or not isinstance(where, Constant):
-        raise ValueError("Indexing by an array cannot be converted, only that by numbers.")
-    starts = [scalar(0, np.int64)] * len(shape(equation, 0))
+        raise ValueError("indexing by an array cannot be converted, only that by numbers")
+    begin: list[Any] = [0] * len(before)
     for axis, start in zip(numbers.start_index_map, where.value, strict=True):
-        starts[axis] = scalar(int(start), np.int64)
-    window = _window(graph, equation, x, starts, equation.params["slice_sizes"])
+        begin[axis] = int(start)
+    end = [start + size for start, size in zip(begin, sizes, strict=True)]
+    window = cut(graph, x, before, begin, end, (1,) * len(before))
     return graph.reshape(window, equation.outvars[0].aval.shape) if numbers.collapsed_slice_dims else window
-
-
-def _window(graph: Graph, equation: Equation, x: Operand, starts: Sequence[Operand], sizes: Sequence[Any]) -> Operand:
-    if not all(isinstance(start, Constant) for start in starts):
-        raise ValueError("A window at a place that depends on the images cannot be converted.")
-    before = shape(equation, 0)
-    begin = [0 if side == size else int(one.value) for one, side, size in zip(starts, before, sizes, strict=True)]  # type: ignore[union-attr]
-    return cut(graph, x, before, begin, [b + size for b, size in zip(begin, sizes, strict=True)], (1,) * len(before))
-
-
-@rule("pad")
-def pad(graph: Graph, equation: Equation, x: Operand, value: Operand) -> Outputs:
-    low, high, between = zip(*equation.params["padding_config"], strict=True)
-    if any(between) or min(*low, *high, 0) < 0:
-        raise ValueError("Padding between elements or by less than nothing cannot be converted.")
-    return graph.add("Pad", x, integers([*low, *high]), value)
 
 
 @rule("dot_general")
@@ -229,7 +169,7 @@ def dot(graph: Graph, equation: Equation, x: Operand, y: Operand) -> Outputs:
 def convolve(graph: Graph, equation: Equation, x: Operand, kernel: Operand) -> Outputs:
     given = equation.params
     if any(side != 1 for side in given["lhs_dilation"]) or given["batch_group_count"] != 1:
-        raise ValueError("A transposed convolution cannot be converted; double an image as models.unet does.")
+        raise ValueError("a transposed convolution cannot be converted")
     numbers = given["dimension_numbers"]
     y = graph.add(
         "Conv",
@@ -251,7 +191,7 @@ def pool(graph: Graph, equation: Equation, x: Operand) -> Outputs:
     outer = [given[name][axis] for name in ("window_dimensions", "window_strides") for axis in (0, last)]
     padded = any(given["padding"][0]) or any(given["padding"][last])
     if dilated or padded or any(side != 1 for side in outer):
-        raise ValueError("A window over samples or channels, or one with gaps, cannot be converted.")
+        raise ValueError("a window over samples or channels, or one with gaps, cannot be converted")
     window = given["window_dimensions"][1:last]
     settings = {
         "kernel_shape": [*window],

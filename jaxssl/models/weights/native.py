@@ -45,7 +45,7 @@ def from_native(model: Any, file: File, fresh: Mapping[str, Tree]) -> Taken:
             for name in file.tensors
             if _part(name) not in fresh
         },
-        unknown=unknown,
+        unknown={path: path for path in unknown},
     )
     return settle(found, fresh, str(file.path), type(model).__name__)
 

@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
-import numpy as np
 
-from jaxssl.models.fit import STACKED
+from jaxssl.models.fit import apart
 
 Tree = Any
 KINDS = ("params", "statistics")
@@ -37,18 +36,4 @@ def abstract(variables: Mapping[str, Tree]) -> dict[str, Tree]:
 
 def unrolled(variables: Mapping[str, Tree]) -> dict[str, Tree]:
     """Parts whose stacked blocks, where there are such, lie apart as block0, block1, ...; of arrays or of shapes."""
-    return {part: {**own, "params": _apart(own["params"])} for part, own in variables.items()}
-
-
-def _apart(params: Tree) -> Tree:
-    if STACKED not in params:
-        return params
-    depth = jax.tree.leaves(params[STACKED])[0].shape[0]
-    blocks = {f"block{n}": jax.tree.map(lambda leaf, n=n: _layer(leaf, n), params[STACKED]) for n in range(depth)}
-    return {**{name: leaves for name, leaves in params.items() if name != STACKED}, **blocks}
-
-
-def _layer(leaf: Any, number: int) -> Any:
-    if isinstance(leaf, jax.ShapeDtypeStruct):
-        return jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype)
-    return np.asarray(leaf)[number]
+    return {part: {**own, "params": apart(own["params"])} for part, own in variables.items()}

@@ -1,6 +1,5 @@
 """Arrays of a file, fitted to a network, with an account of what became of each; nothing is left out silently."""
 
-import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -8,19 +7,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxssl.errors import UserError
-from jaxssl.models.fit import fitted
+from jaxssl.models.fit import deciding, fitted
 from jaxssl.models.weights.account import Line, enumerated
 from jaxssl.models.weights.paths import Tree, by_path, nested
 
 MAY_BE_FRESH = ("encoder/params/representation/", "encoder/params/mask_token")
 """Of an encoder: what no other network has. Parts other than the encoder may be fresh as a whole."""
-OPTIONS = {
-    r"running_(mean|var)$|/statistics/": "model.norm.type",
-    r"ls[12]\.gamma$|_scale$": "model.layer_scale",
-    r"(cls_token|tokens)$": "model.pool and model.registers",
-    r"pos_embed$|positions/": "model.positions",
-}
-"""What decides whether a network has a tensor at all."""
+
+
+OTHER_FORM = "not in the form of model.representation"
 
 
 class Taken(NamedTuple):
@@ -45,8 +40,8 @@ class Translation:
     """By tensor, how its values became others."""
     left: dict[str, str] = field(default_factory=dict)
     """By tensor, why it is not used."""
-    unknown: list[str] = field(default_factory=list)
-    """Tensors that belong to another network than this."""
+    unknown: dict[str, str] = field(default_factory=dict)
+    """Tensors that belong to another network than this, and by what path a network would have them here."""
 
 
 def settle(found: Translation, fresh: Mapping[str, Tree], where: str, network: str) -> Taken:
@@ -85,7 +80,7 @@ def _leave_other_representation(found: Translation, wanted: Mapping[str, Any]) -
     mine = [path for path in wanted if path.startswith(MAY_BE_FRESH[0])]
     if any(path not in found.arrays or found.arrays[path].shape != wanted[path].shape for path in mine):
         for path in [path for path in mine if path in found.arrays]:
-            found.left[found.tensor_of[path]] = "not in the form of model.representation"
+            found.left[found.tensor_of[path]] = OTHER_FORM
             del found.arrays[path]
 
 
@@ -119,8 +114,9 @@ def _refuse_another(found: Translation, missing: list[str], where: str, network:
     if not (lacking or found.unknown):
         return
     faults = [f"it lacks {enumerated(lacking)}"] if lacking else []
-    faults += [f"there is no place for {enumerated(found.unknown)}"] if found.unknown else []
-    options = [option for name, option in OPTIONS.items() if any(re.search(name, x) for x in lacking + found.unknown)]
+    faults += [f"there is no place for {enumerated(list(found.unknown))}"] if found.unknown else []
+    paths = [*missing, *found.unknown.values()]
+    options = dict.fromkeys(option for path in paths for option in deciding(path))
     see = f"see {', '.join(options)}" if options and found.looks_like == network else "change one of the two"
     raise UserError(f"{_comparison(found, where, network)}: {'; '.join(faults)}; {see}.")
 

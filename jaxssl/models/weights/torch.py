@@ -11,9 +11,9 @@ from jaxssl.models.weights.likeness import likeness
 from jaxssl.models.weights.names import table_of
 from jaxssl.models.weights.names.own import blocks, own_place
 from jaxssl.models.weights.names.prefix import common_prefix
-from jaxssl.models.weights.names.rows import Place, Table
+from jaxssl.models.weights.names.rows import Place, Shapes, Table
 from jaxssl.models.weights.paths import Tree, abstract, by_path, unrolled
-from jaxssl.models.weights.taken import Taken, Translation, settle
+from jaxssl.models.weights.taken import OTHER_FORM, Taken, Translation, settle
 
 ENCODER = "encoder"
 OWN = f"{ENCODER}/params/"
@@ -22,7 +22,7 @@ ASIDE = (
     (r"decoder_.*", "the decoder of a pretext"),
     (r"(fc|classifier|heads?|head_dist|last_linear|pre_logits)\..*", "a classifier, or a head of a pretext"),
     (r"(projector|projection\w*|predictor|prediction\w*|prototypes)\..*|queue\w*|center", "a head of a pretext"),
-    (r"(decoder|representation)\..*", "a part that is not asked for"),
+    (r"representation\..*", OTHER_FORM),
 )
 """Patterns of names that no encoder here has a place for, and what they are."""
 
@@ -60,13 +60,13 @@ def from_torch(model: Any, file: File, fresh: Mapping[str, Tree]) -> Taken:
     table, fresh = table_of(model), unrolled(abstract(fresh))
     shapes = {path: leaf.shape for path, leaf in by_path(fresh).items()}
     places = _places(table, shapes)
-    found = _translate(model, table, file, places)
+    found = _translate(model, table, file, places, shapes)
     here = {place.name: place.shape(shapes[path]) for path, place in places.items()}
     name = table.network(here) if table else None
     return settle(found, fresh, str(file.path), name or type(model).__name__)
 
 
-def _translate(model: Any, table: Table | None, file: File, places: Mapping[str, Place]) -> Translation:
+def _translate(model: Any, table: Table | None, file: File, places: Mapping[str, Place], shapes: Shapes) -> Translation:
     """The arrays of a file by path, and what each of its tensors is."""
     joined, canonical = (table.joined, table.canonical) if table else (None, str)
     paths = {place.name: path for path, place in places.items()}
@@ -80,30 +80,31 @@ def _translate(model: Any, table: Table | None, file: File, places: Mapping[str,
         left={name: f"outside {prefix}" for name in file.tensors if name not in short},
     )
     together: dict[str, str] = {}
+    asked = {path.partition("/")[0] for path in shapes}
     for name, here in short.items():
         if here in paths and paths[here] not in found.arrays:
             path = paths[here]
             found.arrays[path], found.tensor_of[path] = places[path].back(file.tensors[name]), name
-        elif why := _aside(here, short.values()):
+        elif why := _aside(here, short.values(), asked):
             found.left[name] = why
         elif joined and here in joined.theirs and here not in together:
             together[here] = name
         else:
-            found.unknown.append(name)
+            found.unknown[name] = _as_here(table, here, shapes)
     if joined:
         found.tensor_of.update({OWN + path: together.get(name, name) for path, name in joined.ours.items()})
     if joined and together:
         tensors = {here: file.tensors[name] for here, name in together.items()}
-        arrays, changed, left = joined.back(model, tensors, file.metadata, str(file.path))
+        arrays, changed, left = joined.back(model, _of_encoder(shapes), tensors, file.metadata, str(file.path))
         found.arrays.update({OWN + path: array for path, array in arrays.items()})
         found.changed.update({together[here]: how for here, how in changed.items()})
         found.left.update({together[here]: why for here, why in left.items()})
     return found
 
 
-def _places(table: Table | None, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Place]:
+def _places(table: Table | None, shapes: Shapes) -> dict[str, Place]:
     """What torch calls each of these paths, those aside that it has together with others."""
-    of_encoder = {_short(path): shape for path, shape in shapes.items() if path.startswith(f"{ENCODER}/")}
+    of_encoder = _of_encoder(shapes)
     rows = {ENCODER: table.rows(of_encoder) if table and of_encoder else ()}
     places = {}
     for path, shape in shapes.items():
@@ -115,13 +116,25 @@ def _places(table: Table | None, shapes: Mapping[str, tuple[int, ...]]) -> dict[
     return places
 
 
+def _as_here(table: Table | None, name: str, shapes: Shapes) -> str:
+    """The path that a tensor of an encoder would have, were there a place for it; its name where none is known."""
+    paths = (row.path(name) for row in (table.rows(_of_encoder(shapes)) if table else ()))
+    return next((path for path in paths if path), name)
+
+
+def _of_encoder(shapes: Shapes) -> dict[str, tuple[int, ...]]:
+    return {_short(path): shape for path, shape in shapes.items() if path.startswith(f"{ENCODER}/")}
+
+
 def _short(path: str) -> str:
     """A path without its part and without "params" or "statistics"."""
     return path.split("/", 2)[2]
 
 
-def _aside(name: str, names: Collection[str]) -> str | None:
-    """Why a tensor of this name is of no use to an encoder, if it is known."""
+def _aside(name: str, names: Collection[str], asked: Collection[str]) -> str | None:
+    """Why a tensor of this name is of no use to the parts asked for, if it is known."""
+    if name.startswith("decoder.") and "decoder" not in asked:
+        return "a part that is not asked for"
     if name == "mask_token" and any(other.startswith("decoder_") for other in names):
         return "the decoder of a pretext"
     return next((why for pattern, why in ASIDE if re.fullmatch(pattern, name)), None)

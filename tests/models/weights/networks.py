@@ -1,4 +1,7 @@
-"""Small networks of every kind, with random values in the place of everything: nothing is compiled to make them."""
+"""Small networks of every kind, with random values in the place of everything: nothing is compiled to make them.
+
+And what tests of their weights ask of files and of what is taken from them.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +13,8 @@ from jaxssl.models.resnet import ResNet
 from jaxssl.models.unet import UNet
 from jaxssl.models.vgg import VGG
 from jaxssl.models.vit import ViT
+from jaxssl.models.weights.files import File
+from jaxssl.models.weights.paths import by_path, unrolled
 
 SIZE = (32, 48)
 GROUPS = Norm(type="group")
@@ -30,8 +35,8 @@ NETWORKS = {
 }
 
 
-def abstract(model, size=SIZE, channels=3, hidden=False):
-    """Shapes of the variables of encoder and decoder, by part."""
+def abstract(model, size=SIZE, channels=3, hidden=False, decoder=True):
+    """Shapes of the variables of encoder and, where there is one, decoder, by part."""
     encoder = model.encoder(jnp.float32, 1)
     images = jax.ShapeDtypeStruct((2, *size, channels), jnp.float32)
     masks = {"hidden": jnp.zeros((2, (size[0] // 8) * (size[1] // 8)))} if hidden else {}
@@ -39,7 +44,7 @@ def abstract(model, size=SIZE, channels=3, hidden=False):
     def make(images):
         features, variables = encoder.init_with_output(jax.random.key(0), images, train=False, **masks)
         parts = {"encoder": variables}
-        if model.decoder_widths if not isinstance(model, UNet) else True:
+        if decoder and (isinstance(model, UNet) or model.decoder_widths):
             parts["decoder"] = model.decoder(jnp.float32, 1).init(jax.random.key(0), features, train=False)
         return parts
 
@@ -51,3 +56,23 @@ def filled(parts, seed=0):
     """Random arrays of these shapes."""
     random = np.random.default_rng(seed)
     return jax.tree.map(lambda leaf: random.normal(size=leaf.shape).astype(leaf.dtype), parts)
+
+
+def a_file(tensors, metadata=None):
+    return File("given.safetensors", dict(sorted(tensors.items())), metadata or {}, "")
+
+
+def encoder_of(model, **shape):
+    """Random variables of the encoder alone."""
+    return filled({"encoder": abstract(model, decoder=False, **shape)["encoder"]})
+
+
+def assert_equal(found, wanted):
+    found, wanted = by_path(found), by_path(unrolled(wanted))
+    assert found.keys() == wanted.keys()
+    for path, leaf in wanted.items():
+        np.testing.assert_array_equal(found[path], leaf, strict=True, err_msg=path)
+
+
+def fates(taken):
+    return {line.name: (line.fate, line.why) for line in taken.account}

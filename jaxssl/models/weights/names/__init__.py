@@ -6,6 +6,7 @@ from typing import Any
 
 from jaxssl.models.weights.names.rows import Table
 
+MODELS = "jaxssl.models"
 BACKBONES = ("resnet", "densenet", "vgg", "vit", "unet")
 
 
@@ -15,6 +16,6 @@ def table(backbone: str) -> Table:
 
 
 def table_of(model: Any) -> Table | None:
-    """The table of the backbone that these options describe; none where torch has no names for it."""
-    backbone = type(model).__module__.rpartition(".")[2]
-    return table(backbone) if backbone in BACKBONES else None
+    """The table of the backbone that these options describe; none where it is somebody's own."""
+    package, _, backbone = type(model).__module__.rpartition(".")
+    return table(backbone) if package == MODELS and backbone in BACKBONES else None

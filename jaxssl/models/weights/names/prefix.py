@@ -1,12 +1,14 @@
 """What stands before every name in a file: `module.`, `teacher.backbone.`, `model.encoder.`; found, not asked for."""
 
+import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 
 from jaxssl.errors import UserError
 
 PREFERRED = ("teacher", "ema", "encoder_q", "base_encoder", "online", "student")
-"""Of two networks of one kind: what the method itself hands on, a teacher before its student, a query before a key."""
+"""Of two networks of one kind: what the method itself hands on, a teacher before its student, a query before a key.
+They are words of a prefix, between dots or underscores."""
 
 
 def common_prefix(given: Iterable[str], known: Collection[str], canonical: Callable[[str], str]) -> str:
@@ -20,7 +22,7 @@ def common_prefix(given: Iterable[str], known: Collection[str], canonical: Calla
     if 2 * most < len(known):  # another network, which is for others to say
         return ""
     for word in PREFERRED:
-        if chosen := [prefix for prefix in best if word in prefix]:
+        if chosen := [prefix for prefix in best if re.search(rf"(^|[._]){word}[._]", prefix)]:
             return chosen[0]
     raise UserError(
         f"The file holds {len(best)} networks of one kind, under {' and '.join(map(repr, best))}: "

@@ -90,6 +90,14 @@ class Row:
         name = f"{name}.{LEAVES[leaf]}"
         return Place(name, self.turn, self.folded) if leaf == "kernel" else Place(name)
 
+    def path(self, name: str) -> str | None:
+        """Where this tensor would lie, be there such an array or not: numbers stay words, the leaf torch's."""
+        module, _, leaf = (name, "", "") if self.leaf else name.rpartition(".")
+        if not re.fullmatch(re.sub(r"\\{.*?\\}", r"\\d+", re.escape(self.theirs)), module):
+            return None
+        kind = "statistics" if leaf.startswith("running_") else "params"
+        return f"{kind}/{self.ours}" if self.leaf else f"{kind}/{self.ours}/{leaf}"
+
 
 class Joining(NamedTuple):
     """Tensors made into arrays of ours: those by path, and by tensor what was changed and what was left, and why."""
@@ -109,7 +117,7 @@ class Joined:
     out: Callable[..., tuple[dict[str, np.ndarray], dict[str, str]]]
     """(model, arrays of ours by path, size of the images) -> tensors, and what metadata must say of them."""
     back: Callable[..., Joining]
-    """(model, tensors, metadata, name of the file) -> arrays of ours."""
+    """(model, shapes of ours by path, tensors, metadata, name of the file) -> arrays of ours."""
 
 
 @dataclass(frozen=True)

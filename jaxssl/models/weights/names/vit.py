@@ -2,11 +2,13 @@
 
 torch has one tensor of positions for the class token, the registers and the patches in a row, and a tensor each for
 the class token and the registers; we have the grid of patches, the class token's position, and all tokens in one.
+Our last norm is of every token; where the mean is pooled, torch may have one of the mean in its place.
 """
 
+import itertools
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -26,7 +28,6 @@ ROWS = (
     Row("block{block}/mlp/in", "blocks.{block}.mlp.fc1", LINEAR),
     Row("block{block}/mlp/out", "blocks.{block}.mlp.fc2", LINEAR),
     Row("block{block}/mlp_scale", "blocks.{block}.ls2.gamma", leaf=True),
-    Row("norm", "norm"),
     REPRESENTATION,
 )
 DIALECTS = (
@@ -53,7 +54,10 @@ GRID, CLASS, TOKENS, MASK = "positions/grid", "positions/token", "tokens", "mask
 POS, CLS, REG = "pos_embed", "cls_token", "reg_token"
 SIDES = "grid"
 """What metadata call the patches along y and x, "14x7"."""
-POOLED_NORM = {"fc_norm.weight": "norm/scale", "fc_norm.bias": "norm/bias"}
+NORM = {"norm/scale": "norm.weight", "norm/bias": "norm.bias"}
+POOLED_NORM = {path: f"fc_{name}" for path, name in NORM.items()}
+Sides = tuple[int, int]
+"""Patches along y and x."""
 
 
 def network(shapes: Shapes) -> str | None:
@@ -67,7 +71,7 @@ def network(shapes: Shapes) -> str | None:
     return f"ViT-{letter}/{side} of {depth} blocks" if letter else f"ViT of width {width}, patch {side}, {depth} blocks"
 
 
-def out(model: Any, ours: Arrays, size: tuple[int, int]) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+def out(model: Any, ours: Arrays, size: Sides) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """One row of positions, zero for registers and for a class token that has none, as timm adds them by default.
 
     How the row is to be folded its shape cannot say: that goes with it as metadata.
@@ -88,10 +92,11 @@ def out(model: Any, ours: Arrays, size: tuple[int, int]) -> tuple[dict[str, np.n
         tensors[REG] = ours[TOKENS][None, has_class:]
     if MASK in ours:
         tensors[MASK] = ours[MASK][None]
+    tensors |= {name: ours[path] for path, name in NORM.items()}
     return tensors, {SIDES: f"{grid.shape[0]}x{grid.shape[1]}"}
 
 
-def back(model: Any, tensors: Arrays, metadata: Mapping[str, str], where: str) -> Joining:
+def back(model: Any, shapes: Shapes, tensors: Arrays, metadata: Mapping[str, str], where: str) -> Joining:
     """Tokens and positions as we have them; what another network would want is refused, with `where` it lies."""
     found = Joining({}, {}, {})
     tokens = {name: tensors[name].reshape(-1, tensors[name].shape[-1]) for name in tensors}
@@ -100,13 +105,10 @@ def back(model: Any, tensors: Arrays, metadata: Mapping[str, str], where: str) -
         found.left[CLS] = "model.pool is mean: no class token"
     if MASK in tokens:
         found.arrays[MASK] = tokens[MASK][0]
-    for name, leaf in POOLED_NORM.items():
-        if name in tokens:
-            found.arrays[leaf] = tokens[name][0]
-            found.changed[name] = "normalises each token here, their mean there"
+    _add_norm(model, tokens, found)
     if model.pool == "token" and CLS not in tokens:
         return found
-    of_class, of_registers, places = _split(tokens, metadata.get(SIDES, ""), where)
+    of_class, of_registers, places = _split(tokens, _grids(shapes, metadata), where)
     if places is not None and model.positions == "learnt":
         found.arrays[GRID] = places
     elif places is not None:
@@ -114,6 +116,20 @@ def back(model: Any, tensors: Arrays, metadata: Mapping[str, str], where: str) -
         found.left[POS] = "the same sines and cosines are computed here"
     _add_tokens(model, tokens, of_class, of_registers, found)
     return found
+
+
+def _add_norm(model: Any, tokens: Arrays, found: Joining) -> None:
+    """The norm of the tokens, or where a file has none but that of their mean, which is all that is pooled: that."""
+    found.arrays.update({path: tokens[name][0] for path, name in NORM.items() if name in tokens})
+    only = not found.arrays.keys() & NORM.keys()
+    for path, name in POOLED_NORM.items():
+        if name not in tokens:
+            continue
+        if only and model.pool == "mean":
+            found.arrays[path] = tokens[name][0]
+            found.changed[name] = "normalises each token here, their mean there"
+        else:
+            found.left[name] = "a norm of the mean of tokens, which are normalised themselves here"
 
 
 def _add_tokens(model: Any, tokens: Arrays, of_class: np.ndarray, of_registers: np.ndarray, found: Joining) -> None:
@@ -138,27 +154,36 @@ def _with(name: str, tokens: Arrays, positions: np.ndarray, found: Joining) -> n
 
 def _refuse_other_registers(model: Any, tokens: Arrays, where: str) -> None:
     there = len(tokens.get(REG, ()))
-    if there != model.registers:
+    if there != model.registers and tokens.keys() & {POS, CLS, REG}:
         raise UserError(
             f"{where}: its ViT has {there} registers (reg_token) and the recipe's {model.registers}: "
             f"set model.registers to {there}, or choose another file."
         )
 
 
-def _split(tokens: Arrays, grid: str, where: str) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+def _grids(shapes: Shapes, metadata: Mapping[str, str]) -> list[Sides | None]:
+    """On what grids the patches may lie, none standing for a square: what the file says, or else ours or a square."""
+    if told := re.fullmatch(r"(\d+)x(\d+)", metadata.get(SIDES, "")):
+        return [(int(told[1]), int(told[2]))]
+    return [(shapes[GRID][0], shapes[GRID][1]), None] if GRID in shapes else [None]
+
+
+def _split(
+    tokens: Arrays, grids: Iterable[Sides | None], where: str
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """Positions [d] of the class token, [registers, d] of registers, [y, x, d] of patches; zeros for tokens without.
 
     Releases differ in what has a place in the row: all, the class token alone, or only the patches. These lie in the
-    `grid` that the file names, or else in a square.
+    first of the `grids` of which the count is right.
     """
     registers, classes = len(tokens.get(REG, ())), int(CLS in tokens)
     if POS not in tokens:
         return np.zeros(1), np.zeros((registers, 1)), None
     row = tokens[POS]
-    width, told = row.shape[-1], re.fullmatch(r"(\d+)x(\d+)", grid)
-    for before in dict.fromkeys((classes + registers, classes, 0)):
+    width = row.shape[-1]
+    for grid, before in itertools.product(grids, dict.fromkeys((classes + registers, classes, 0))):
         count = len(row) - before
-        sides = tuple(map(int, told.groups())) if told else (math.isqrt(max(count, 0)),) * 2
+        sides = grid or (math.isqrt(max(count, 0)),) * 2
         if count > 0 and sides[0] * sides[1] == count:
             of_class = row[0] if before and classes else np.zeros(width, row.dtype)
             own = row[classes:before] if before > classes else np.zeros((registers, width), row.dtype)
@@ -183,8 +208,8 @@ TABLE = Table(
     network=network,
     dialects=DIALECTS,
     joined=Joined(
-        ours={GRID: POS, CLASS: POS, TOKENS: CLS, MASK: MASK},
-        theirs=frozenset((POS, CLS, REG, MASK, *POOLED_NORM)),
+        ours={GRID: POS, CLASS: POS, TOKENS: CLS, MASK: MASK, **NORM},
+        theirs=frozenset((POS, CLS, REG, MASK, *NORM.values(), *POOLED_NORM.values())),
         out=out,
         back=back,
     ),
