@@ -15,7 +15,7 @@ and ES taking part instead of the middle one, in intensities in units of the sub
 starting from scratch where its code starts from ImageNet. `--method.input` takes its input styles; swapped needs
 `--data.partners subject`. `segment:densenet121` takes such an encoder over.
 study_a_vgg: the same with its other encoder, VGG-16, here with batch normalisation, and one linear layer from the
-pooled map to the representation; *not run*.
+pooled map to the representation; *not run*. `segment:vgg16` takes such an encoder over.
 small: a small U-Net on the phantom; its time and its result are *not run*.
 vit: ViT-S/16 in place of the U-Net, its blocks looped over and recomputed, with the optimiser of MoCo v3 (Chen et al.
 2021: AdamW, lr 1.5e-4 for each 256 samples, weight decay .1, warm-up of 40 epochs in 300); *not run*.
