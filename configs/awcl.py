@@ -1,9 +1,9 @@
 """AWCL on fetal ultrasound, with the numbers of study D (Fu et al. 2022, arXiv 2208.10642).
 
-    jaxssl pretrain awcl --data.store stores/ultrasound --workdir runs/awcl
-    jaxssl pretrain awcl --data.store stores/ultrasound --method.ratio 0.5 --workdir runs/half-of-the-labels
     jaxssl data ultrasound --out stores/ultrasound
-    jaxssl pretrain awcl:small --data.store stores/ultrasound --workdir runs/awcl-small
+    jaxssl pretrain awcl --workdir runs/awcl
+    jaxssl pretrain awcl --method.ratio 0.5 --workdir runs/half-of-the-labels
+    jaxssl pretrain awcl:small --workdir runs/awcl-small
 
 study_d: the study's ResNet-18, images of 227 x 227 pixels, loss, head, ratio of 1 and optimiser, each plane a label of
 its own; *not run*. It differs from the study in the pixels' size (.75 mm here, for all images alike), in the ranges of
@@ -36,6 +36,7 @@ ORGANS = {
 }
 """The planes of the ultrasound phantom by organ."""
 PLANES = tuple(plane for planes in ORGANS.values() for plane in planes)
+STORE = "stores/ultrasound"
 BY_ORGAN = tuple(f"{organ}={','.join(planes)}" for organ, planes in ORGANS.items())
 
 
@@ -44,7 +45,7 @@ def study_d() -> Recipe:
         name="awcl",
         model=replace(ResNet.resnet18(), norm=Norm(group=32)),
         method=awcl.Options(augment=Augment.study_d()),
-        data=Data(layout=Layout((227, 227), 0.75), views=PLANES, label="plane"),
+        data=Data(store=STORE, layout=Layout((227, 227), 0.75), views=PLANES, label="plane"),
         optim=Optim("adamw", lr=1e-3, schedule="constant", weight_decay=1e-6),
         train=Train(batch=32, epochs=10, precision="bfloat16"),
     )
@@ -60,7 +61,7 @@ def small() -> Recipe:
         name="awcl:small",
         model=UNet.small(),
         method=awcl.Options(projector=(128, 64), augment=Augment.study_d()),
-        data=Data(layout=Layout((96, 96), 1.5), views=PLANES, label="plane"),
+        data=Data(store=STORE, layout=Layout((96, 96), 1.5), views=PLANES, label="plane"),
         optim=Optim("adamw", lr=1e-3, warmup=0.1, weight_decay=1e-4),
         train=Train(batch=32, steps=400, checkpoint_every=50),
     )

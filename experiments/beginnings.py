@@ -18,7 +18,7 @@ from rich.table import Table
 
 import jaxssl
 from jaxssl.errors import UserError
-from jaxssl.reporting.compare import Row, comparison
+from jaxssl.reporting.compare import ENOUGH, Row, comparison
 from jaxssl.reporting.read import read_runs
 
 SCRATCH, IMAGES = "scratch", "ImageNet weights"
@@ -64,7 +64,8 @@ def main(
 def _figures(row: Row) -> tuple[str, str]:
     """Mean Dice, and the difference to scratch with its 95% interval over test subjects."""
     paired = row.paired
-    against = f"{paired.mean:+.3f} ({paired.low:+.3f} to {paired.high:+.3f})" if paired else ""
+    few = "; few for an interval" if len(row.evaluation.dice) < ENOUGH else ""
+    against = f"{paired.mean:+.3f} ({paired.low:+.3f} to {paired.high:+.3f}{few})" if paired else ""
     return f"{row.evaluation.mean:.3f} ({len(row.evaluation.dice)} subjects)", against
 
 

@@ -6,7 +6,7 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from jaxssl.models.weights.paths import nested
 from jaxssl.numerics import island
 from jaxssl.recipe import Recipe
 from jaxssl.run.common import LoadedRun, console_of, load_run
+from jaxssl.run.exporting import FILES
 from jaxssl.run.shown import shown
 from jaxssl.workdir import Workdir, existing
 
@@ -48,7 +49,8 @@ class Encoder:
     """
 
     model: Any
-    variables: Tree
+    # A notebook shows what an encoder is, not its millions of numbers.
+    variables: Tree = field(repr=False)
     layout: Layout
     channels: int
     dtype: Any = jnp.float32
@@ -135,14 +137,15 @@ def load(path: str | Path, batch: int = 64) -> Encoder:
     """The encoder of a run, to embed arrays with: `jaxssl.load("runs/a")(images)`.
 
     Args:
-        path: Folder of a run that has begun, of which the newest good checkpoint is taken; or a safetensors file that
-            `jaxssl export` has written in jaxssl's own names.
+        path: Folder of a run that has begun, of which the newest good checkpoint is taken; or what `jaxssl export` has
+            written in jaxssl's own names, the safetensors file or its folder.
         batch: Images that are computed at a time.
     """
     if batch < 1:
         raise UserError(f"A batch has at least one image, not {batch}.")
-    if Path(path).is_file():
-        return _of_file(Path(path), batch)
+    for file in (Path(path), Path(path) / FILES["safetensors"]):
+        if file.is_file():
+            return _of_file(file, batch)
     workdir, console = existing(path), console_of(None)
     loaded = load_run(workdir, lambda sentence: console.print(f"Warning: {sentence}"))
     return encoder_of(loaded, workdir, batch)

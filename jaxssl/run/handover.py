@@ -117,7 +117,14 @@ def take_over(taken: dict[str, Tree], state: State, abstract: State) -> State:
 
 
 def _parts_of_run(recipe: Recipe, other: Workdir, console: Console) -> dict[str, Tree]:
-    available = load_run(other, lambda sentence: console.print(f"Warning: {sentence}", style="yellow")).parts
+    loaded = load_run(other, lambda sentence: console.print(f"Warning: {sentence}", style="yellow"))
+    there, here = (type(model).__name__ for model in (loaded.recipe.model, recipe.model))
+    if there != here:
+        raise UserError(
+            f"{recipe.init.run} has a {there} and {recipe.name} a {here}; choose a recipe with that network "
+            "(segment has variants for several), or a run with this one."
+        )
+    available = loaded.parts
     taken = {part: available[part] for part in recipe.init.parts if part in available}
     _refuse_unknown(recipe, list(available), list(taken), str(recipe.init.run))
     return taken

@@ -51,7 +51,7 @@ class Train:
     def check(self) -> None:
         if (self.epochs is None) == (self.steps is None):
             raise UserError(
-                "Give either train.epochs or train.steps, and set the other to None: "
+                "Give either train.epochs or train.steps, and set the other to None (as in --train.epochs None): "
                 f"train.epochs is {self.epochs}, train.steps is {self.steps}."
             )
         if self.seed < 0:

@@ -132,9 +132,11 @@ def test_an_exported_file_embeds_as_its_run(run, encoder, tmp_path):
     loaded = load_run(existing(run), print)
     recipe = json.dumps(config.to_dict(loaded.recipe))
     metadata = {"format": "jaxssl", "recipe": recipe, "channels": "1"}
-    path = write_file(tmp_path / "mim.safetensors", to_native(loaded.parts), metadata)
-    np.testing.assert_array_equal(jaxssl.load(path)(IMAGES), encoder(IMAGES))
+    path = write_file(tmp_path / "model.safetensors", to_native(loaded.parts), metadata)
+    for exported in (path, tmp_path):
+        np.testing.assert_array_equal(jaxssl.load(exported)(IMAGES), encoder(IMAGES))
     assert jaxssl.load(path).spacing == encoder.spacing
+    assert len(repr(encoder)) < 1000
 
     decoder = to_native({"decoder": loaded.parts["decoder"]})
     foreign = {"conv1.weight": np.ones((1, 1, 3, 3), np.float32)}

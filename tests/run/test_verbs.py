@@ -137,6 +137,8 @@ def test_parts_that_are_not_there_are_refused_by_name(runs, store, tmp_path):
         jaxssl.finetune("segment:tiny", tmp_path / "a", {**start, "init.parts": ("encodr",)})
     with pytest.raises(UserError, match="Part 'encoder' does not fit this model"):
         jaxssl.finetune("segment:tiny", tmp_path / "a", {**start, "model.widths": (4, 16)})
+    with pytest.raises(UserError, match="has a UNet and mae:tiny a ViT; choose a recipe with that network"):
+        jaxssl.pretrain("mae:tiny", tmp_path / "a", start)
     assert not (tmp_path / "a").exists()
 
 
