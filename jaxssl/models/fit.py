@@ -13,7 +13,7 @@ from jaxssl.models.positions import interpolated
 
 Tree = Any
 STACKED = "blocks"
-FIRST_CONVOLUTIONS = ("stem/kernel", "patch/kernel", "level0/conv0/kernel", "level0/first/conv/kernel")
+FIRST_CONVOLUTIONS = ("stem/kernel", "patch/kernel", "level0/conv0/conv/kernel", "level0/first/conv/kernel")
 """Where an encoder first sees pixels, [i, j, channel, out]: ResNet and DenseNet, ViT, VGG, U-Net."""
 OWN = ("mask_token", "representation")
 """What hidden patches are replaced by, and what stands between the last map and the embedding."""

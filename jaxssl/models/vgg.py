@@ -10,8 +10,8 @@ from jaxtyping import Array, Float, Key
 
 from jaxssl.errors import UserError
 from jaxssl.models.features import Features, pooled
-from jaxssl.models.norm import Norm, parameter_type
-from jaxssl.models.pyramid import Decoder, check_widths
+from jaxssl.models.norm import Norm
+from jaxssl.models.pyramid import ConvNorm, Decoder, check_widths
 from jaxssl.models.representation import Representation
 from jaxssl.numerics import island
 
@@ -113,7 +113,7 @@ class Encoder(nn.Module):
 
 
 class Level(nn.Module):
-    """`depth` times a convolution, normalisation if any, and a ReLU."""
+    """`depth` times a convolution with bias, normalisation if any, and a ReLU."""
 
     depth: int
     width: int
@@ -124,33 +124,9 @@ class Level(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "batch height width channel"], train: bool) -> Float[Array, "batch h w c"]:
         """Apply to x."""
-        held = train and self.norm is not None and self.norm.takes_bias_away
         for index in range(self.depth):
-            x = Conv(self.width, held, self.dtype, name=f"conv{index}")(x)
-            if self.norm is not None:
-                x = self.norm.layer(self.rows, self.dtype, name=f"norm{index}")(x, train)
-            x = nn.relu(x)
+            x = ConvNorm(self.width, 1, self.norm, self.rows, self.dtype, slope=0.0, name=f"conv{index}")(x, train)
         return x
-
-
-class Conv(nn.Module):
-    """3x3 convolution with a bias, which gets no gradient where it is `held`."""
-
-    width: int
-    held: bool
-    dtype: Any
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "batch height width channel"]) -> Float[Array, "batch height width c"]:
-        """Apply to x, of which the size stays."""
-        wide = parameter_type(self.dtype)
-        kernel = self.param("kernel", nn.initializers.he_normal(), (3, 3, x.shape[-1], self.width), wide)
-        bias = self.param("bias", nn.initializers.zeros, (self.width,), wide)
-        bias = jax.lax.stop_gradient(bias) if self.held else bias
-        x = jax.lax.conv_general_dilated(
-            x, kernel.astype(self.dtype), (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
-        )
-        return x + bias.astype(self.dtype)
 
 
 def averaged(x: Float[Array, "batch height width channel"], grid: int) -> Float[Array, "batch grid grid channel"]:

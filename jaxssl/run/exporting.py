@@ -18,11 +18,11 @@ from jaxssl.errors import UserError
 from jaxssl.models.weights.files import write_file
 from jaxssl.models.weights.names import table_of
 from jaxssl.models.weights.native import to_native
+from jaxssl.models.weights.timm import lines
 from jaxssl.models.weights.torch import to_torch
 from jaxssl.reporting.card import CARD, MARK, Product, Torch, write_card
 from jaxssl.run.common import LoadedRun, console_of, load_run
 from jaxssl.run.shown import shown
-from jaxssl.run.timm import lines
 from jaxssl.workdir import Workdir, existing
 
 Format = Literal["safetensors", "timm", "onnx"]
@@ -160,12 +160,16 @@ def _replaced(out: Path) -> Iterator[Path]:
         beside = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     except OSError as error:
         raise UserError(f"{out} cannot be written ({error.strerror}); choose another --out.") from error
+    fresh, old = beside / "new", beside / "old"
     try:
-        fresh, old = beside / "new", beside / "old"
         fresh.mkdir()
         yield fresh
         if out.exists():
             os.replace(out, old)
         os.replace(fresh, out)
+    except BaseException:
+        if old.exists() and not out.exists():
+            os.replace(old, out)
+        raise
     finally:
         shutil.rmtree(beside, ignore_errors=True)

@@ -19,6 +19,7 @@ from jaxssl.reporting.read import read_runs
 from jaxssl.run.common import console_of, load_run, opened
 from jaxssl.run.embedding import of_rows
 from jaxssl.run.encoder import encoder_of
+from jaxssl.run.table import write_table
 from jaxssl.workdir import existing
 
 Folder = Annotated[Path, tyro.conf.Positional]
@@ -39,7 +40,7 @@ def probe(run: Folder, target: str = "group", k: int = 20, temperature: float = 
     loaded = load_run(workdir, lambda sentence: console.print(f"Warning: {sentence}"))
     source = opened(loaded.recipe.data, console)
     arrays = of_rows(encoder_of(loaded, workdir), source.cache, source.rows(source.cache.names["subject"]))
-    workdir.write_arrays("embedding.npz", arrays)
+    write_table(workdir.path / "embedding.npz", arrays)
     train, validation, test = (
         _samples(source, arrays, subjects, target)
         for subjects in (source.split.train, source.split.validation, source.split.test)

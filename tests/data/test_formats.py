@@ -33,7 +33,7 @@ def item(**tags) -> list[Dataset]:
     return [data]
 
 
-def same(pixels: np.ndarray, wanted: np.ndarray) -> None:
+def assert_same(pixels: np.ndarray, wanted: np.ndarray) -> None:
     """Equal to the bit, type and all."""
     assert pixels.dtype == wanted.dtype
     np.testing.assert_array_equal(pixels, wanted)
@@ -47,7 +47,7 @@ def test_slices_of_a_nifti_are_transposed_and_come_frame_by_frame(axes, ending, 
     slices, frames = (*array.shape, 1, 1)[2:4]
     assert [(each.frame, each.slice) for each in found] == [(t, z) for t in range(frames) for z in range(slices)]
     for each in found:
-        same(each.pixels, ANY[:, :, each.slice, each.frame].T[..., None])
+        assert_same(each.pixels, ANY[:, :, each.slice, each.frame].T[..., None])
         assert each.spacing == pytest.approx((0.75, 0.5))
 
 
@@ -57,8 +57,8 @@ def test_a_nifti_says_its_unit_and_its_scale(tmp_path):
     scaled = nibabel.Nifti1Image(ANY[..., 0], np.eye(4))
     scaled.header.set_slope_inter(0.5, -10)
     (tmp_path / "scaled.nii").write_bytes(_raw(scaled, ANY[..., 0]))
-    for z, each in enumerate(read(tmp_path / "scaled.nii")):
-        np.testing.assert_allclose(each.pixels[..., 0], ANY[:, :, z, 0].T * 0.5 - 10)
+    for each, wanted in zip(read(tmp_path / "scaled.nii"), np.moveaxis(ANY[..., 0], 2, 0), strict=True):
+        np.testing.assert_allclose(each.pixels[..., 0], wanted.T * 0.5 - 10)
 
 
 def _raw(image: nibabel.Nifti1Image, stored: np.ndarray) -> bytes:
@@ -72,8 +72,8 @@ def test_colours_of_a_nifti_become_channels(tmp_path):
     colours = RNG.integers(0, 255, (4, 6, 2, 3)).astype(np.uint8)
     array = np.ascontiguousarray(colours).view([("R", "u1"), ("G", "u1"), ("B", "u1")])[..., 0]
     nibabel.save(nibabel.Nifti1Image(array, np.eye(4)), tmp_path / "a.nii.gz")
-    for z, each in enumerate(read(tmp_path / "a.nii.gz")):
-        same(each.pixels, colours[:, :, z].swapaxes(0, 1))
+    for each, wanted in zip(read(tmp_path / "a.nii.gz"), np.moveaxis(colours, 2, 0), strict=True):
+        assert_same(each.pixels, wanted.swapaxes(0, 1))
 
 
 GREY, DEEP = (RNG.integers(0, top, (5, 7)).astype(kind) for top, kind in ((256, np.uint8), (65536, np.uint16)))
@@ -96,7 +96,7 @@ RGB = RNG.integers(0, 256, (5, 7, 3)).astype(np.uint8)
 def test_a_png_keeps_its_depth_and_loses_its_transparency(picture, wanted, tmp_path):
     picture.save(tmp_path / "a.PNG", format="PNG")
     (found,) = read(tmp_path / "a.PNG")
-    same(found.pixels, wanted)
+    assert_same(found.pixels, wanted)
     assert (found.spacing, found.slice, found.frame) == (None, 0, 0)
 
 
@@ -127,7 +127,7 @@ def test_frames_of_a_dicom_keep_their_order_whatever_the_file_is_called(name, tm
     found = list(read(path))
     assert [(each.slice, each.frame, each.spacing) for each in found] == [(0, n, (0.75, 0.5)) for n in range(3)]
     for each, wanted in zip(found, FRAMES, strict=True):
-        same(each.pixels, wanted[..., None])
+        assert_same(each.pixels, wanted[..., None])
 
 
 @pytest.mark.parametrize(
@@ -143,11 +143,11 @@ def test_frames_of_a_dicom_keep_their_order_whatever_the_file_is_called(name, tm
 )
 def test_values_of_a_dicom(stored, tags, wanted, tmp_path):
     (found,) = read(dicom(tmp_path / "a.dcm", stored, **tags))
-    same(found.pixels, wanted[..., None])
+    assert_same(found.pixels, wanted[..., None])
 
 
 def test_colours_of_a_dicom_become_channels(tmp_path):
-    same(next(read(dicom(tmp_path / "a.dcm", RGB, "RGB"))).pixels, RGB)
+    assert_same(next(read(dicom(tmp_path / "a.dcm", RGB, "RGB"))).pixels, RGB)
     from_ybr = next(read(dicom(tmp_path / "b.dcm", np.asarray(Picture.fromarray(RGB).convert("YCbCr")), "YBR_FULL")))
     np.testing.assert_allclose(from_ybr.pixels.astype(int), RGB, atol=3)
     tables = {
@@ -164,7 +164,7 @@ def test_a_compressed_dicom_is_read_back(tmp_path):
     data.compress(RLELossless)
     data.save_as(tmp_path / "b.dcm", enforce_file_format=True)
     for each, wanted in zip(read(tmp_path / "b.dcm"), FRAMES, strict=True):
-        same(each.pixels, wanted[..., None])
+        assert_same(each.pixels, wanted[..., None])
 
 
 def test_ultrasound_and_enhanced_files_say_their_spacing_elsewhere(tmp_path):

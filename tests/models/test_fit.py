@@ -75,7 +75,7 @@ def test_from_three_channels_to_two_the_response_to_equal_ones_stays():
     np.testing.assert_array_equal(new[:, :, 0], new[:, :, 1])
 
 
-@pytest.mark.parametrize("name", ["stem", "level0/conv0"])
+@pytest.mark.parametrize("name", ["stem", "level0/conv0/conv"])
 def test_first_convolutions_of_other_backbones_are_known_by_name(name):
     def tree(leaf):
         return {"params": functools.reduce(lambda inner, key: {key: inner}, name.split("/")[::-1], {"kernel": leaf})}

@@ -25,7 +25,7 @@ SIZE = (2, 8, 12)
 LAYOUT = ("NHWC", "HWIO", "NHWC")
 
 
-def agree(function, variables, size=SIZE):
+def assert_agrees(function, variables, size=SIZE):
     """The model of a function, after it has given what JAX gives, for seven images and for the first alone."""
     from jaxssl.models.onnx import to_onnx
 
@@ -70,7 +70,7 @@ FUNCTIONS = {
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_functions(name):
-    agree(FUNCTIONS[name], {})
+    assert_agrees(FUNCTIONS[name], {})
 
 
 @pytest.mark.parametrize(
@@ -85,16 +85,18 @@ def test_functions(name):
     ],
 )
 def test_products_with_parameters(equation, shape):
-    agree(lambda kernel, x: jnp.einsum(equation, *((kernel, x) if equation[0] == "y" else (x, kernel))), drawn(*shape))
+    assert_agrees(
+        lambda kernel, x: jnp.einsum(equation, *((kernel, x) if equation[0] == "y" else (x, kernel))), drawn(*shape)
+    )
 
 
 def test_a_parameter_that_is_used_in_two_layouts():
-    agree(lambda kernel, x: x @ kernel + x @ kernel.T, drawn(12, 12))
+    assert_agrees(lambda kernel, x: x @ kernel + x @ kernel.T, drawn(12, 12))
 
 
 @pytest.mark.parametrize("equation", ["bcyx,bczx->bcyz", "bcyx,bdyx->bcdy", "bcyx,bcyx->bx", "bcyx,bdyz->bcxdz"])
 def test_products_of_images(equation):
-    agree(lambda v, x: jnp.einsum(equation, x, jnp.exp(x)), {})
+    assert_agrees(lambda v, x: jnp.einsum(equation, x, jnp.exp(x)), {})
 
 
 @pytest.mark.parametrize(
@@ -109,7 +111,7 @@ def test_convolutions(settings):
     def convolve(kernel, x):
         return lax.conv_general_dilated(jnp.moveaxis(x, 1, -1), kernel, dimension_numbers=LAYOUT, **settings)
 
-    agree(convolve, drawn(3, 2, 2 // settings.get("feature_group_count", 1), 4))
+    assert_agrees(convolve, drawn(3, 2, 2 // settings.get("feature_group_count", 1), 4))
 
 
 def variables_of(module, *inputs):
@@ -153,7 +155,7 @@ STUDY_C = replace(UNet.study_c(), widths=(4, 6), norm=Norm())
     ids=["study_c", "groups", "bottleneck", "densenet", "vgg", "vit", "mean", "resized"],
 )
 def test_encoders(model, size, other):
-    agree(*encoder_of(model, size, other))
+    assert_agrees(*encoder_of(model, size, other))
 
 
 @pytest.mark.parametrize(
@@ -174,11 +176,11 @@ def test_segmentation_networks(model):
             x = module.apply(own, x, train=False)
         return jax.nn.softmax(x[0])
 
-    agree(segment, variables)
+    assert_agrees(segment, variables)
 
 
 def test_parameters_keep_their_names_and_any_batch_is_taken():
-    model = agree(*encoder_of(UNet((4, 6), Norm()), SIZE))
+    model = assert_agrees(*encoder_of(UNet((4, 6), Norm()), SIZE))
     names = {constant.name for constant in model.graph.initializer}
     assert "params/level1/second/conv/kernel" in names
     (images,), (out,) = model.graph.input, model.graph.output

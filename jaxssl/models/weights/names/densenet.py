@@ -1,7 +1,9 @@
 """DenseNet, which torchvision and timm call alike; the first releases of torchvision have one dot more."""
 
 import re
+from typing import Any
 
+from jaxssl.models.weights.names.built import Built, norm_layer
 from jaxssl.models.weights.names.own import REPRESENTATION
 from jaxssl.models.weights.names.rows import CONVOLUTION, Row, Shapes, Table
 
@@ -39,9 +41,18 @@ def network(shapes: Shapes) -> str:
     return f"DenseNet-{DEPTHS[layers]}" if layers in DEPTHS else f"DenseNet of {'-'.join(map(str, layers))} layers"
 
 
+def built(model: Any, shapes: Shapes, size: tuple[int, int]) -> Built | None:
+    """timm has four levels, and begins with twice the growth."""
+    norm = norm_layer(model.norm, shapes)
+    if norm is None or model.width != 2 * model.growth or len(model.layers) != 4:
+        return None
+    return Built("densenet.DenseNet", {"growth_rate": str(model.growth), "block_config": str(model.layers), **norm})
+
+
 TABLE = Table(
     rows=rows,
     telltale=r"features\.denseblock1\.",
     network=network,
+    built=built,
     dialects=((r"(denselayer\d+\.(?:norm|conv))\.(\d\.)", r"\1\2"),),
 )

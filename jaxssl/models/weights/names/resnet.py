@@ -1,7 +1,9 @@
 """ResNet, which torchvision and timm call alike."""
 
 import re
+from typing import Any
 
+from jaxssl.models.weights.names.built import Built, norm_layer
 from jaxssl.models.weights.names.own import REPRESENTATION
 from jaxssl.models.weights.names.rows import CONVOLUTION, Row, Shapes, Table
 
@@ -35,4 +37,13 @@ def network(shapes: Shapes) -> str:
     return kind if depth is None else f"ResNet-{depth}"
 
 
-TABLE = Table(rows=lambda shapes: ROWS, telltale=r"layer1\.0\.conv1\.", network=network)
+def built(model: Any, shapes: Shapes, size: tuple[int, int]) -> Built | None:
+    """timm has four levels, of which the first is of 64 channels."""
+    norm = norm_layer(model.norm, shapes)
+    if norm is None or model.width != 64 or len(model.blocks) != 4:
+        return None
+    block = "Bottleneck" if model.bottleneck else "BasicBlock"
+    return Built("resnet.ResNet", {"block": f"timm.models.resnet.{block}", "layers": str(model.blocks), **norm})
+
+
+TABLE = Table(rows=lambda shapes: ROWS, telltale=r"layer1\.0\.conv1\.", network=network, built=built)

@@ -133,6 +133,8 @@ class Table:
     dialects: tuple[tuple[str, str], ...] = ()
     """Patterns of names in other releases, and what the rows call them."""
     joined: Joined | None = None
+    built: Callable[[Any, Shapes, tuple[int, int]], Any] = lambda model, shapes, size: None
+    """(model, shapes of a file's tensors, size of the images) -> how timm builds it (`Built`); none where it cannot."""
 
     def canonical(self, name: str) -> str:
         """A name as the rows have it."""

@@ -6,7 +6,9 @@ and timm as convolutions.
 
 import math
 import re
+from typing import Any
 
+from jaxssl.models.weights.names.built import Built, norm_layer
 from jaxssl.models.weights.names.own import REPRESENTATION
 from jaxssl.models.weights.names.rows import CONVOLUTION, LINEAR, Row, Shapes, Table
 
@@ -21,8 +23,9 @@ def rows(shapes: Shapes) -> tuple[Row, ...]:
     for level, number in sorted((int(level), int(number)) for level, number in found):
         here += level - before  # poolings
         table += [
-            Row(f"level{level}/conv{number}", f"features.{here}", CONVOLUTION),
-            Row(f"level{level}/norm{number}", f"features.{here + 1}"),
+            Row(f"level{level}/conv{number}/conv", f"features.{here}", CONVOLUTION),
+            Row(f"level{level}/conv{number}/bias", f"features.{here}.bias", leaf=True),
+            Row(f"level{level}/conv{number}/norm", f"features.{here + 1}"),
         ]
         here, before = here + (3 if normalised else 2), level
     return tuple(table)
@@ -30,7 +33,7 @@ def rows(shapes: Shapes) -> tuple[Row, ...]:
 
 def _linear(shapes: Shapes) -> list[Row]:
     """Dropout and ReLU count as well: 0, 3, 6."""
-    last = max((path for path in shapes if re.fullmatch(r"level\d+/conv\d+/kernel", path)), key=_numbers)
+    last = max((path for path in shapes if re.fullmatch(r"level\d+/conv\d+/conv/kernel", path)), key=_numbers)
     channels = shapes[last][-1]
     places = shapes.get("representation/layer0/kernel", (channels,))[0] // channels
     if places == 1:
@@ -55,10 +58,25 @@ def network(shapes: Shapes) -> str:
     return f"{name} with batch normalisation" if len(layers) > count else name
 
 
+def built(model: Any, shapes: Shapes, size: tuple[int, int]) -> Built | None:
+    """A VGG of timm ends in layers of its own, which the file does not have: the embedding is read before these."""
+    norm = norm_layer(model.norm, shapes)
+    if norm is None:
+        return None
+    levels = zip(model.depths, model.widths, strict=True)
+    layers = str([layer for depth, width in levels for layer in (*[width] * depth, "M")])
+    embedding = "model.eval().features(images).mean((2, 3))"
+    if model.grid > 1:
+        places = f"torch.nn.functional.adaptive_avg_pool2d(model.eval().features(images), {model.grid})"
+        embedding = f"{places}.permute(0, 2, 3, 1).flatten(1)"
+    return Built("vgg.VGG", {"cfg": layers, **norm}, embedding)
+
+
 TABLE = Table(
     rows=rows,
     telltale=r"features\.0\.weight$",
     network=network,
+    built=built,
     dialects=(
         (r"^pre_logits\.fc1\.", "classifier.0."),
         (r"^pre_logits\.fc2\.", "classifier.3."),

@@ -15,6 +15,7 @@ import numpy as np
 
 from jaxssl.errors import UserError
 from jaxssl.models.positions import sine_cosine
+from jaxssl.models.weights.names.built import Built
 from jaxssl.models.weights.names.own import REPRESENTATION
 from jaxssl.models.weights.names.rows import CONVOLUTION, LINEAR, Joined, Joining, Row, Shapes, Table
 
@@ -202,10 +203,33 @@ def _refuse_learnt(places: np.ndarray, where: str) -> None:
         )
 
 
+def built(model: Any, shapes: Shapes, size: Sides) -> Built:
+    """Every ViT: what timm does by default is said as well, where it has changed between releases."""
+    has_class = model.pool == "token"
+    # Any factors but 0 make timm have them at all; their values come with the file.
+    factors = None if model.layer_scale is None else model.layer_scale or 1.0
+    keywords = {
+        "img_size": str(size),
+        "patch_size": str(model.patch_size),
+        "embed_dim": str(model.width),
+        "depth": str(model.depth),
+        "num_heads": str(model.heads),
+        "mlp_ratio": str(model.mlp_ratio),
+        "init_values": str(factors),
+        "reg_tokens": str(model.registers),
+        "no_embed_class": "False",
+        "class_token": str(has_class),
+        "global_pool": '"token"' if has_class else '"avg"',
+        "fc_norm": "False",
+    }
+    return Built("vision_transformer.VisionTransformer", keywords)
+
+
 TABLE = Table(
     rows=lambda shapes: ROWS,
     telltale=r"blocks\.0\.attn\.",
     network=network,
+    built=built,
     dialects=DIALECTS,
     joined=Joined(
         ours={GRID: POS, CLASS: POS, TOKENS: CLS, MASK: MASK, **NORM},

@@ -13,8 +13,8 @@ from jaxssl.models.norm import Norm
 from jaxssl.models.resnet import ResNet
 from jaxssl.models.vgg import VGG
 from jaxssl.models.vit import ViT
+from jaxssl.models.weights.timm import lines
 from jaxssl.models.weights.torch import to_torch
-from jaxssl.run.timm import lines
 
 SIZE = (64, 32)
 
