@@ -28,7 +28,7 @@ class Layout:
     size: tuple[int, int] = (128, 128)
     """Pixels, (y, x)."""
     spacing: float | None = 1.5
-    """In-plane spacing in mm; none keeps each image's own."""
+    """In-plane spacing in mm; none keeps each image's own. Images whose spacing nobody knows are fitted in whole."""
 
     def check(self) -> None:
         """Refuse a grid without pixels or of no extent."""
@@ -123,12 +123,19 @@ class Grid:
 
 
 def on(layout: Layout, shape: Iterable[int], spacing: Iterable[float]) -> Grid:
-    """How an image of this shape and spacing lies on `layout`: resampled, then padded or cut about its centre."""
-    axes = []
-    for source, count, own in zip(shape, layout.size, spacing, strict=True):
-        step = 1.0 if layout.spacing is None else layout.spacing / float(own)
-        axes.append(Axis.centred(int(source), count, 1.0 if abs(step - 1) < SAME else step))
-    return Grid(*axes)
+    """How an image of this shape and spacing lies on `layout`: resampled, then padded or cut about its centre.
+
+    An image of unknown spacing (nan) just fits in, with square pixels, unless the layout keeps each image's own.
+    """
+    shape, own = tuple(map(int, shape)), np.array([*spacing], np.float64)
+    if layout.spacing is None:
+        steps = np.ones(2)
+    elif np.isfinite(own).all():
+        steps = layout.spacing / own
+    else:
+        steps = np.full(2, np.max(np.divide(shape, layout.size)))
+    steps = np.where(abs(steps - 1) < SAME, 1.0, steps)
+    return Grid(*(Axis.centred(*sizes, float(step)) for *sizes, step in zip(shape, layout.size, steps, strict=True)))
 
 
 def round_to(values: Float[np.ndarray, "..."], dtype: np.dtype) -> np.ndarray:

@@ -16,8 +16,8 @@ class Record:
     """One image in its original in-plane grid.
 
     `image` is [y, x, channel], uint8 or uint16; `mask`, if there is one, is [y, x] uint8; its store names the codes.
-    `slice` counts from base (0) to apex; `phase` is the frame index of `phases` over the cycle. A label that is missing
-    from `labels` is unknown, not negative.
+    `slice` counts from base (0) to apex, or only along the stack where it is not `ordered`; `phase` is the frame index
+    of `phases` over the cycle. A label that is missing from `labels` is unknown, not negative.
     """
 
     image: np.ndarray
@@ -33,6 +33,7 @@ class Record:
     thickness: float
     mask: np.ndarray | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    ordered: bool = True
 
     def __post_init__(self):
         if self.image.ndim != 3 or self.image.dtype not in (np.uint8, np.uint16):
@@ -48,5 +49,16 @@ class Record:
 
     @property
     def position(self) -> float:
-        """Place in the stack, 0 at the base to 1 at the apex; nan for a stack of one."""
-        return self.slice / (self.slices - 1) if self.slices > 1 else float("nan")
+        """Place in the stack, 0 at the base to 1 at the apex; nan for a stack of one, or of unknown order."""
+        return self.slice / (self.slices - 1) if self.ordered and self.slices > 1 else float("nan")
+
+
+def unplaced(shape: tuple[int, int], spacing: tuple[float, float] | None) -> Plane:
+    """The plane of an image of which nobody knows where in the patient it lies, or not even how large a pixel is."""
+    return Plane(
+        origin=np.full(3, np.nan),
+        x_axis=np.array([1.0, 0.0, 0.0]),
+        y_axis=np.array([0.0, 1.0, 0.0]),
+        spacing=np.array(spacing or (np.nan, np.nan), np.float64),
+        shape=np.array(shape),
+    )

@@ -30,7 +30,7 @@ from jaxssl.geometry import Plane
 
 SPLIT = "records"
 SUMMARY = "store.json"
-FORMAT = 2
+FORMAT = 3
 RECORDS_PER_SHARD = 4096
 NAME = re.compile("[a-z][a-z0-9_]*")  # what tfds turns into file names
 SHARD_NAME = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_INDEX}"
@@ -152,6 +152,7 @@ def _dataset_info(folder: Path, first: Record, name: str, description: str, lice
         "image": tfds.features.Tensor(shape=(None, None, channels), dtype=first.image.dtype, encoding="bytes"),
         "mask": tfds.features.Tensor(shape=(None, None), dtype=np.uint8, encoding="bytes"),
         "has_mask": tfds.features.Scalar(np.bool_),
+        "ordered": tfds.features.Scalar(np.bool_),
         **{key: text() for key in ("subject", "study", "view", "moment")},
         **{key: integer() for key in ("slice", "slices", "phase", "phases")},
         "plane": {"origin": exact(3), "x_axis": exact(3), "y_axis": exact(3), "spacing": exact(2)},
@@ -211,6 +212,7 @@ def _encode(record: Record) -> dict[str, Any]:
         "image": record.image,
         "mask": np.zeros(record.image.shape[:2], np.uint8) if record.mask is None else record.mask,
         "has_mask": record.mask is not None,
+        "ordered": record.ordered,
         "plane": plane,
         "thickness": np.asarray(record.thickness, np.float64),
         "labels": json.dumps(dict(record.labels), sort_keys=True),
@@ -228,4 +230,5 @@ def _decode(example: Mapping[str, Any]) -> Record:
         thickness=float(example["thickness"]),
         mask=example["mask"] if example["has_mask"] else None,
         labels=json.loads(example["labels"]),
+        ordered=bool(example["ordered"]),
     )

@@ -14,6 +14,7 @@ from jaxssl.data import grid
 from jaxssl.data.cache import Cache, open_cache
 from jaxssl.data.columns import FIELDS
 from jaxssl.data.grid import Axis, Layout
+from jaxssl.data.record import unplaced
 from jaxssl.data.store import Store, open_store, write
 from jaxssl.errors import UserError
 
@@ -153,6 +154,32 @@ def test_a_cached_pixel_lies_where_it_lay(tmp_path, about):
         np.testing.assert_allclose(cache.images[row, 2:-2, 2:-2, 0], expected[2:-2, 2:-2], atol=1.01)
         np.testing.assert_allclose(own.spacing, 0.75)
         np.testing.assert_array_equal(own.shape, (40, 48))
+
+
+@pytest.mark.parametrize(("height", "width"), [(60, 90), (97, 31), (24, 40)])
+def test_an_image_of_unknown_spacing_just_fits_in(tmp_path, about, height, width):
+    """What is drawn stays round, the longer side fills the layout, and masks come back."""
+    y, x = np.mgrid[:height, :width] - np.array([(height - 1) / 2, (width - 1) / 2])[:, None, None]
+    disc = (np.hypot(y, x) < 0.4 * min(height, width)).astype(np.uint8)
+    record = dataclasses.replace(
+        next(samples.records()), image=disc[..., None] * 200, mask=disc, plane=unplaced(disc.shape, None)
+    )
+    cache = open_cache(write([record], tmp_path / "a", **about), Layout((48, 48), 1.5))
+    scale = 48 / max(height, width)
+    assert cache.masks is not None
+    assert cache.masks[0].any(1).sum() == pytest.approx(cache.masks[0].any(0).sum(), abs=1.01)
+    assert cache.masks[0].sum() == pytest.approx(disc.sum() * scale**2, rel=0.05)
+    back = cache.to_original(0, cache.masks[0])
+    assert (back != disc).sum() <= np.ceil(1 / scale) * 2 * (y.shape[0] + y.shape[1])
+    assert 2 * (back & disc).sum() / (back.sum() + disc.sum()) > 0.95
+    assert np.isnan(cache.table["spacing"][0]).all()
+
+
+def test_a_stack_of_unknown_order_has_slices_without_position(tmp_path, about):
+    records = [dataclasses.replace(r, ordered=False) for r in samples.records(subjects=1, slices=3, phases=1)]
+    cache = open_cache(write(records, tmp_path / "a", **about), Layout((8, 8)))
+    assert np.isnan(cache.table["position"]).all()
+    assert sorted(cache.table["slice"]) == [0, 0, 1, 2]
 
 
 def test_depth_and_channels_are_kept(tmp_path, about):

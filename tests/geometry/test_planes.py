@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
+from jaxssl.data.record import unplaced
 from jaxssl.geometry import Plane, base_to_apex, line, normal, patient_point, pixel, points
 
 seeds = st.integers(0, 2**32 - 1)
@@ -163,3 +164,24 @@ def test_order_does_not_depend_on_in_plane_offsets_or_facing():
         for p in stack
     ]
     assert base_to_apex(offset[::-1]) == [4, 3, 2, 1, 0]
+
+
+def test_a_plane_whose_place_is_unknown_cuts_no_other():
+    rng = np.random.default_rng(3)
+    known, unknown = random_plane(rng), unplaced((20, 30), (1.0, 1.5))
+    for host, guest in ((known, unknown), (unknown, known), (unknown, unknown)):
+        found = line(host, guest)
+        assert not found.valid
+        assert np.isfinite([found.a, found.b, found.c]).all()
+
+
+def test_no_gradient_is_spoilt_by_a_plane_whose_place_is_unknown():
+    rng = np.random.default_rng(4)
+    host, guest = random_plane(rng), unplaced((20, 30), (1.0, 1.5))
+
+    def offset(origin):
+        return line(
+            Plane(jnp.asarray(origin), *map(jnp.asarray, (host.x_axis, host.y_axis, host.spacing, host.shape))), guest
+        ).c
+
+    assert np.isfinite(jax.grad(offset)(host.origin)).all()

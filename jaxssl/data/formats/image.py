@@ -6,6 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Shaped
 
+from jaxssl.geometry import Plane
+
 LARGEST = 2**26
 """Pixels of an image: a damaged header may ask for any amount of memory."""
 
@@ -27,6 +29,16 @@ class Image(NamedTuple):
     spacing: tuple[float, float] | None
     slice: int = 0
     frame: int = 0
+    plane: Plane | None = None
+    """Where it lies in the patient, where the file says it."""
+    thickness: float | None = None
+    """Of the slice, in mm."""
+    time: float | None = None
+    """In ms after the trigger, or the start of the clip."""
+    about: str = ""
+    """What the scanner calls it: tells views apart, and is never stored."""
+    ultrasound: bool = False
+    """Of a file that says so: its frame may hold text, and nothing where no beam went."""
 
 
 def check_size(height: int, width: int) -> None:

@@ -31,7 +31,7 @@ def prepared(
 
     The mean and the standard deviation are those of all pixels of the subject, padding left out. Files are read twice,
     first for these, so that one that is damaged anywhere gives no image and no part of them at all; `skip` hears of it.
-    An image without a spacing is taken to have that of the layout.
+    An image without a spacing is fitted into the layout.
     """
     moments, air, whole = Moments(), 0.0, []
     for path in files:
@@ -53,7 +53,7 @@ def prepared(
 def _placed(image: Image, layout: Layout, channels: int, mean: float, std: float, air: float) -> Image:
     """An image on a layout, in units of `std` about `mean`; `air` is the lowest value of its subject if below 0."""
     pixels = with_channels(image.pixels, channels)
-    own = grid.on(layout, pixels.shape[:2], image.spacing or (layout.spacing or 1.0,) * 2)
+    own = grid.on(layout, pixels.shape[:2], image.spacing or (np.nan, np.nan))
     # What lies outside the image becomes 0, which is air once no value is below it.
     placed = own.image(pixels - air if air else pixels, "cubic")
     if pixels.dtype in STORED and not air:

@@ -1,0 +1,45 @@
+"""What a data set lists of a subject before anything is read: files, and what is known besides."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from jaxtyping import UInt8
+
+
+class Masks(Protocol):
+    """What people drew on the images of a series; goes to worker processes, so that it holds paths and no arrays."""
+
+    def __call__(self, slice: int, frame: int, shape: tuple[int, int]) -> UInt8[np.ndarray, "y x"] | None:
+        """The mask of an image by its places in the files; none where it has none. May raise `Unreadable`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Series:
+    """Files that are one acquisition: a volume, a clip, a DICOM series, the frames of a clip."""
+
+    files: tuple[Path, ...]
+    study: str = ""
+    view: str = ""
+    """None tells it from the geometry, then from what the scanner calls the series."""
+    masks: Masks | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    moments: Mapping[int, str] = field(default_factory=dict)
+    """ED and ES by frame."""
+    spacing: tuple[float, float] | None = None
+    """(dy, dx) in mm, where the files do not say it, or wrongly."""
+    placed: bool = True
+    """Whether the files' geometry is that of a patient; their spacing holds all the same."""
+    ordered: bool | None = None
+    """True where the files run from base to apex; none asks the geometry."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One person, or what has to stay on one side of a split; `name` never enters a store."""
+
+    name: str
+    series: tuple[Series, ...]
