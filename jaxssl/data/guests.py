@@ -13,7 +13,7 @@ from jaxssl.errors import UserError
 def guests_of(cache: Cache, views: Sequence[str]) -> Mapping[str, Shaped[np.ndarray, "studies guests *rest"]]:
     """The plane that each study has of each view: the fields of a plane, `thickness`, and `valid` where it has one.
 
-    Of a stack it is the middle slice.
+    Of a stack it is the middle slice. A plane whose place in the patient is unknown is none.
     """
     known = cache.names["view"]
     for view in views:
@@ -22,9 +22,15 @@ def guests_of(cache: Cache, views: Sequence[str]) -> Mapping[str, Shaped[np.ndar
             raise UserError(f"data.guests asks for view {view!r}, which {cache.store} lacks; it has {has}.")
     table, shape = cache.table, (len(cache.names["study"]), len(views))
     rows, valid = np.zeros(shape, np.int64), np.zeros(shape, bool)
+    placed = np.isfinite(table["origin"]).all(1)
     off_middle = np.abs(table["slice"] - table["slices"] // 2)
     for guest, view in enumerate(views):
-        of_view = np.flatnonzero(table["view"] == known.index(view))
+        of_view = np.flatnonzero((table["view"] == known.index(view)) & placed)
+        if not len(of_view):
+            raise UserError(
+                f"data.guests asks for view {view!r}, but {cache.store} does not know where those of it lie in the "
+                "patient: methods that use lines between planes need files with their geometry."
+            )
         best_first = of_view[np.lexsort((off_middle[of_view], table["study"][of_view]))]
         studies, first = np.unique(table["study"][best_first], return_index=True)
         rows[studies, guest], valid[studies, guest] = best_first[first], True

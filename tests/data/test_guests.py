@@ -1,5 +1,7 @@
 """Planes that a study lends its images."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import samples
@@ -8,6 +10,7 @@ from jaxssl.data.cache import open_cache
 from jaxssl.data.columns import FIELDS
 from jaxssl.data.grid import Layout
 from jaxssl.data.guests import guests_of
+from jaxssl.data.record import unplaced
 from jaxssl.data.store import write
 from jaxssl.errors import UserError
 
@@ -45,3 +48,15 @@ def test_each_view_lends_its_plane_and_a_stack_its_middle_one(cache):
 def test_a_view_that_is_not_there_is_refused(cache):
     with pytest.raises(UserError, match=r"data\.guests asks for view '3ch', which .* lacks; it has 4ch, sax"):
         guests_of(cache, ("4ch", "3ch"))
+
+
+def test_a_view_whose_place_nobody_knows_is_refused(tmp_path):
+    lost = [
+        replace(record, plane=unplaced(record.image.shape[:2], (1.5, 1.5))) if record.view == "4ch" else record
+        for record in samples.records(2)
+    ]
+    about = {"name": "discs", "description": "Discs (synthetic).", "licence": "none"}
+    cache = open_cache(write(lost, tmp_path / "store", **about), Layout((24, 20), 1.5))
+    with pytest.raises(UserError, match=r"asks for view '4ch', but .* does not know where those of it lie"):
+        guests_of(cache, ("sax", "4ch"))
+    assert guests_of(cache, ("sax",))["valid"].all()
