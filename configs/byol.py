@@ -41,10 +41,10 @@ def small() -> Recipe:
         name="byol:small",
         model=UNet.small(),
         method=byol.Options(
-            projector=(256, 64), predictor=(256, 64), momentum=0.98, rising=True, augment=Augment.upright()
+            projector=(256, 64), predictor=(256, 64), momentum=0.9, rising=True, augment=Augment.upright()
         ),
         data=Data(layout=Layout((80, 80), 2.0)),
-        optim=Optim("adamw", lr=1e-3, warmup=0.1, weight_decay=1e-4),
+        optim=Optim("adamw", lr=6e-3, warmup=0.1, weight_decay=1e-4),
         train=Train(batch=64, steps=400, checkpoint_every=50),
     )
 

@@ -40,9 +40,16 @@ def small() -> Recipe:
     return Recipe(
         name="moco:small",
         model=UNet.small(),
-        method=moco.Options(projector=(128, 64), queue=512, momentum=0.98, augment=Augment.upright()),
+        method=moco.Options(
+            projector=(128, 64),
+            # In a phantom's few images a long queue would hold each slice several times, to be repelled by itself.
+            queue=128,
+            negatives="other_slices",
+            momentum=0.9,
+            augment=Augment.upright(),
+        ),
         data=Data(layout=Layout((80, 80), 2.0)),
-        optim=Optim("adamw", lr=1e-3, warmup=0.1, weight_decay=1e-4),
+        optim=Optim("adamw", lr=3e-3, warmup=0.1, weight_decay=1e-4),
         train=Train(batch=64, steps=400, checkpoint_every=50),
     )
 
