@@ -32,10 +32,10 @@ def embed(run: Place, source: OptionalPlace = None, out: Path | None = None) -> 
     """Embed images by the encoder of a run.
 
     Without a source these are the images of the run's own views and moments. Of another store they are all its
-    images, whatever their view and moment, standardised by subject. Of any other folder they are its NIfTI, DICOM, PNG
-    and JPEG files and those in the folders below: put on the run's layout by their own spacing, with a line for each
-    that could not be read. The files of one DICOM series are standardised together, as a subject; any other file is
-    one by itself.
+    images, whatever their view and moment, standardised by subject. Of any other folder they are its NIfTI, DICOM, PNG,
+    JPEG, AVI and MP4 files and those in the folders below: put on the run's layout by their own spacing, with a line
+    for each that could not be read. The files of one DICOM series are standardised together, as a subject; any other
+    file is one by itself.
 
     Args:
         run: Folder of a run.
@@ -135,7 +135,7 @@ def _say(
     if sizeless and spacing is not None:
         console.print(f"Files that do not say their spacing, taken to be the run's {spacing} mm: {len(sizeless)}.")
     if others:
-        console.print(f"Files that are no NIfTI, DICOM, PNG or JPEG, passed over: {others}.")
+        console.print(f"Files that are no NIfTI, DICOM, PNG, JPEG, AVI or MP4, passed over: {others}.")
     if skipped:
         console.print(f"Files that could not be read, skipped: {len(skipped)}.", *skipped, sep="\n  ", markup=False)
 

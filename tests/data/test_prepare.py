@@ -8,7 +8,7 @@ import samples
 from scans import dicom, nifti
 
 from jaxssl.data.cache import open_cache
-from jaxssl.data.formats import Image, series
+from jaxssl.data.formats import Image, header
 from jaxssl.data.formats.prepare import prepared, subjects
 from jaxssl.data.grid import Layout
 from jaxssl.data.store import write
@@ -67,7 +67,8 @@ def test_files_of_a_series_are_a_subject_and_any_other_by_itself(tmp_path):
     (tmp_path / "f.dcm").write_bytes(b"")
     nifti(tmp_path / "g.nii", ANY)
     files = [*sorted(tmp_path.iterdir()), tmp_path / "gone.dcm"]
-    assert [series(path) for path in files] == ["1.2", "1.3", "1.2", None, None, None, None, None]
+    known = [header(path) for path in files]
+    assert [each and each.series for each in known] == ["1.2", "1.3", "1.2", "", "", None, None, None]
     grouped = [[path.name for path in group] for group in subjects(files)]
     assert grouped == [["a", "c.dcm"], ["b"], ["d"], ["e.dcm"], ["f.dcm"], ["g.nii"], ["gone.dcm"]]
 

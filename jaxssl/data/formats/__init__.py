@@ -1,4 +1,4 @@
-"""Files from scanners and cameras: NIfTI, DICOM, PNG and JPEG, read image by image.
+"""Files from scanners and cameras: NIfTI, DICOM, PNG, JPEG, AVI and MP4, read image by image.
 
 Each format is a module here with `read(path) -> Iterator[Image]`, imported when a file of it is met. A reader holds one
 image at a time and may raise anything: `read` below turns it into an `Unreadable` with a reason.
@@ -9,10 +9,14 @@ import warnings
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jaxssl.data.formats.image import Image, Unreadable, checked
 
-__all__ = ["Image", "Unreadable", "is_image", "read", "series"]
+if TYPE_CHECKING:
+    from jaxssl.data.formats.dicom import Header
+
+__all__ = ["Image", "Unreadable", "header", "is_image", "read"]
 
 ENDINGS = {
     ".nii": "nifti",
@@ -21,6 +25,8 @@ ENDINGS = {
     ".png": "pictures",
     ".jpg": "pictures",
     ".jpeg": "pictures",
+    ".avi": "video",
+    ".mp4": "video",
 }
 DICOM_MAGIC = (128, b"DICM")
 """Scanners leave out the ending; every DICOM file has this at this place."""
@@ -54,11 +60,11 @@ def read(path: Path) -> Iterator[Image]:
         raise Unreadable("it has no images")
 
 
-def series(path: Path) -> str | None:
-    """The DICOM series that a file belongs to; none where it says none, or cannot: reading it says why."""
+def header(path: Path) -> "Header | None":
+    """What sorts a DICOM file into its series; none of any other file, or where it cannot be read: `read` says why."""
     with warnings.catch_warnings(action="ignore"):
         try:
-            return import_module(f"{__name__}.dicom").series(path) if _format(path) == "dicom" else None
+            return import_module(f"{__name__}.dicom").header(path) if _format(path) == "dicom" else None
         except Exception:
             return None
 
@@ -68,7 +74,7 @@ def _images(path: Path) -> Iterator[Image]:
         raise Unreadable("it is empty")
     reader = _format(path)
     if reader is None:
-        raise Unreadable("it is no NIfTI, DICOM, PNG or JPEG file")
+        raise Unreadable("it is no NIfTI, DICOM, PNG, JPEG, AVI or MP4 file")
     yield from import_module(f"{__name__}.{reader}").read(path)
 
 

@@ -1,6 +1,7 @@
 """One image of a file, as every reader gives it, and what is said of a file that gives none."""
 
 import math
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -11,12 +12,24 @@ from jaxssl.geometry import Plane
 LARGEST = 2**26
 """Pixels of an image: a damaged header may ask for any amount of memory."""
 
+SQUARE = 1e-3
+"""Products of axes that are written as decimals come so close to 0 and 1."""
+
 LUMA = np.array([0.299, 0.587, 0.114])
 """What red, green and blue add to the brightness of a picture (ITU-R BT.601)."""
 
 
 class Unreadable(Exception):
     """A file that gives no images which can be used; the message says in a few words why."""
+
+
+class Box(NamedTuple):
+    """A part of an image: rows from `top`, columns from `left`, up to and without `bottom` and `right`."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
 
 
 class Image(NamedTuple):
@@ -39,6 +52,8 @@ class Image(NamedTuple):
     """What the scanner calls it: tells views apart, and is never stored."""
     ultrasound: bool = False
     """Of a file that says so: its frame may hold text, and nothing where no beam went."""
+    echoes: tuple[Box, ...] = ()
+    """Where the file says that echoes are shown in an ultrasound image."""
 
 
 def check_size(height: int, width: int) -> None:
@@ -64,6 +79,27 @@ def in_mm(dy: float, dx: float, unit: float = 1.0) -> tuple[float, float] | None
     """A spacing given in a unit of so many mm; none where it says nothing."""
     spacing = (float(dy) * unit, float(dx) * unit)
     return spacing if all(math.isfinite(side) and side > 0 for side in spacing) else None
+
+
+def size(length: float) -> float | None:
+    """A length or a duration; none where it says nothing."""
+    return float(length) if math.isfinite(length) and length > 0 else None
+
+
+def in_patient(
+    origin: Iterable[float],
+    x_axis: Iterable[float],
+    y_axis: Iterable[float],
+    spacing: tuple[float, float] | None,
+    shape: Iterable[int],
+) -> Plane | None:
+    """The place of an image, in LPS; none where what its file says is no rectangle of pixels in space."""
+    start, along_x, along_y = (np.array([*vector], np.float64) for vector in (origin, x_axis, y_axis))
+    gram = np.stack([along_x, along_y]) @ np.stack([along_x, along_y]).T
+    if spacing is None or not np.isfinite(start).all() or not np.allclose(gram, np.eye(2), rtol=0, atol=SQUARE):
+        return None
+    lengths = np.sqrt(np.diag(gram))
+    return Plane(start, along_x / lengths[0], along_y / lengths[1], np.array(spacing), np.array([*shape]))
 
 
 def with_channels(pixels: Shaped[np.ndarray, "y x _"], channels: int) -> Shaped[np.ndarray, "y x {channels}"]:

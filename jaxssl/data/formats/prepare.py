@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxssl.data import grid
-from jaxssl.data.formats import Image, Unreadable, read, series
+from jaxssl.data.formats import Image, Unreadable, header, read
 from jaxssl.data.formats.image import with_channels
 from jaxssl.data.grid import Layout
 from jaxssl.data.intensity import Moments
@@ -20,7 +20,8 @@ def subjects(files: Iterable[Path]) -> list[list[Path]]:
     """The files of a DICOM series together, any other by itself, in the order of the first ones."""
     found: dict[str | Path, list[Path]] = {}
     for path in files:
-        found.setdefault(series(path) or path, []).append(path)
+        known = header(path)
+        found.setdefault((known and known.series) or path, []).append(path)
     return list(found.values())
 
 
