@@ -42,7 +42,7 @@ def small() -> Recipe:
         model=ViT(patch=8, width=128, depth=6, heads=4, positions="sincos", pool="mean"),
         method=mae.Options(decoder=Light(width=64, depth=2, heads=4), augment=Augment.upright()),
         data=Data(layout=Layout((80, 80), 2.0)),
-        optim=Optim("adamw", lr=1e-3, warmup=0.1, weight_decay=0.05, beta2=0.95),
+        optim=Optim("adamw", lr=4e-4, warmup=0.1, weight_decay=0.05, beta2=0.95),
         train=Train(batch=64, steps=800, checkpoint_every=100),
     )
 
