@@ -11,15 +11,32 @@ from jaxssl.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from jaxssl.data.phantom import CineOptions, KneeOptions, UltrasoundOptions
-    from jaxssl.run import data_info, data_phantom, embed, export, finetune, load, pretrain, probe, report, segment
+    from jaxssl.run import (
+        data_check,
+        data_info,
+        data_ingest,
+        data_phantom,
+        data_split,
+        embed,
+        export,
+        finetune,
+        load,
+        pretrain,
+        probe,
+        report,
+        segment,
+    )
 
 _PHANTOMS = ("CineOptions", "KneeOptions", "UltrasoundOptions")
 __all__ = [
     "CineOptions",
     "KneeOptions",
     "UltrasoundOptions",
+    "data_check",
     "data_info",
+    "data_ingest",
     "data_phantom",
+    "data_split",
     "embed",
     "export",
     "finetune",

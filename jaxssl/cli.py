@@ -17,13 +17,15 @@ R = TypeVar("R")
 GREETING = """jaxssl pretrains image encoders without labels on cardiac MR and ultrasound, and says whether it helped.
 
   jaxssl data phantom --out stores/phantom                          make a synthetic cine data set
+  jaxssl data ingest folder SCANS --out stores/mine                 or a set of your own DICOM, NIfTI, PNG and clips
   jaxssl pretrain mim:small --workdir runs/mim                      pretrain on it, without labels
   jaxssl finetune segment:small --init.run runs/mim --workdir runs/from-mim
                                                                     segment from few labels, and evaluate
   jaxssl probe runs/mim                                             kNN and linear probe of the frozen encoder
   jaxssl report runs/*                                              one page that compares runs
 
-Also: data ultrasound, data knee, data info STORE, embed RUN [SOURCE], segment RUN, export RUN, bench scale, doctor.
+Also: data ultrasound, data knee, data info STORE, embed RUN [SOURCE], segment RUN, export RUN, bench loader,
+bench scale, doctor.
 Every verb explains itself with --help.
 """
 
@@ -125,7 +127,7 @@ def segment(words: Sequence[str]) -> None:
 
 
 def data(words: Sequence[str]) -> None:
-    """jaxssl data phantom|ultrasound|knee --out STORE | jaxssl data info STORE: make or describe a data set."""
+    """jaxssl data ingest NAME SOURCE --out STORE | data phantom|ultrasound|knee --out STORE | data info|check|split."""
     from jaxssl import CineOptions, KneeOptions, UltrasoundOptions, run
 
     def phantom(out: Path, options: Annotated[CineOptions, tyro.conf.arg(name="")]) -> None:
@@ -155,15 +157,24 @@ def data(words: Sequence[str]) -> None:
         """
         run.data_phantom(out, options)
 
-    verbs = {"phantom": phantom, "ultrasound": ultrasound, "knee": knee, "info": run.data_info}
+    verbs = {
+        "phantom": phantom,
+        "ultrasound": ultrasound,
+        "knee": knee,
+        "ingest": run.data_ingest,
+        "info": run.data_info,
+        "check": run.data_check,
+        "split": run.data_split,
+    }
     tyro.extras.subcommand_cli_from_dict(verbs, args=words, prog="jaxssl data")
 
 
 def bench(words: Sequence[str]) -> None:
-    """jaxssl bench scale [RECIPE] [--out DIR]: work, memory and exchanges of one device of 1, 2, 4 and 8."""
+    """jaxssl bench loader|scale [RECIPE] [--out DIR]: how fast images come; what one device of 1, 2, 4 and 8 does."""
     from jaxssl import run
 
-    tyro.extras.subcommand_cli_from_dict({"scale": run.bench_scale}, args=words, prog="jaxssl bench")
+    verbs = {"loader": run.bench_loader, "scale": run.bench_scale}
+    tyro.extras.subcommand_cli_from_dict(verbs, args=words, prog="jaxssl bench")
 
 
 def doctor(words: Sequence[str]) -> int:
@@ -173,11 +184,11 @@ def doctor(words: Sequence[str]) -> int:
     return tyro.cli(examine, args=words, prog="jaxssl doctor")
 
 
-def _refused(sentence: str, debug: bool) -> int:
+def _refused(sentence: str, debug: bool, code: int = UserError.exit_code) -> int:
     if debug:
         traceback.print_exc()
     print(f"jaxssl: {sentence}", file=sys.stderr)
-    return 2
+    return code
 
 
 VERBS: dict[str, Callable[[Sequence[str]], int | None]] = {
@@ -186,7 +197,7 @@ VERBS: dict[str, Callable[[Sequence[str]], int | None]] = {
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Run one verb; the exit code is 0, 2 for what the user can mend, 130 when stopped by hand."""
+    """Run one verb; the exit code is 0, 2 for what the user can mend, 3 for files left out, 130 when stopped."""
     words = list(sys.argv[1:] if words is None else words)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
@@ -202,10 +213,10 @@ def main(words: Sequence[str] | None = None) -> int:
             raise UserError(f"There is no verb {words[0]!r}; the nearest is {nearest!r}, of {', '.join(VERBS)}.")
         return VERBS[words[0]](words[1:]) or 0
     except UserError as error:
-        return _refused(str(error), debug)
+        return _refused(str(error), debug, error.exit_code)
     except OSError as error:
         what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
         return _refused(f"{what}; free some space, or choose a place that can be read and written.", debug)
     except KeyboardInterrupt:
-        print("\nStopped. The same command continues from the last checkpoint.", file=sys.stderr)
+        print("\nStopped. The same command continues from what is on the disk.", file=sys.stderr)
         return 130

@@ -135,7 +135,8 @@ def on(layout: Layout, shape: Iterable[int], spacing: Iterable[float]) -> Grid:
     else:
         steps = np.full(2, np.max(np.divide(shape, layout.size)))
     steps = np.where(abs(steps - 1) < SAME, 1.0, steps)
-    return Grid(*(Axis.centred(*sizes, float(step)) for *sizes, step in zip(shape, layout.size, steps, strict=True)))
+    y, x = (Axis.centred(n, count, float(step)) for n, count, step in zip(shape, layout.size, steps, strict=True))
+    return Grid(y, x)
 
 
 def round_to(values: Float[np.ndarray, "..."], dtype: np.dtype) -> np.ndarray:

@@ -1,7 +1,7 @@
 """A recipe's data: which store, on which grid, which subjects for what, and which images of them."""
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
@@ -12,6 +12,7 @@ from jaxssl.data.cache import Cache, Progress, open_cache
 from jaxssl.data.grid import Layout
 from jaxssl.data.labels import Labels, labels_of, parse
 from jaxssl.data.plan import Plan, Rows, select
+from jaxssl.data.splitfile import split_of
 from jaxssl.data.splits import Split, label_subset, split
 from jaxssl.data.store import Store, open_store
 from jaxssl.errors import UserError
@@ -46,6 +47,8 @@ class Data:
     """Shares of the subjects for training, validation and test."""
     split_seed: int = 0
     """Decides who is in which part; the same for pretraining and evaluation, or test subjects leak."""
+    split: str | None = None
+    """A file of `jaxssl data split` that says who is in which part, in place of data.fractions and data.split_seed."""
     subjects: int | None = None
     """Train on this many of the training subjects; none takes all."""
     subset_seed: int = 0
@@ -63,6 +66,10 @@ class Data:
         for name in ("guests", "partners"):
             if len(set(getattr(self, name))) < len(getattr(self, name)):
                 raise UserError(f"data.{name} {getattr(self, name)} names one of them twice.")
+        if self.split is not None and (self.fractions, self.split_seed) != (Data.fractions, Data.split_seed):
+            raise UserError(
+                "data.split says who is in which part: leave data.fractions and data.split_seed as they are."
+            )
         if self.subjects is not None and self.subjects < 1:
             raise UserError(f"data.subjects must be at least 1 or none, not {self.subjects}.")
 
@@ -116,4 +123,17 @@ def open_source(options: Data, progress: Progress | None = None) -> Source:
     """Open the store, make its cache if need be, and split its subjects."""
     store = open_store(options.store)
     cache = open_cache(store, options.layout, progress)
-    return Source(options, store, cache, split(cache.names["subject"], options.fractions, options.split_seed))
+    everyone = cache.names["subject"]
+    if options.split is None:
+        return Source(options, store, cache, split(everyone, options.fractions, options.split_seed))
+    file = split_of(options.split, store, everyone)
+    if file.moments:
+        if options.moments and set(options.moments) != set(file.moments):
+            raise UserError(
+                f"data.moments {options.moments} are not those of {options.split}, {file.moments}: "
+                "leave data.moments none."
+            )
+        options = replace(options, moments=file.moments)
+    if file.subset_seed is not None:
+        options = replace(options, subset_seed=file.subset_seed)
+    return Source(options, store, cache, file.parts)

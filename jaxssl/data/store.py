@@ -5,44 +5,40 @@ their original grid and their depth. Beside them, `store.json` holds a summary, 
 of the contents; it is written last, so that a folder without it is unfinished.
 """
 
-import contextlib
 import functools
-import hashlib
 import itertools
 import json
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tensorflow_datasets as tfds
-from array_record.python.array_record_module import ArrayRecordWriter
-from tensorflow_datasets.core import dataset_info, example_serializer, naming, splits
 
+from jaxssl.data.encoding import Codec, decode
 from jaxssl.data.record import Record
+from jaxssl.data.shards import SPLIT, Written, describe, put_text, write_shards
 from jaxssl.data.summary import StoreInfo, Tally
 from jaxssl.errors import UserError
-from jaxssl.geometry import Plane
 
-SPLIT = "records"
 SUMMARY = "store.json"
 FORMAT = 3
-RECORDS_PER_SHARD = 4096
 NAME = re.compile("[a-z][a-z0-9_]*")  # what tfds turns into file names
-SHARD_NAME = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_INDEX}"
+PARTS = "parts.unfinished"
+"""The folder in an unfinished store where `data ingest` keeps what it has done."""
 
 
 @dataclass(frozen=True, eq=False)
 class Store:
-    """An opened store; `fingerprint` names its contents."""
+    """An opened store; `fingerprint` names its contents, and `sources` the files that they were ingested from."""
 
     path: Path
     info: StoreInfo
     fingerprint: str
+    sources: str = ""
 
     def __len__(self) -> int:
         return self.info.records
@@ -50,7 +46,7 @@ class Store:
     def record(self, index: int) -> Record:
         """Record number `index`, in the order in which they were written; array_record checks its hash."""
         try:
-            return _decode(self._source[index])
+            return decode(self._source[index])
         except RuntimeError as error:
             raise UserError(f"Record {index} of {self.path} is damaged: copy or write the store again.") from error
 
@@ -76,17 +72,16 @@ def write(
     classes: Sequence[str] = (),
     masks_by: str = "",
     masks_learnt_from: Sequence[str] = (),
+    key_id: str = "",
 ) -> Store:
     """Write `records` to a new store at `path`: whole or not at all, equal records to equal bytes.
 
     `classes` says what the mask codes 0, 1, ... mean; codes that nobody named go by their number. `masks_by` names a
-    segmentation run that made the masks, `masks_learnt_from` the subjects that it was trained on.
+    segmentation run that made the masks, `masks_learnt_from` the subjects that it was trained on. `key_id` is that of
+    the key by which subjects got their pseudonyms.
     """
     path = Path(path)
-    if not NAME.fullmatch(name):
-        raise UserError(
-            f"A store cannot be called {name!r}: use small letters, digits and underscores, as in 'my_cines'."
-        )
+    check_name(name)
     if path.exists():
         raise UserError(f"{path} exists already: give another path, or delete it first.")
     records = iter(records)
@@ -99,20 +94,46 @@ def write(
     except OSError as error:
         raise UserError(f"{path} cannot be written ({error.strerror}): choose another path.") from error
     try:
-        info = _dataset_info(unfinished, first, name, description, licence, citation)
         tally = Tally.like(first, classes)
-        fingerprint = _write_records(itertools.chain([first], records), tally, info, unfinished)
+        codec = Codec(tally.dtype, tally.channels)
+
+        def lines() -> Iterator[bytes]:
+            for record in itertools.chain([first], records):
+                tally.add(record)
+                yield codec.line(record)
+
+        written = write_shards(lines(), name, unfinished)
         counted = tally.info(name, description, licence, citation, synthetic)
-        summary = replace(counted, masks_by=masks_by, masks_learnt_from=list(masks_learnt_from))
-        sizes = {file.name: file.stat().st_size for file in sorted(unfinished.iterdir())}
-        content = {"format": FORMAT, "fingerprint": fingerprint, "files": sizes, "info": asdict(summary)}
-        (unfinished / SUMMARY).write_text(json.dumps(content, indent=1))
+        info = replace(counted, masks_by=masks_by, masks_learnt_from=list(masks_learnt_from), key_id=key_id)
+        finish(unfinished, codec, info, written)
         unfinished.chmod(0o755)
         unfinished.rename(path)
     except BaseException:
         shutil.rmtree(unfinished)
         raise
-    return Store(path, summary, fingerprint)
+    return Store(path, info, written.fingerprint)
+
+
+def check_name(name: str) -> None:
+    """Refuse what cannot be the name of files."""
+    if not NAME.fullmatch(name):
+        raise UserError(
+            f"A store cannot be called {name!r}: use small letters, digits and underscores, as in 'my_cines'."
+        )
+
+
+def finish(folder: Path, codec: Codec, info: StoreInfo, written: Written, sources: str = "") -> None:
+    """Turn a folder with shards into a store."""
+    describe(folder, codec, info, written)
+    sizes = {file.name: file.stat().st_size for file in sorted(folder.iterdir()) if file.is_file()}
+    content = {
+        "format": FORMAT,
+        "fingerprint": written.fingerprint,
+        "sources": sources,
+        "files": sizes,
+        "info": asdict(info),
+    }
+    put_text(folder / SUMMARY, json.dumps(content, indent=1))
 
 
 def open_store(path: str | Path) -> Store:
@@ -125,8 +146,10 @@ def open_store(path: str | Path) -> Store:
         if content["format"] != FORMAT:
             raise UserError(f"{path} has store format {content['format']}, this jaxssl reads {FORMAT}: write it again.")
         info = StoreInfo(**content["info"])
-        sizes, fingerprint = content["files"], content["fingerprint"]
+        sizes, fingerprint, sources = content["files"], content["fingerprint"], content["sources"]
     except FileNotFoundError:
+        if (path / PARTS).is_dir():
+            raise UserError(f"{path} is unfinished: the same `jaxssl data ingest` as before continues it.") from None
         raise UserError(
             f"{path} is not a store, or an unfinished one ({SUMMARY} is missing): name a store's own folder, or write "
             "it again."
@@ -137,98 +160,4 @@ def open_store(path: str | Path) -> Store:
         file = path / name
         if not file.is_file() or file.stat().st_size != size:
             raise UserError(f"{file} is missing or truncated ({size} bytes expected): copy or write the store again.")
-    return Store(path, info, fingerprint)
-
-
-def _dataset_info(folder: Path, first: Record, name: str, description: str, licence: str, citation: str) -> Any:
-    """Everything but image and mask is small; bytes keep float64 exact, where tf.Example floats are float32."""
-
-    def exact(*shape: int) -> Any:
-        return tfds.features.Tensor(shape=shape, dtype=np.float64, encoding="bytes")
-
-    text, integer = tfds.features.Text, functools.partial(tfds.features.Scalar, np.int32)
-    channels = first.image.shape[2]
-    features = {
-        "image": tfds.features.Tensor(shape=(None, None, channels), dtype=first.image.dtype, encoding="bytes"),
-        "mask": tfds.features.Tensor(shape=(None, None), dtype=np.uint8, encoding="bytes"),
-        "has_mask": tfds.features.Scalar(np.bool_),
-        "ordered": tfds.features.Scalar(np.bool_),
-        **{key: text() for key in ("subject", "study", "view", "moment")},
-        **{key: integer() for key in ("slice", "slices", "phase", "phases")},
-        "plane": {"origin": exact(3), "x_axis": exact(3), "y_axis": exact(3), "spacing": exact(2)},
-        "thickness": exact(),
-        "labels": text(doc="JSON object of label name to class"),
-    }
-    return tfds.core.DatasetInfo(
-        builder=dataset_info.DatasetIdentity(
-            name=name, version=tfds.core.Version("1.0.0"), data_dir=str(folder), module_name="jaxssl"
-        ),
-        features=tfds.features.FeaturesDict(features),
-        description=description,
-        license=licence,
-        citation=citation,
-        disable_shuffling=True,
-    )
-
-
-def _write_records(records: Iterable[Record], tally: Tally, info: Any, folder: Path) -> str:
-    """Write the shards, then the description that tfds reads; return the fingerprint of the contents."""
-    info.set_file_format("array_record")
-    serializer = example_serializer.ExampleSerializer(info.features.get_serialized_info())
-    template = naming.ShardedFileTemplate(
-        data_dir=tfds.core.Path(folder),
-        dataset_name=info.name,
-        split=SPLIT,
-        filetype_suffix="array_record",
-        template=SHARD_NAME,
-    )
-    digest, lengths, size, records = hashlib.sha256(), [], 0, iter(records)
-    while (first := next(records, None)) is not None:
-        shard = str(template.sharded_filepath(shard_index=len(lengths), num_shards=None))
-        lengths.append(0)
-        with contextlib.closing(ArrayRecordWriter(shard, "group_size:1")) as writer:
-            for record in itertools.chain([first], itertools.islice(records, RECORDS_PER_SHARD - 1)):
-                tally.add(record)
-                example = serializer.get_tf_example(info.features.encode_example(_encode(record)))
-                line = example.SerializeToString(deterministic=True)
-                writer.write(line)
-                digest.update(hashlib.sha256(line).digest())
-                lengths[-1] += 1
-                size += len(line)
-    split = tfds.core.SplitInfo(name=SPLIT, shard_lengths=lengths, num_bytes=size, filename_template=template)
-    info.set_splits(splits.SplitDict([split]))
-    info.write_to_directory(folder)
-    return digest.hexdigest()[:16]
-
-
-def _encode(record: Record) -> dict[str, Any]:
-    """`record` as tfds takes it; an absent mask becomes zeros beside `has_mask`, which compress to nothing."""
-    plane = {
-        key: np.asarray(getattr(record.plane, key), np.float64) for key in ("origin", "x_axis", "y_axis", "spacing")
-    }
-    same = ("subject", "study", "view", "moment", "slice", "slices", "phase", "phases")
-    return {
-        **{key: getattr(record, key) for key in same},
-        "image": record.image,
-        "mask": np.zeros(record.image.shape[:2], np.uint8) if record.mask is None else record.mask,
-        "has_mask": record.mask is not None,
-        "ordered": record.ordered,
-        "plane": plane,
-        "thickness": np.asarray(record.thickness, np.float64),
-        "labels": json.dumps(dict(record.labels), sort_keys=True),
-    }
-
-
-def _decode(example: Mapping[str, Any]) -> Record:
-    image, fields = example["image"], {}
-    fields |= {key: example[key].decode() for key in ("subject", "study", "view", "moment")}
-    fields |= {key: int(example[key]) for key in ("slice", "slices", "phase", "phases")}
-    return Record(
-        **fields,
-        image=image,
-        plane=Plane(**example["plane"], shape=np.asarray(image.shape[:2])),
-        thickness=float(example["thickness"]),
-        mask=example["mask"] if example["has_mask"] else None,
-        labels=json.loads(example["labels"]),
-        ordered=bool(example["ordered"]),
-    )
+    return Store(path, info, fingerprint, sources)

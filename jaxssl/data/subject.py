@@ -10,10 +10,16 @@ from jaxtyping import UInt8
 
 
 class Masks(Protocol):
-    """What people drew on the images of a series; goes to worker processes, so that it holds paths and no arrays."""
+    """What people drew on the images of a series: a dataclass, by whose fields a changed one is known.
 
-    def __call__(self, slice: int, frame: int, shape: tuple[int, int]) -> UInt8[np.ndarray, "y x"] | None:
-        """The mask of an image by its places in the files; none where it has none. May raise `Unreadable`."""
+    It goes to worker processes, so that it holds paths and no arrays.
+    """
+
+    def __call__(self, file: int, slice: int, frame: int, shape: tuple[int, int]) -> UInt8[np.ndarray, "y x"] | None:
+        """The mask of an image by its file's number in the series and its places in that file; none where it has none.
+
+        May raise `Unreadable`.
+        """
         ...
 
 

@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -37,6 +38,8 @@ class StoreInfo:
     """The segmentation run that made the masks; empty where people made them, or a phantom."""
     masks_learnt_from: Sequence[str] = ()
     """Subjects whose true masks that run has learnt from."""
+    key_id: str = ""
+    """Names the key of the site that turned names into those of subjects and studies; empty where none did."""
 
 
 @dataclass
@@ -48,6 +51,8 @@ class Tally:
     classes: Sequence[str]
     highest: int = -1
     """Highest mask code so far."""
+    records: int = 0
+    masked: int = 0
     counts: dict[str, Counter] = field(default_factory=lambda: defaultdict(Counter))
     subject_of: dict[str, str] = field(default_factory=dict)
     seen: set = field(default_factory=set)
@@ -69,13 +74,56 @@ class Tally:
             "phases": str(record.phases),
             "sizes": f"{height}x{width}",
             "spacings": f"{dy:.3f}x{dx:.3f}",
-            "masked": record.mask is not None,
         }.items():
             self.counts[column][value] += 1
+        self.records += 1
         if record.mask is not None:
+            self.masked += 1
             self.highest = max(self.highest, int(record.mask.max()))
         for name, value in record.labels.items():
             self.labelled[name][value].add(record.subject)
+
+    def merge(self, other: "Tally") -> None:
+        """Count the records of `other`, which are of other studies; the depth becomes one that holds both."""
+        for study, subject in other.subject_of.items():
+            self._give(study, subject)
+        self.dtype = np.promote_types(self.dtype, other.dtype)
+        self.highest = max(self.highest, other.highest)
+        self.records += other.records
+        self.masked += other.masked
+        for column, counter in other.counts.items():
+            self.counts[column].update(counter)
+        for name, values in other.labelled.items():
+            for value, subjects in values.items():
+                self.labelled[name][value] |= subjects
+
+    def to_json(self) -> dict[str, Any]:
+        """All that `merge` needs of a tally."""
+        return {
+            "dtype": self.dtype.name,
+            "channels": self.channels,
+            "classes": list(self.classes),
+            **{name: getattr(self, name) for name in ("highest", "records", "masked", "subject_of")},
+            "counts": {column: dict(counter) for column, counter in self.counts.items()},
+            "labelled": {name: {k: sorted(v) for k, v in values.items()} for name, values in self.labelled.items()},
+        }
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> "Tally":
+        """A tally as `to_json` wrote it."""
+        counts = {column: Counter(values) for column, values in content["counts"].items()}
+        labelled = {
+            name: defaultdict(set, {k: set(v) for k, v in values.items()})
+            for name, values in content["labelled"].items()
+        }
+        return cls(
+            **{
+                **content,
+                "dtype": np.dtype(content["dtype"]),
+                "counts": defaultdict(Counter, counts),
+                "labelled": defaultdict(lambda: defaultdict(set), labelled),
+            }
+        )
 
     def _check(self, record: Record) -> None:
         if (record.image.dtype, record.image.shape[2]) != (self.dtype, self.channels):
@@ -88,11 +136,7 @@ class Tally:
                 f"Study {record.study!r} has a mask with code {record.mask.max()}, but the classes "
                 f"{', '.join(self.classes)} end at {len(self.classes) - 1}: name every class, or mend the mask."
             )
-        if self.subject_of.setdefault(record.study, record.subject) != record.subject:
-            raise UserError(
-                f"Study {record.study!r} is given to subjects {self.subject_of[record.study]!r} and "
-                f"{record.subject!r}: give each study one subject, or splits by subject would leak."
-            )
+        self._give(record.study, record.subject)
         place = (record.study, record.view, record.slice, record.phase)
         if place in self.seen:
             raise UserError(
@@ -100,6 +144,13 @@ class Tally:
                 "drop one of them or call them two studies."
             )
         self.seen.add(place)
+
+    def _give(self, study: str, subject: str) -> None:
+        if self.subject_of.setdefault(study, subject) != subject:
+            raise UserError(
+                f"Study {study!r} is given to subjects {self.subject_of[study]!r} and {subject!r}: give each study one "
+                "subject, or splits by subject would leak."
+            )
 
     def info(self, name: str, description: str, licence: str, citation: str, synthetic: bool) -> StoreInfo:
         """Close the tally."""
@@ -116,10 +167,10 @@ class Tally:
             dtype=self.dtype.name,
             channels=self.channels,
             classes=list(self.classes) or ["background", *map(str, range(1, self.highest + 1))][: self.highest + 1],
-            records=len(self.seen),
+            records=self.records,
             subjects=len(set(self.subject_of.values())),
             studies=len(self.subject_of),
-            masked=self.counts["masked"][True],
+            masked=self.masked,
             views=ordered("views"),
             moments=ordered("moments"),
             phases=ordered("phases"),

@@ -1,18 +1,26 @@
 """The verbs, composed from the rooms below: each is a function with the same words as its command."""
 
 from jaxssl.run.bench import bench_scale
+from jaxssl.run.check import data_check
 from jaxssl.run.data import data_info, data_phantom
 from jaxssl.run.embedding import embed
 from jaxssl.run.encoder import load
 from jaxssl.run.exporting import export
+from jaxssl.run.ingest import data_ingest
+from jaxssl.run.loading import bench_loader
 from jaxssl.run.look import probe, report
 from jaxssl.run.segmentation import segment
+from jaxssl.run.split import data_split
 from jaxssl.run.training import finetune, pretrain
 
 __all__ = [
+    "bench_loader",
     "bench_scale",
+    "data_check",
     "data_info",
+    "data_ingest",
     "data_phantom",
+    "data_split",
     "embed",
     "export",
     "finetune",

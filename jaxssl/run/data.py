@@ -14,7 +14,9 @@ from jaxssl.data.phantom.cine import CineOptions, cine_phantom
 from jaxssl.data.phantom.knee import KNEE_CLASSES, KneeOptions, knee_phantom
 from jaxssl.data.phantom.ultrasound import ULTRASOUND_CLASSES, UltrasoundOptions, ultrasound_phantom
 from jaxssl.data.record import CINE_CLASSES
+from jaxssl.data.sheet import sheet as contact_sheet
 from jaxssl.data.store import open_store, write
+from jaxssl.errors import UserError
 from jaxssl.run.common import console_of
 
 MANY = 24
@@ -61,16 +63,22 @@ def data_phantom(out: str | Path, options: CineOptions | KneeOptions | Ultrasoun
     return store.path
 
 
-def data_info(store: Annotated[Path, tyro.conf.Positional]) -> None:
+def data_info(store: Annotated[Path, tyro.conf.Positional], sheet: Path | None = None) -> None:
     """Describe a store: subjects, views, phases, labels, sizes, spacing, licence.
 
     Args:
         store: Folder of the store.
+        sheet: Draw a contact sheet to this PNG file: some images of each view and label, masks outlined.
     """
+    opened = open_store(store)
     table = Table("what", "value", title=str(store), title_justify="left")
-    for name, value in asdict(open_store(store).info).items():
+    for name, value in asdict(opened.info).items():
         table.add_row(name, _readable(value))
     Console().print(table)
+    if sheet is not None:
+        if Path(sheet).suffix.lower() != ".png":
+            raise UserError(f"--sheet {sheet} is no PNG file: give it a name that ends in .png.")
+        contact_sheet(opened).save(sheet)
 
 
 def _readable(value: object) -> str:

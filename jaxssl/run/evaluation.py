@@ -34,7 +34,7 @@ def evaluate_segmentation(
         "fingerprint": source.store.fingerprint,
         "classes": list(info.classes[1:]),
         "training_subjects": len(source.training_subjects),
-        "subset_seed": recipe.data.subset_seed,
+        "subset_seed": source.options.subset_seed,
         "seed": recipe.train.seed,
         "subjects": scores,
         "mean_dice": float(np.mean([row["dice"] for row in scores])),

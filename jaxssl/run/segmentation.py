@@ -61,6 +61,7 @@ def segment(run: Annotated[Path, tyro.conf.Positional], store: Path, out: Path) 
             classes=facts["classes"],
             masks_by=f"{loaded.recipe.name} on {facts['data']['name']} {facts['data']['fingerprint']}",
             masks_learnt_from=workdir.subjects_seen(),
+            key_id=old.info.key_id,
         )
     console.print(f"{new.info.masked} masks of {new.info.subjects} subjects in {out}.")
     return new.path

@@ -11,9 +11,11 @@ import pytest
 import samples
 import tensorflow_datasets as tfds
 
+from jaxssl.data import shards
 from jaxssl.data import store as store_module
 from jaxssl.data.record import Record
 from jaxssl.data.store import open_store, write
+from jaxssl.data.summary import Tally
 from jaxssl.errors import UserError
 
 
@@ -87,7 +89,7 @@ def test_any_change_changes_the_fingerprint(tmp_path, about, change):
 
 
 def test_many_shards_keep_the_order(tmp_path, about, monkeypatch):
-    monkeypatch.setattr(store_module, "RECORDS_PER_SHARD", 10)
+    monkeypatch.setattr(shards, "RECORDS_PER_SHARD", 10)
     written = write(samples.records(subjects=2), tmp_path / "a", **about)
     assert len(list(written.path.glob("*.array_record-*"))) == 4
     assert [int(record.image[0, 0, 0]) for record in written.records()] == list(range(32))
@@ -252,3 +254,26 @@ def test_a_damaged_store_is_refused(tmp_path, about, file, damage, complaint):
     with pytest.raises(UserError, match=complaint) as caught:
         open_store(path)
     assert "\n" not in str(caught.value)
+
+
+def test_tallies_of_parts_add_up_to_that_of_the_whole():
+    records = list(samples.records(subjects=5, slices=2))
+    whole = Tally.like(records[0], ())
+    for each in records:
+        whole.add(each)
+    parts = []
+    for subject in ("s3", "s0", "s4", "s1", "s2"):
+        own = [each for each in records if each.subject == subject]
+        parts.append(Tally.like(own[0], ()))
+        for each in own:
+            parts[-1].add(each)
+    parts = [Tally.from_json(json.loads(json.dumps(part.to_json()))) for part in parts]
+    first, *others = parts
+    for other in others:
+        first.merge(other)
+    about = ("discs", "", "none", "", True)
+    assert first.info(*about) == whole.info(*about)
+    stranger = Tally.like(records[0], ())
+    stranger.add(dataclasses.replace(records[0], subject="someone else"))
+    with pytest.raises(UserError, match="would leak"):
+        first.merge(stranger)

@@ -1,4 +1,4 @@
-"""Files from scanners and cameras: NIfTI, DICOM, PNG, JPEG, AVI and MP4, read image by image.
+"""Files from scanners and cameras: NIfTI, DICOM, PNG, JPEG, AVI, MP4 and NPY, read image by image.
 
 Each format is a module here with `read(path) -> Iterator[Image]`, imported when a file of it is met. A reader holds one
 image at a time and may raise anything: `read` below turns it into an `Unreadable` with a reason.
@@ -27,6 +27,7 @@ ENDINGS = {
     ".jpeg": "pictures",
     ".avi": "video",
     ".mp4": "video",
+    ".npy": "arrays",
 }
 DICOM_MAGIC = (128, b"DICM")
 """Scanners leave out the ending; every DICOM file has this at this place."""
@@ -74,7 +75,7 @@ def _images(path: Path) -> Iterator[Image]:
         raise Unreadable("it is empty")
     reader = _format(path)
     if reader is None:
-        raise Unreadable("it is no NIfTI, DICOM, PNG, JPEG, AVI or MP4 file")
+        raise Unreadable("it is no NIfTI, DICOM, PNG, JPEG, AVI, MP4 or NPY file")
     yield from import_module(f"{__name__}.{reader}").read(path)
 
 

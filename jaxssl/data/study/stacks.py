@@ -134,10 +134,13 @@ def _told_slices(images: Sequence[Loaded]) -> list[list[Loaded]]:
     """The slices of images that nobody placed, as their files have them.
 
     A file of several slices is a volume, and such files follow each other in time; a file of several frames is a slice.
-    Files of one image are slices where the set says that they are in order or that they have no place, else frames.
+    Files of one image are slices where the set says that they are in order, or that they have no place and are of no
+    cardiac moment, else frames.
     """
     series = images[0].series
-    by_file = any(each.image.frame for each in images) or not series.placed or series.ordered is not None
+    by_file = (
+        any(each.image.frame for each in images) or series.ordered is not None or not (series.placed or series.moments)
+    )
     slices = defaultdict(list)
     if any(each.image.slice for each in images):
         for each in images:

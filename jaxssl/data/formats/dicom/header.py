@@ -1,5 +1,6 @@
 """The headers of DICOM files: whole, to read their pixels by, or only what sorts files into series."""
 
+import logging
 import zlib
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,6 +11,9 @@ from pydicom.filereader import _read_file_meta_info, read_file_meta_info, read_p
 from pydicom.uid import DeflatedExplicitVRLittleEndian, MediaStorageDirectoryStorage
 
 from jaxssl.data.formats.image import Unreadable
+
+# pydicom warns of what it mends, on the terminal; what cannot be mended comes as an exception.
+logging.getLogger("pydicom").setLevel(logging.CRITICAL)
 
 LONGEST = 2**28
 """Bytes that a deflated file may hold: pydicom inflates it as a whole."""

@@ -67,7 +67,7 @@ def _profile(fetus: Fetus) -> Aim:
 def _nose_and_lips(fetus: Fetus) -> Aim:
     """Tangential to the face, tilted so that it meets the tip of the nose as well as the chin."""
     unit = fetus.size.head
-    downwards = np.array([0, 0.3, -0.954])
+    downwards = np.array([0, 0.3, -0.954]) / np.hypot(0.3, 0.954)
     centre = np.array(fetus.head) + unit * np.array([0, 0.13 - fetus.size.lengthening, -1.02])
     return Aim(centre, downwards, LEFT, 0.6 * unit, 1.0 * unit, 0.85 * unit)
 

@@ -1,0 +1,94 @@
+"""BUSI, breast ultrasound images."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from jaxssl.data.datasets import tables
+from jaxssl.data.datasets.base import Reject, Set
+from jaxssl.data.datasets.masks import Pictures
+from jaxssl.data.duplicates import clusters
+from jaxssl.data.formats import Unreadable, read
+from jaxssl.data.formats.image import with_channels
+from jaxssl.data.subject import Series, Subject
+
+GROUPS = ("benign", "malignant", "normal")
+MASK = re.compile(r"(.+)_mask(_\d+)?")
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """An image, the name under which it may be there several times, its masks and its group."""
+
+    file: Path
+    name: str
+    masks: tuple[Path, ...]
+    group: str
+
+
+class BUSI(Set):
+    """BUSI: breast ultrasound, benign, malignant and normal, lesions segmented.
+
+    780 images (437 benign, 210 malignant, 133 normal) of 600 women of Baheya Hospital, Cairo. Who is on which image is
+    not said, and many are the same but for a caption: images that nearly are the same are taken for one subject. To be
+    had from the page of the article, or from Kaggle.
+
+        Dataset_BUSI_with_GT/benign/benign (1).png, benign (1)_mask.png
+                                    benign (4).png, benign (4)_mask.png, benign (4)_mask_1.png      two lesions
+                             malignant/..., normal/... (with masks in which nothing is)
+
+    or, of another copy, busi.csv (file, mask, label), in which pairs/benign_015.png has a mask and is the same picture
+    as images/benign_015.png. Nobody knows how large a pixel is.
+    """
+
+    licence = "not stated by the authors; marked CC BY 4.0 or CC0 where it is passed on"
+    citation = "Al-Dhabyani et al., Data in Brief 28:104863, 2020, 10.1016/j.dib.2019.104863"
+    layout = "benign/benign (1).png with benign (1)_mask.png, or busi.csv"
+    classes = ("background", "lesion")
+
+    def listed(self, source: Path, reject: Reject) -> Iterator[Subject]:
+        """The clusters of pictures that nearly are the same, each picture a study of its own."""
+        pictures = [*_folders(source), *_table(source / "busi.csv")]
+        one_each = {picture.name: picture.file for picture in pictures}
+        cluster_of = clusters((name, grey) for name, file in sorted(one_each.items()) for grey in _grey(file))
+        subjects = defaultdict(list)
+        for picture in pictures:
+            # A picture that cannot be read is in no cluster; it is told when the images are read.
+            subjects[cluster_of.get(picture.name, picture.name)].append(picture)
+        named = {min(picture.name for picture in own): own for own in subjects.values()}
+        for name, own in sorted(named.items()):
+            yield Subject(name, tuple(_series(picture, source) for picture in own))
+
+
+def _folders(source: Path) -> Iterator[_Picture]:
+    for group in GROUPS:
+        masks, files = defaultdict(list), []
+        for file in sorted(source.rglob(f"{group}/*.png")):
+            if found := MASK.fullmatch(file.stem):
+                masks[file.with_name(found[1])].append(file)
+            else:
+                files.append(file)
+        for file in files:
+            yield _Picture(file, file.stem, tuple(masks[file.with_suffix("")]), group)
+
+
+def _table(path: Path) -> Iterator[_Picture]:
+    for row in tables.rows(path, "file", "mask", "label") if path.is_file() else ():
+        file, mask = path.parent / row["file"], row["mask"]
+        yield _Picture(file, file.stem, (path.parent / mask,) if mask else (), row["label"])
+
+
+def _series(picture: _Picture, source: Path) -> Series:
+    masks = Pictures(picture.masks) if picture.masks else None
+    study = picture.file.relative_to(source).as_posix()
+    return Series((picture.file,), study=study, view="breast", masks=masks, labels={"group": picture.group})
+
+
+def _grey(file: Path) -> Iterator:
+    try:
+        for image in read(file):
+            yield with_channels(image.pixels, 1)[..., 0]
+    except (Unreadable, OSError):
+        return

@@ -1,0 +1,57 @@
+"""CAMUS, Cardiac Acquisitions for Multi-structure Ultrasound Segmentation."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from jaxssl.data.datasets import tables
+from jaxssl.data.datasets.base import Reject, Set
+from jaxssl.data.datasets.masks import ByFile, Volume
+from jaxssl.data.subject import Series, Subject
+
+VIEWS = {"2CH": "2ch", "4CH": "4ch"}
+MOMENTS = ("ED", "ES")
+
+
+class CAMUS(Set):
+    """CAMUS: echocardiography of two and four chambers, ED and ES segmented.
+
+    500 patients of the University Hospital of St Etienne, examined on GE Vivid E95 scanners: 2000 segmented images. To
+    be had from Creatis (Lyon), as NIfTI.
+
+        database_nifti/patient0001/Info_2CH.cfg                         ED: 1, ES: 18, NbFrame, ImageQuality, EF, ...
+                                   patient0001_2CH_ED.nii.gz
+                                   patient0001_2CH_ED_gt.nii.gz         1 LV, 2 myocardium, 3 left atrium
+                                   patient0001_2CH_half_sequence.nii.gz and its _gt: the frames from ED to ES
+                                   and the same of ES and of 4CH
+
+    The files say how large a pixel is, and not where it lies. The half sequences are left out: their third axis is
+    time, where that of NIfTI is depth.
+    """
+
+    licence = "CC BY-NC-SA 4.0"
+    citation = "Leclerc et al., IEEE Transactions on Medical Imaging 38(9):2198-2210, 2019, 10.1109/TMI.2019.2900516"
+    layout = "patient0001/Info_2CH.cfg and patient0001/patient0001_2CH_ED.nii.gz"
+    classes = ("background", "LV", "MYO", "LA")
+
+    def listed(self, source: Path, reject: Reject) -> Iterator[Subject]:
+        """The patients with at least one view."""
+        folders = {path.parent for path in source.rglob("Info_*CH.cfg")}
+        for folder in sorted(folders, key=lambda folder: folder.name):
+            yield Subject(folder.name, tuple(_series(folder)))
+
+
+def _series(folder: Path) -> Iterator[Series]:
+    for short, view in VIEWS.items():
+        about = folder / f"Info_{short}.cfg"
+        if about.is_file():
+            stem = folder / f"{folder.name}_{short}"
+            files = [stem.with_name(f"{stem.name}_{moment}.nii.gz") for moment in MOMENTS]
+            drawn = [stem.with_name(f"{stem.name}_{moment}_gt.nii.gz") for moment in MOMENTS]
+            yield Series(
+                tuple(files),
+                view=view,
+                masks=ByFile({place: Volume(path) for place, path in enumerate(drawn) if path.is_file()}),
+                labels=tables.known(quality=tables.settings(about).get("ImageQuality", "")),
+                moments=dict(enumerate(MOMENTS)),
+                placed=False,
+            )

@@ -1,0 +1,188 @@
+"""From a source to a store: list the subjects, have processes make their parts, join the parts."""
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from jaxssl.data.datasets.base import Set
+from jaxssl.data.ingest.merge import is_made_here, merge
+from jaxssl.data.ingest.parts import Part, PartWriter, find_part, key_of, relative
+from jaxssl.data.ingest.pool import Job, run
+from jaxssl.data.ingest.pseudonym import Pseudonyms, site_key
+from jaxssl.data.shards import put_text
+from jaxssl.data.store import PARTS, SUMMARY, check_name, open_store
+from jaxssl.data.subject import Subject
+from jaxssl.errors import UserError
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How far an ingest is; records are `joined` when all subjects are done."""
+
+    subjects: int
+    done: int = 0
+    records: int = 0
+    rejected: int = 0
+    joined: int = 0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of an ingest; `rejects` is the list of what was left out, in whole or in part, and why."""
+
+    store: Path
+    records: int
+    subjects: int
+    rejected: int
+    rejects: Path
+    key: Path
+    new_key: bool
+    """Whether the site's key was made just now, since there was none."""
+    complete_before: bool
+
+
+def _nobody(_: object) -> None:
+    pass
+
+
+def ingest(
+    kind: Set,
+    source: str | Path,
+    out: str | Path,
+    *,
+    key_file: str | Path | None = None,
+    workers: int | None = None,
+    progress: Callable[[Counts], None] = _nobody,
+) -> Outcome:
+    """Read what `kind` lists in `source` into a store at `out`, or go on with that; see `jaxssl.data.ingest`."""
+    source, out = Path(source), Path(out)
+    check_name(kind.name)
+    if workers is not None and workers < 1:
+        raise UserError(f"--workers is {workers}: at least one process has to do the work.")
+    finished, rejects = _is_finished(out), rejects_of(out)
+    key, key_path, made = site_key(key_file, out)
+    names, left_out = Pseudonyms(key, kind.name), {}
+    jobs = _jobs(kind, source, names, left_out)
+    sources = names.digest("sources", json.dumps([sorted(job.key for job in jobs), left_out], sort_keys=True))
+    if finished:
+        store = open_store(out)
+        if store.sources != sources:
+            raise UserError(
+                f"{out} is a finished store, of other files, by another key or another jaxssl: give another path, or "
+                "delete it first."
+            )
+        shutil.rmtree(out / PARTS, ignore_errors=True)
+        info, count = store.info, len(rejects.read_text().splitlines()) if rejects.exists() else 0
+    else:
+        with _writing(out):
+            work = PartWriter(out, source, names, kind.fan, tuple(kind.classes))
+            parts, counts = _parts(work, jobs, workers or _cores(), Counts(len(jobs), rejected=len(left_out)), progress)
+            for part in parts:
+                left_out |= part.rejects
+            count = len(left_out)
+            _list(left_out, rejects)
+            parts = [part for part in parts if part.records]
+            if not parts:
+                shutil.rmtree(out)
+                raise UserError(f"None of the files of {source} can be used: {rejects} says why.")
+            info = merge(
+                kind, out, parts, names.key_id, sources, lambda joined: progress(replace(counts, joined=joined))
+            )
+    return Outcome(out, info.records, info.subjects, count, rejects, key_path, made, finished)
+
+
+def rejects_of(store: Path) -> Path:
+    """The list of what was left out: beside the store, since names of files may be those of patients."""
+    return store.with_name(f"{store.name}.rejected.jsonl")
+
+
+def _is_finished(out: Path) -> bool:
+    """Whether there is a finished store; refuses what is neither that nor the beginning of one."""
+    if not out.exists():
+        return False
+    there = {path.name for path in out.iterdir()} if out.is_dir() else {"a file"}
+    begun = PARTS in there and all(map(is_made_here, there))
+    if there and not begun and SUMMARY not in there:
+        raise UserError(f"{out} holds something else than the beginning of a store: give another path.")
+    return SUMMARY in there
+
+
+def _jobs(kind: Set, source: Path, names: Pseudonyms, left_out: dict[str, str]) -> list[Job]:
+    """A job for each subject; one that is listed twice is one all the same."""
+    listed: dict[str, Subject] = {}
+
+    def reject(path: Path, reason: str) -> None:
+        """A csv may be wrong in several lines."""
+        file = relative(path, source)
+        left_out[file] = f"{left_out[file]}; {reason}" if file in left_out else reason
+
+    for subject in kind.subjects(source, reject):
+        before = listed.get(subject.name)
+        listed[subject.name] = replace(subject, series=before.series + subject.series) if before else subject
+    for name in listed:
+        names.subject(name)  # which notices if two have the same pseudonym
+    options = json.dumps([kind.fan, *kind.classes])
+    return [Job(subject, key_of(subject, source, options, names)) for subject in listed.values()]
+
+
+@contextlib.contextmanager
+def _writing(out: Path) -> Iterator[None]:
+    """The folder of an unfinished store, for this process alone; says what to do where it cannot be written."""
+    try:
+        (out / PARTS).mkdir(parents=True, exist_ok=True)
+        with (out / PARTS / "lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise UserError(f"Another `jaxssl data ingest` is at work on {out}: wait for it, or stop it.") from None
+            yield
+    except OSError as error:
+        what = f"{error.filename or out}: {error.strerror or error}"
+        raise UserError(
+            f"{out} cannot be written ({what}): free some space, and the same command continues where it stopped."
+        ) from error
+
+
+def _parts(
+    work: PartWriter, jobs: Sequence[Job], workers: int, counts: Counts, progress: Callable[[Counts], None]
+) -> tuple[list[Part], Counts]:
+    """The parts of all subjects, of which those that are there already are not made again."""
+    parts: list[Part] = []
+
+    def add(part: Part) -> None:
+        nonlocal counts
+        parts.append(part)
+        counts = replace(
+            counts,
+            done=len(parts),
+            records=counts.records + part.records,
+            rejected=counts.rejected + len(part.rejects),
+        )
+        progress(counts)
+
+    missing = []
+    for job in jobs:
+        if part := find_part(work.store, job.key):
+            add(part)
+        else:
+            missing.append(job)
+    for part in run(work, missing, min(workers, len(missing))):
+        add(part)
+    return parts, counts
+
+
+def _list(left_out: Mapping[str, str], path: Path) -> None:
+    lines = [json.dumps({"file": file, "reason": reason}) + "\n" for file, reason in sorted(left_out.items())]
+    if lines:
+        put_text(path, "".join(lines))
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

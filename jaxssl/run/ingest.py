@@ -1,0 +1,71 @@
+"""`data ingest`: files of a scanner or of a public set, made into a store."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from jaxssl.data.datasets import set_of
+from jaxssl.data.ingest.engine import Counts, Outcome, ingest
+from jaxssl.errors import LeftOut
+from jaxssl.run.common import console_of
+
+
+def data_ingest(
+    name: Annotated[str, tyro.conf.Positional],
+    source: Annotated[Path, tyro.conf.Positional],
+    out: Path,
+    key: Path | None = None,
+    workers: int | None = None,
+    strict: bool = False,
+    csv: Path | None = None,
+    subject: Literal["folder", "file"] | None = None,
+) -> Path:
+    """Make a store of a public data set, or of any folder of DICOM, NIfTI, PNG, JPEG and clips.
+
+    The same command goes on where it was stopped. Names of people, dates and UIDs stay outside: subjects and studies
+    get pseudonyms by the site's key. What cannot be used is left out, and listed beside the store with the reason.
+
+    Args:
+        name: A public set, such as acdc, or folder for anything else.
+        source: The folder that the set lies in.
+        out: Folder of the new store.
+        key: The site's key; that of your configuration unless given, and made where there is none. Keep it: by it the
+            same subject has the same name in every store.
+        workers: Processes that read files; one a core unless given.
+        strict: End with exit code 3 if anything was left out.
+        csv: Of a folder: the table that says whose its files are, and what is known of them.
+        subject: Of a folder of pictures: whether each folder or each file is another subject.
+
+    >>> jaxssl.data_ingest("acdc", "downloads/ACDC", "stores/acdc")      # doctest: +SKIP
+    """
+    console = console_of(None)
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[said]}"), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        reading = bar.add_task("listing subjects", total=None, said="")
+        joining = bar.add_task("joining", visible=False, said="images")
+
+        def progress(counts: Counts) -> None:
+            said = f"{counts.done}/{counts.subjects} subjects, {counts.records} images, {counts.rejected} left out"
+            bar.update(reading, description="reading files", total=counts.subjects, completed=counts.done, said=said)
+            if counts.joined:
+                bar.update(joining, total=counts.records, completed=counts.joined, visible=True)
+
+        outcome = ingest(set_of(name, csv, subject), source, out, key_file=key, workers=workers, progress=progress)
+    _say(console, outcome)
+    if strict and outcome.rejected:
+        raise LeftOut(
+            f"{outcome.rejected} files were left out, in whole or in part, under --strict: see {outcome.rejects}."
+        )
+    return outcome.store
+
+
+def _say(console: Console, outcome: Outcome) -> None:
+    before = " It was complete already." if outcome.complete_before else ""
+    console.print(f"{outcome.records} images of {outcome.subjects} subjects in {outcome.store}.{before}", markup=False)
+    if outcome.rejected:
+        console.print(f"{outcome.rejected} files left out, in whole or in part: see {outcome.rejects}.", markup=False)
+    made = "made just now: keep it, and to yourselves" if outcome.new_key else "by which the same names come again"
+    console.print(f"Pseudonyms are by the key {outcome.key}, {made}.", markup=False)

@@ -1,0 +1,73 @@
+"""`data split`: who is trained, validated and tested on, written as small files."""
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.progress import Progress
+from rich.table import Table
+
+from jaxssl.data.divide import Division, divide, values_of
+from jaxssl.data.splitfile import PARTS
+from jaxssl.data.store import open_store
+from jaxssl.errors import UserError
+from jaxssl.run.common import console_of
+
+
+def data_split(
+    store: Annotated[Path, tyro.conf.Positional],
+    out: Path,
+    by: str | None = None,
+    seed: int = Division.seed,
+    fractions: tuple[float, float, float] = Division.fractions,
+    sizes: tuple[int, ...] = Division.sizes,
+    seeds: int = Division.seeds,
+    shift: tuple[str, ...] = Division.shifts,
+) -> Path:
+    """Divide the subjects of a store, once and for all runs, into files that --data.split reads.
+
+    Beside the whole split there are subsets of its training subjects for few labels, the smaller within the larger, and
+    shifts: training on some values of a label or one moment of the beat, and test on the others.
+
+    Args:
+        store: Folder of the store.
+        out: Folder for the files, which must not be there yet.
+        by: A label whose values are to have the same share in each part and subset.
+        seed: Another seed divides otherwise.
+        fractions: Shares of training, validation and test.
+        sizes: Training subjects of the subsets; more than there are is left out.
+        seeds: Subsets of each size.
+        shift: LABEL=value,value trains on these values and tests on them and on all others, and the other way round;
+            phase trains on ED, or on ES.
+
+    >>> jaxssl.data_split("stores/mnms", "splits/mnms", by="vendor", shift=("vendor=A,B", "phase"))   # doctest: +SKIP
+    """
+    store, out, console = Path(store), Path(out), console_of(None)
+    if seed < 0 or seeds < 0 or min(sizes, default=1) < 1:
+        raise UserError("--seed and --seeds must be at least 0, and --sizes at least 1.")
+    if out.exists():
+        raise UserError(f"{out} exists already: runs may depend on it, so give another folder.")
+    opened = open_store(store)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("reading labels", total=len(opened))
+        values = values_of(opened, lambda done, total: bar.update(task, completed=done))
+    files = divide(opened, values, Division(fractions, seed, by, tuple(sizes), seeds, tuple(shift)))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    try:
+        for name, file in files.items():
+            file.write(unfinished / f"{name}.json")
+        unfinished.chmod(0o755)
+        unfinished.rename(out)
+    except BaseException:
+        shutil.rmtree(unfinished)
+        raise
+    table = Table("file", *PARTS, title=str(out), title_justify="left")
+    for name, file in files.items():
+        table.add_row(f"{name}.json", *(str(len(getattr(file.parts, part))) for part in PARTS))
+    console.print(table)
+    if left := sorted(size for size in set(sizes) if size > len(files["split"].parts.train)):
+        console.print(f"No subsets of {', '.join(map(str, left))}: so many are not in training.")
+    return out
