@@ -39,6 +39,8 @@ class Series:
     """(dy, dx) in mm, where the files do not say it, or wrongly."""
     placed: bool = True
     """Whether the files' geometry is that of a patient; their spacing holds all the same."""
+    clip: bool = False
+    """Whether what the files call slices are frames: NIfTI knows depth before time."""
     ordered: bool | None = None
     """True where the files run from base to apex; none asks the geometry."""
 

@@ -13,10 +13,10 @@ MOMENTS = ("ED", "ES")
 
 
 class CAMUS(Set):
-    """CAMUS: echocardiography of two and four chambers, ED and ES segmented.
+    """CAMUS: echocardiography of two and four chambers from ED to ES, segmented.
 
-    500 patients of the University Hospital of St Etienne, examined on GE Vivid E95 scanners: 2000 segmented images. To
-    be had from Creatis (Lyon), as NIfTI.
+    500 patients of the University Hospital of St Etienne, examined on GE Vivid E95 scanners: 2000 images of ED and ES,
+    and the frames between. To be had from Creatis (Lyon), as NIfTI.
 
         database_nifti/patient0001/Info_2CH.cfg                         ED: 1, ES: 18, NbFrame, ImageQuality, EF, ...
                                    patient0001_2CH_ED.nii.gz
@@ -24,8 +24,8 @@ class CAMUS(Set):
                                    patient0001_2CH_half_sequence.nii.gz and its _gt: the frames from ED to ES
                                    and the same of ES and of 4CH
 
-    The files say how large a pixel is, and not where it lies. The half sequences are left out: their third axis is
-    time, where that of NIfTI is depth.
+    A view is its half sequence where there is one, else the images of ED and ES, which are frames of it. The files say
+    how large a pixel is, and not where it lies.
     """
 
     licence = "CC BY-NC-SA 4.0"
@@ -43,15 +43,21 @@ class CAMUS(Set):
 def _series(folder: Path) -> Iterator[Series]:
     for short, view in VIEWS.items():
         about = folder / f"Info_{short}.cfg"
-        if about.is_file():
-            stem = folder / f"{folder.name}_{short}"
-            files = [stem.with_name(f"{stem.name}_{moment}.nii.gz") for moment in MOMENTS]
-            drawn = [stem.with_name(f"{stem.name}_{moment}_gt.nii.gz") for moment in MOMENTS]
+        if not about.is_file():
+            continue
+        said, stem = tables.settings(about), f"{folder.name}_{short}"
+        common = {"view": view, "labels": tables.known(quality=said.get("ImageQuality", "")), "placed": False}
+        clip, drawn = (folder / f"{stem}_half_sequence{end}.nii.gz" for end in ("", "_gt"))
+        if clip.is_file():
+            frames = {int(said[moment]) - 1: moment for moment in MOMENTS if said.get(moment, "").isdecimal()}
+            masks = Volume(drawn, clip=True) if drawn.is_file() else None
+            yield Series((clip,), masks=masks, moments=frames, clip=True, **common)
+        else:
+            files = [folder / f"{stem}_{moment}.nii.gz" for moment in MOMENTS]
+            masks = [folder / f"{stem}_{moment}_gt.nii.gz" for moment in MOMENTS]
             yield Series(
                 tuple(files),
-                view=view,
-                masks=ByFile({place: Volume(path) for place, path in enumerate(drawn) if path.is_file()}),
-                labels=tables.known(quality=tables.settings(about).get("ImageQuality", "")),
+                masks=ByFile({place: Volume(path) for place, path in enumerate(masks) if path.is_file()}),
                 moments=dict(enumerate(MOMENTS)),
-                placed=False,
+                **common,
             )

@@ -51,12 +51,14 @@ class Volume:
     """What the codes 0, 1, ... of the file are here; empty: the same."""
     frames: Collection[int] | None = None
     """The frames that somebody drew on; none: all."""
+    clip: bool = False
+    """Whether what the file calls slices are frames."""
 
     def __call__(self, file: int, slice: int, frame: int, shape: tuple[int, int]) -> Mask | None:
         """The codes of an image."""
         if self.frames is not None and frame not in self.frames:
             return None
-        mask = _volume(self.path).get((slice, frame))
+        mask = _volume(self.path).get((frame, 0) if self.clip else (slice, frame))
         if mask is None:
             raise Unreadable(f"its mask {self.path.name} has no slice {slice} of frame {frame}")
         return recoded(fitting(mask, shape, self.path), self.codes, self.path)

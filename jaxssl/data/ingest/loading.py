@@ -46,7 +46,10 @@ def load(subject: Subject, fan: bool, refused: Mapping[Path, str], reject: Rejec
 def _read(series: Series, refused: Mapping[Path, str], reject: Reject, reading: Reading) -> Iterator[list[Loaded]]:
     for number, file in enumerate(series.files):
         try:
-            yield [Loaded(series, number, image) for image in _images(file, refused, reading)]
+            images = _images(file, refused, reading)
+            if series.clip:
+                images = [image._replace(slice=0, frame=image.slice) for image in images]
+            yield [Loaded(series, number, image) for image in images]
         except Unreadable as error:
             reject(file, str(error))
 

@@ -261,3 +261,21 @@ def test_camus_is_one_image_in_two_phases(made: Callable, tmp_path: Path):
         np.testing.assert_array_equal(record.mask, drawn[record.moment].T)
         np.testing.assert_allclose(record.plane.spacing, (0.75, 0.5))
         assert np.isnan(record.plane.origin).all()
+
+
+def test_camus_is_a_half_sequence_where_there_is_one(made: Callable, tmp_path: Path):
+    """Of which the first frame may be ES; the images of ED and ES are frames of it and not taken twice."""
+    folder = tmp_path / "patient0004"
+    folder.mkdir()
+    (folder / "Info_4CH.cfg").write_text("ED: 4\nES: 1\nNbFrame: 4\nImageQuality: Poor\n")
+    frames = RNG.integers(0, 256, (5, 8, 4)).astype(np.uint8)
+    drawn = RNG.integers(0, 4, (5, 8, 4)).astype(np.uint8)
+    nifti(folder / "patient0004_4CH_half_sequence.nii.gz", frames)
+    nifti(folder / "patient0004_4CH_half_sequence_gt.nii.gz", drawn)
+    nifti(folder / "patient0004_4CH_ED.nii.gz", frames[..., 3])
+    (records,) = made(set_of("camus"), tmp_path).values()
+    assert [(r.slice, r.slices, r.phase, r.phases) for r in records] == [(0, 1, phase, 4) for phase in range(4)]
+    assert [r.moment for r in records] == ["ES", "", "", "ED"]
+    for phase, record in enumerate(records):
+        np.testing.assert_array_equal(record.image[..., 0], frames[..., phase].T)
+        np.testing.assert_array_equal(record.mask, drawn[..., phase].T)
