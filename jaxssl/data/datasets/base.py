@@ -27,6 +27,8 @@ class Set(ABC):
     >>> acdc = ACDC(source="downloads/ACDC", data_dir="stores")     # doctest: +SKIP
     >>> acdc.download_and_prepare()                                 # doctest: +SKIP
     >>> acdc.as_data_source("records")[0]["image"]                  # doctest: +SKIP
+
+    and then `tfds.data_source("acdc", data_dir="stores", split="records")` finds it.
     """
 
     name: ClassVar[str]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow_datasets as tfds
 from scans import nifti
 
 from jaxssl.data.datasets import names, set_of, tables
@@ -66,6 +67,8 @@ def test_a_set_goes_the_way_of_a_builder(tmp_path: Path):
     records = [record for own in sorted(subjects, key=lambda own: own[0].subject) for record in own]
     examples = builder.as_data_source("records")
     assert len(examples) == len(records) == 8
+    found = tfds.data_source("acdc", data_dir=tmp_path / "sets", split="records")
+    np.testing.assert_array_equal(found[5]["image"], records[5].image)
     for example, record in zip(examples, records, strict=True):
         np.testing.assert_array_equal(example["image"], record.image)
         np.testing.assert_array_equal(example["mask"], record.mask)
