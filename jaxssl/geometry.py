@@ -80,7 +80,7 @@ def line(host: Plane, guest: Plane) -> Line:
     """Where the guest's plane cuts the host's image, in the host's pixels.
 
     A = n_g . x_axis dx, B = n_g . y_axis dy, C = n_g . (origin_h - origin_g), all divided by sqrt(A^2 + B^2).
-    Nearly parallel planes, and those whose place is unknown (nan), give `valid` False and a finite, meaningless line.
+    Nearly parallel planes, and those whose place or spacing is unknown (nan), give `valid` False and a finite, meaningless line.
     Safe under jit and vmap.
     """
     xp = _namespace(host)
@@ -88,8 +88,8 @@ def line(host: Plane, guest: Plane) -> Line:
     a = (n * host.x_axis).sum(-1) * host.spacing[..., 1]
     b = (n * host.y_axis).sum(-1) * host.spacing[..., 0]
     c = (n * (host.origin - guest.origin)).sum(-1)
-    placed = xp.isfinite(c)
-    c = xp.where(placed, c, 0.0)
+    placed = xp.isfinite(a + b + c)
+    a, b, c = (xp.where(placed, part, 0.0) for part in (a, b, c))
     valid = placed & (xp.abs((n * normal(host)).sum(-1)) <= PARALLEL)
     length = xp.where(valid, xp.hypot(a, b), 1.0)
     scale = xp.where((a < 0) | ((a == 0) & (b < 0)), -1.0, 1.0) / length

@@ -68,7 +68,7 @@ class Recipe(Generic[Model, MethodOptions]):
                 "(train.batch / train.micro_batches); choose a group that does."
             )
 
-    def spec(self, channels: int = 1, classes: int = 2, labels: int = 2) -> Spec:
+    def spec(self, channels: int = 1, classes: int = 2, labels: int = 2, positions: bool = True) -> Spec:
         """What the method must know of the data; before a store is opened nobody knows how many classes there are."""
         data = self.data
         return Spec(
@@ -78,6 +78,7 @@ class Recipe(Generic[Model, MethodOptions]):
             guests=len(data.guests),
             partners=data.partners,
             labels=labels if data.label else 0,
+            positions=positions,
             dtype=self.train.dtype,
         )
 

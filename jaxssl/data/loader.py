@@ -104,6 +104,9 @@ class Gather:
         self._has_mask, self._study = cache.table["has_mask"], cache.table["study"]
         codes = np.full(len(cache), -1) if labels is None else labels
         columns = {**cache.table, "cine": cines(cache), "label": codes}
+        # Views are drawn in mm. Where nobody knows how long these are, the image was fitted into the layout.
+        spacing = columns["spacing"]
+        columns["spacing"] = np.where(np.isfinite(spacing), spacing, cache.layout.spacing or 1.0)
         self._columns = _narrow({key: columns[key] for key in (*COLUMNS, "label")})
         self._plane = _narrow({key: cache.table[key] for key in FIELDS})
         self._guests = _narrow(guests_of(cache, guests)) if guests else None

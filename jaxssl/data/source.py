@@ -110,6 +110,11 @@ class Source:
             plan = plans.other_subject(self.cache, plan, rows)
         return plan
 
+    @property
+    def positions_known(self) -> bool:
+        """Whether any image that is trained on has a place between base and apex."""
+        return bool(np.isfinite(self.cache.table["position"][self.rows(self.training_subjects)]).any())
+
     @cached_property
     def labels(self) -> Labels:
         """The label that a recipe asks for, of every image; unknown where it asks for none."""

@@ -97,6 +97,8 @@ class Spec:
     """Kinds of images that come with each image."""
     labels: int = 0
     """Values of the label that comes with each image; 0 without one."""
+    positions: bool = True
+    """Whether any image that is trained on knows its place between base and apex."""
     dtype: Any = jnp.float32
 
 

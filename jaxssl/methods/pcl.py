@@ -29,6 +29,11 @@ def build(options: Options, model, spec: Spec) -> Method:
 
     An image whose position is unknown has one positive, its own other view, so that it still takes part.
     """
+    if not spec.positions:
+        raise UserError(
+            "No image that is trained on knows its place between base and apex, by which slices would attract; take "
+            "images of stacks whose order is known, or the method simclr."
+        )
 
     def near(views):
         return restricted(near_position(views["position"], options.threshold), options.positives, views)

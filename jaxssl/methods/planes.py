@@ -47,6 +47,11 @@ def build(options: Options, model, spec: Spec) -> Method:
         raise UserError(
             "The lines of other views need to know which views; set data.guests, such as 2ch 4ch, or method.lines to 0."
         )
+    if options.location and not spec.positions:
+        raise UserError(
+            "No image that is trained on knows its place between base and apex; take images of stacks whose order is "
+            "known, or set method.location to 0."
+        )
     modules: dict[str, nn.Module] = {"encoder": model.encoder(dtype=spec.dtype, rows=model.group)}
     if options.lines:
         modules["decoder"] = model.decoder(dtype=spec.dtype, rows=model.group)

@@ -133,7 +133,7 @@ def _say(
     """What became of files that are not in the table, or are there on an assumption."""
     sizeless = {file for file, own in zip(columns["file"], columns["spacing"], strict=True) if np.isnan(own[0])}
     if sizeless and spacing is not None:
-        console.print(f"Files that do not say their spacing, taken to be the run's {spacing} mm: {len(sizeless)}.")
+        console.print(f"Files that do not say their spacing, fitted in as a whole: {len(sizeless)}.")
     if others:
         console.print(f"Files that are no NIfTI, DICOM, PNG, JPEG, AVI or MP4, passed over: {others}.")
     if skipped:

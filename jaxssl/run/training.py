@@ -122,7 +122,7 @@ class _Run:
         steps = train.total_steps(feed.steps_per_epoch)
         schedule = Schedule(train.seed, steps, feed.steps_per_epoch, train.micro_batches, train.average)
         info = source.store.info
-        spec = recipe.spec(info.channels, len(info.classes), len(source.labels.names))
+        spec = recipe.spec(info.channels, len(info.classes), len(source.labels.names), source.positions_known)
         method = build(recipe.method, recipe.model, spec)
         if method.averaged and train.average is not None:
             raise UserError(f"{recipe.name} hands on an average already, its teacher; leave train.average none.")

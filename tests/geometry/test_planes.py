@@ -168,8 +168,8 @@ def test_order_does_not_depend_on_in_plane_offsets_or_facing():
 
 def test_a_plane_whose_place_is_unknown_cuts_no_other():
     rng = np.random.default_rng(3)
-    known, unknown = random_plane(rng), unplaced((20, 30), (1.0, 1.5))
-    for host, guest in ((known, unknown), (unknown, known), (unknown, unknown)):
+    known, unknown, sizeless = random_plane(rng), unplaced((20, 30), (1.0, 1.5)), unplaced((20, 30), None)
+    for host, guest in ((known, unknown), (unknown, known), (unknown, unknown), (sizeless, known), (known, sizeless)):
         found = line(host, guest)
         assert not found.valid
         assert np.isfinite([found.a, found.b, found.c]).all()

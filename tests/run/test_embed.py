@@ -57,7 +57,7 @@ def test_every_file_of_a_folder_is_embedded_by_itself(run, folder, tmp_path, cap
     np.testing.assert_allclose(table["embedding"], wanted, rtol=1e-5, atol=1e-5)
     lines = capsys.readouterr().err.splitlines()
     assert lines[:-4] == [
-        "Files that do not say their spacing, taken to be the run's 4.0 mm: 1.",
+        "Files that do not say their spacing, fitted in as a whole: 1.",
         "Files that are no NIfTI, DICOM, PNG, JPEG, AVI or MP4, passed over: 1.",
         "Files that could not be read, skipped: 3.",
     ]
