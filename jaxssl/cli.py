@@ -24,8 +24,8 @@ GREETING = """jaxssl pretrains image encoders without labels on cardiac MR and u
   jaxssl probe runs/mim                                             kNN and linear probe of the frozen encoder
   jaxssl report runs/*                                              one page that compares runs
 
-Also: data ultrasound, data knee, data info STORE, embed RUN [SOURCE], segment RUN, export RUN, bench loader,
-bench scale, doctor.
+Also: data ultrasound, data knee, data info STORE, data check STORE, data split STORE, embed RUN [SOURCE],
+segment RUN, export RUN, bench loader, bench scale, doctor.
 Every verb explains itself with --help.
 """
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int8, Shaped, UInt64
+from jaxtyping import Float, Int, Int8, Shaped, UInt64
 
 SIDE = 64
 """Pixels along a side of a sketch."""
@@ -35,7 +35,7 @@ _BLOCK = 1 << 22
 
 
 class Alike(NamedTuple):
-    """Two pictures, by their numbers, and how alike they are (1: the same)."""
+    """Two pictures, by their places in a gallery, and how alike they are (1: the same)."""
 
     first: int
     second: int
@@ -66,10 +66,14 @@ def averaged(image: Shaped[np.ndarray, "y x *channel"]) -> Float[np.ndarray, "64
 
 
 class Gallery:
-    """Pictures and whose they are: 64 bits of each in memory, its sketch in a file that goes when it is closed."""
+    """Pictures and whose they are: 64 bits of each in memory, its sketch in a file that goes when it is closed.
+
+    Those that are all one value are like no other, and left out.
+    """
 
     def __init__(self) -> None:
         self.owners: list[str] = []
+        self.numbers: list[int] = []
         self._hashes: list[int] = []
         self._sketches = tempfile.TemporaryFile()  # noqa: SIM115 - `close` closes it
 
@@ -77,23 +81,25 @@ class Gallery:
         """Give the file back; no pairs can be had any more."""
         self._sketches.close()
 
-    def add(self, owner: str, image: Shaped[np.ndarray, "y x *channel"]) -> None:
-        """Take in a picture; pictures of one owner are not compared with each other."""
+    def add(self, owner: str, image: Shaped[np.ndarray, "y x *channel"], number: int) -> None:
+        """Take in a picture by its number; pictures of one owner are not compared with each other."""
         small = averaged(image)
+        drawn = sketch(small)
+        if not drawn.any():
+            return
         self.owners.append(owner)
+        self.numbers.append(number)
         self._hashes.append(perceptual_hash(small))
-        self._sketches.write(sketch(small).tobytes())
+        self._sketches.write(drawn.tobytes())
 
     def pairs(self) -> Iterator[Alike]:
-        """All near duplicates of different owners."""
+        """All near duplicates of different owners, by their places among `owners` and `numbers`."""
         if not self.owners:
             return
         self._sketches.flush()
         sketches = np.memmap(self._sketches, np.int8, "r", shape=(len(self.owners), SIDE * SIDE))
         codes = np.unique(self.owners, return_inverse=True)[1]
-        for i, j in within(np.array(self._hashes, np.uint64), RADIUS):
-            others = codes[i] != codes[j]
-            i, j = i[others], j[others]
+        for i, j in within(np.array(self._hashes, np.uint64), RADIUS, codes):
             step = _BLOCK // sketches.shape[1]
             for a, b in ((i[k : k + step], j[k : k + step]) for k in range(0, len(i), step)):
                 likeness = _cosine(sketches[a], sketches[b])
@@ -107,9 +113,11 @@ def clusters(pictures: Iterable[tuple[str, Shaped[np.ndarray, "y x *channel"]]])
     The numbers go by the first name of each cluster, so that the order of the pictures does not matter.
     """
     with contextlib.closing(Gallery()) as gallery:
-        for owner, image in pictures:
-            gallery.add(owner, image)
-        return joined(gallery.owners, ((gallery.owners[a], gallery.owners[b]) for a, b, _ in gallery.pairs()))
+        owners = []
+        for number, (owner, image) in enumerate(pictures):
+            gallery.add(owner, image, number)
+            owners.append(owner)
+        return joined(owners, ((gallery.owners[a], gallery.owners[b]) for a, b, _ in gallery.pairs()))
 
 
 def joined(names: Iterable[str], links: Iterable[tuple[str, str]]) -> dict[str, int]:
@@ -128,8 +136,10 @@ def joined(names: Iterable[str], links: Iterable[tuple[str, str]]) -> dict[str, 
     return {name: numbers.setdefault(find(name), len(numbers)) for name in root}
 
 
-def within(hashes: UInt64[np.ndarray, " n"], radius: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """All pairs i < j whose hashes differ in at most `radius` bits, each once, in blocks.
+def within(
+    hashes: UInt64[np.ndarray, " n"], radius: int, owners: Int[np.ndarray, " n"]
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """All pairs i < j of different owners whose hashes differ in at most `radius` bits, each once, in blocks.
 
     Of `radius` + 1 bands of bits such a pair has at least one in common, so that only those are compared that share
     a band; the first that they share finds them.
@@ -140,23 +150,26 @@ def within(hashes: UInt64[np.ndarray, " n"], radius: int) -> Iterator[tuple[np.n
         order = np.argsort(keys, kind="stable")
         ends = [*(np.flatnonzero(np.diff(keys[order])) + 1), len(order)]
         for start, end in zip([0, *ends], ends, strict=False):
-            yield from _within_bucket(hashes, order[start:end], radius, bands[:number])
+            bucket = order[start:end]
+            bucket = bucket[np.argsort(owners[bucket], kind="stable")]
+            yield from _within_bucket(hashes, owners, bucket, radius, bands[:number])
 
 
 def _within_bucket(
-    hashes: np.ndarray, bucket: np.ndarray, radius: int, earlier: list[np.uint64]
+    hashes: np.ndarray, owners: np.ndarray, bucket: np.ndarray, radius: int, earlier: list[np.uint64]
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """The pairs of a bucket, whose numbers ascend, that share no earlier band."""
-    found, rows = hashes[bucket], max(1, _BLOCK // max(1, len(bucket)))
-    for top in range(0, len(bucket) - 1, rows):
-        apart = found[top : top + rows, None] ^ found[None, top + 1 :]
+    """The pairs of a bucket, sorted by owners, that share no earlier band: rows with columns of later owners."""
+    found, whose, rows = hashes[bucket], owners[bucket], max(1, _BLOCK // max(1, len(bucket)))
+    for top in range(0, len(bucket), rows):
+        next_owner = int(np.searchsorted(whose, whose[top], side="right"))
+        apart = found[top : top + rows, None] ^ found[None, next_owner:]
         a, b = np.nonzero(np.bitwise_count(apart) <= radius)
-        later = b >= a  # column b is number top + 1 + b, row a is number top + a
+        later = whose[next_owner + b] > whose[top + a]
         a, b = a[later], b[later]
         new = np.all([apart[a, b] & band != 0 for band in earlier], axis=0) if earlier else slice(None)
-        i, j = bucket[top + a[new]], bucket[top + 1 + b[new]]
+        i, j = bucket[top + a[new]], bucket[next_owner + b[new]]
         if len(i):
-            yield i, j
+            yield np.minimum(i, j), np.maximum(i, j)
 
 
 def _bands(count: int) -> list[np.uint64]:

@@ -109,11 +109,12 @@ def describe(folder: Path, codec: Codec, info: StoreInfo, written: Written) -> N
     described.write_to_directory(folder)
 
 
-def put_text(path: Path, text: str) -> None:
-    """Write a small file whole, over one of its name or not at all."""
+def put_text(path: Path, text: str, mode: int = 0o666) -> None:
+    """Write a small file whole, over one of its name or not at all; `mode` is for whom, as far as the umask lets it."""
     unfinished = path.with_name(f".{path.name}-{os.getpid()}")
     try:
-        unfinished.write_text(text, encoding="utf-8")
+        with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w", encoding="utf-8") as file:
+            file.write(text)
         sync(unfinished)
         unfinished.replace(path)
     except BaseException:

@@ -27,18 +27,28 @@ from jaxssl.errors import UserError
 SUMMARY = "store.json"
 FORMAT = 3
 NAME = re.compile("[a-z][a-z0-9_]*")  # what tfds turns into file names
-PARTS = "parts.unfinished"
+UNFINISHED = "parts.unfinished"
 """The folder in an unfinished store where `data ingest` keeps what it has done."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Of a store that was ingested: a hash that names the state of its files, their times included, and how many of
+    them were left out in whole or in part; of these, `passing` may be of use another time."""
+
+    files: str = ""
+    rejected: int = 0
+    passing: int = 0
 
 
 @dataclass(frozen=True, eq=False)
 class Store:
-    """An opened store; `fingerprint` names its contents, and `sources` the files that they were ingested from."""
+    """An opened store; `fingerprint` names its contents, and `source` is what they were ingested from."""
 
     path: Path
     info: StoreInfo
     fingerprint: str
-    sources: str = ""
+    source: Source = Source()
 
     def __len__(self) -> int:
         return self.info.records
@@ -122,14 +132,14 @@ def check_name(name: str) -> None:
         )
 
 
-def finish(folder: Path, codec: Codec, info: StoreInfo, written: Written, sources: str = "") -> None:
+def finish(folder: Path, codec: Codec, info: StoreInfo, written: Written, source: Source = Source()) -> None:
     """Turn a folder with shards into a store."""
     describe(folder, codec, info, written)
     sizes = {file.name: file.stat().st_size for file in sorted(folder.iterdir()) if file.is_file()}
     content = {
         "format": FORMAT,
         "fingerprint": written.fingerprint,
-        "sources": sources,
+        "source": asdict(source),
         "files": sizes,
         "info": asdict(info),
     }
@@ -146,9 +156,9 @@ def open_store(path: str | Path) -> Store:
         if content["format"] != FORMAT:
             raise UserError(f"{path} has store format {content['format']}, this jaxssl reads {FORMAT}: write it again.")
         info = StoreInfo(**content["info"])
-        sizes, fingerprint, sources = content["files"], content["fingerprint"], content["sources"]
+        sizes, fingerprint, source = content["files"], content["fingerprint"], Source(**content.get("source", {}))
     except FileNotFoundError:
-        if (path / PARTS).is_dir():
+        if (path / UNFINISHED).is_dir():
             raise UserError(f"{path} is unfinished: the same `jaxssl data ingest` as before continues it.") from None
         raise UserError(
             f"{path} is not a store, or an unfinished one ({SUMMARY} is missing): name a store's own folder, or write "
@@ -160,4 +170,4 @@ def open_store(path: str | Path) -> Store:
         file = path / name
         if not file.is_file() or file.stat().st_size != size:
             raise UserError(f"{file} is missing or truncated ({size} bytes expected): copy or write the store again.")
-    return Store(path, info, fingerprint, sources)
+    return Store(path, info, fingerprint, source)

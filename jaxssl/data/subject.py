@@ -1,9 +1,9 @@
 """What a data set lists of a subject before anything is read: files, and what is known besides."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from jaxtyping import UInt8
@@ -34,7 +34,9 @@ class Series:
     masks: Masks | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     moments: Mapping[int, str] = field(default_factory=dict)
-    """ED and ES by frame."""
+    """ED and ES by the frame of its file, or by the number of the file where there are several."""
+    slices: Mapping[int, int] = field(default_factory=dict)
+    """The slice that each file shows, by its number, where the set says so."""
     spacing: tuple[float, float] | None = None
     """(dy, dx) in mm, where the files do not say it, or wrongly."""
     placed: bool = True
@@ -51,3 +53,16 @@ class Subject:
 
     name: str
     series: tuple[Series, ...]
+
+
+def files_of(value: Any) -> Iterator[Path]:
+    """Every file that a series, or several of them, name: images and masks."""
+    if isinstance(value, Path):
+        yield value
+    elif is_dataclass(value):
+        yield from files_of([getattr(value, each.name) for each in fields(value)])
+    elif isinstance(value, Mapping):
+        yield from files_of([*value.values()])
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from files_of(each)

@@ -12,6 +12,7 @@ from rich.table import Column, Table
 from jaxssl import config
 from jaxssl.data.check import Findings, check_store
 from jaxssl.data.splitfile import PARTS, read_split
+from jaxssl.data.store import open_store
 from jaxssl.errors import UserError
 from jaxssl.run.common import console_of
 
@@ -45,8 +46,7 @@ def data_check(
         strict: End with exit code 3 if there are warnings.
     """
     progress_to = console_of(None)
-    parts = read_split(split).parts if split else None
-    part_of = {who: part for part in PARTS for who in getattr(parts, part)} if parts else None
+    part_of = _parts_of(split, store) if split else None
     with Progress(console=progress_to, transient=True, disable=not progress_to.is_terminal) as bar:
         task = bar.add_task("checking", total=None)
         found = check_store(store, part_of, lambda done, total: bar.update(task, completed=done, total=total))
@@ -58,6 +58,17 @@ def data_check(
         raise Faulty(f"{store} has {found.errors} errors: mend what they name, and write the store again.")
     if strict and found.warnings:
         raise Suspect(f"{store} has {found.warnings} warnings, under --strict: see whether they are meant.")
+
+
+def _parts_of(split: Path, store: Path) -> dict[str, str]:
+    """The part in which each subject is, by a split of this store."""
+    read, opened = read_split(split), open_store(store)
+    if read.fingerprint != opened.fingerprint:
+        raise UserError(
+            f"{split} is a split of {read.store} {read.fingerprint}, and {store} holds {opened.info.name} "
+            f"{opened.fingerprint}: name the split's store, or a split of this one."
+        )
+    return {who: part for part in PARTS for who in getattr(read.parts, part)}
 
 
 def _show(store: Path, found: Findings) -> None:

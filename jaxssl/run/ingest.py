@@ -21,6 +21,7 @@ def data_ingest(
     workers: int | None = None,
     strict: bool = False,
     csv: Path | None = None,
+    labels: tuple[str, ...] = (),
     subject: Literal["folder", "file"] | None = None,
 ) -> Path:
     """Make a store of a public data set, or of any folder of DICOM, NIfTI, PNG, JPEG and clips.
@@ -29,14 +30,16 @@ def data_ingest(
     get pseudonyms by the site's key. What cannot be used is left out, and listed beside the store with the reason.
 
     Args:
-        name: A public set, such as acdc, or folder for anything else.
+        name: A public set, such as acdc (a wrong name lists them), or folder for anything else.
         source: The folder that the set lies in.
         out: Folder of the new store.
         key: The site's key; that of your configuration unless given, and made where there is none. Keep it: by it the
             same subject has the same name in every store.
         workers: Processes that read files; one a core unless given.
         strict: End with exit code 3 if anything was left out.
-        csv: Of a folder: the table that says whose its files are, and what is known of them.
+        csv: Of a folder: the table that says whose its files are, and what is known of them, in columns file, subject,
+            study, view, moment, mask, slice, phase, spacing.
+        labels: Of such a table: the columns that are labels; unless given, those of usual names, such as group.
         subject: Of a folder of pictures: whether each folder or each file is another subject.
 
     >>> jaxssl.data_ingest("acdc", "downloads/ACDC", "stores/acdc")      # doctest: +SKIP
@@ -53,7 +56,9 @@ def data_ingest(
             if counts.joined:
                 bar.update(joining, total=counts.records, completed=counts.joined, visible=True)
 
-        outcome = ingest(set_of(name, csv, subject), source, out, key_file=key, workers=workers, progress=progress)
+        outcome = ingest(
+            set_of(name, csv, subject, labels), source, out, key_file=key, workers=workers, progress=progress
+        )
     _say(console, outcome)
     if strict and outcome.rejected:
         raise LeftOut(
@@ -67,5 +72,11 @@ def _say(console: Console, outcome: Outcome) -> None:
     console.print(f"{outcome.records} images of {outcome.subjects} subjects in {outcome.store}.{before}", markup=False)
     if outcome.rejected:
         console.print(f"{outcome.rejected} files left out, in whole or in part: see {outcome.rejects}.", markup=False)
+    if outcome.passing:
+        console.print(
+            f"{outcome.passing} of them may be of use another time, since something is not installed, or a disk or a "
+            f"process failed: mend that, delete {outcome.store}, and give the same command again.",
+            markup=False,
+        )
     made = "made just now: keep it, and to yourselves" if outcome.new_key else "by which the same names come again"
     console.print(f"Pseudonyms are by the key {outcome.key}, {made}.", markup=False)

@@ -56,11 +56,24 @@ def test_numbers_do_not_depend_on_the_order():
 
 def test_pictures_of_one_owner_and_flat_ones_are_not_compared():
     with closing(Gallery()) as gallery:
-        for owner in ("a", "a", "b"):
-            gallery.add(owner, picture(0))
-            gallery.add(owner, np.full((30, 40), 7, np.uint8))
-        found = [(pair.first, pair.second) for pair in gallery.pairs()]
+        for number, owner in enumerate(("a", "a", "b")):
+            gallery.add(owner, picture(0), 2 * number)
+            gallery.add(owner, np.full((30, 40), 7, np.uint8), 2 * number + 1)
+        found = [(gallery.numbers[pair.first], gallery.numbers[pair.second]) for pair in gallery.pairs()]
+    assert gallery.numbers == [0, 2, 4]
     assert sorted(found) == [(0, 4), (2, 4)]
+
+
+def test_black_images_and_long_clips_of_one_owner_cost_nothing(monkeypatch):
+    """What is compared is counted: of n black images no pair, nor of n frames that are almost the same."""
+    compared, count = [], np.bitwise_count
+    monkeypatch.setattr(np, "bitwise_count", lambda apart: compared.append(apart.size) or count(apart))
+    with closing(Gallery()) as gallery:
+        for number in range(300):
+            gallery.add(f"p{number}", np.zeros((30, 40), np.uint8), number)
+            gallery.add("clip", picture(0) + np.uint8(number % 3), number)
+        assert list(gallery.pairs()) == []
+    assert sum(compared) == 0
 
 
 def test_the_average_over_areas_is_that_of_pixels_cut_in_parts():
@@ -86,19 +99,21 @@ def test_the_hash_is_of_the_cosine_transform():
     count=st.integers(0, 60),
     radius=st.integers(0, 20),
     flips=st.integers(0, 24),
+    people=st.integers(1, 60),
 )
-def test_every_pair_within_the_radius_is_found_once(seed, count, radius, flips):
+def test_every_pair_within_the_radius_is_found_once(seed, count, radius, flips, people):
     """Against all pairs; hashes lie in crowds about a few centres, where bands are shared by many."""
     rng = np.random.default_rng(seed)
     centres = rng.integers(0, 2**64, 3, dtype=np.uint64)
     masks = [sum(1 << int(b) for b in rng.choice(64, rng.integers(0, flips + 1), replace=False)) for _ in range(count)]
     hashes = centres[rng.integers(0, 3, count)] ^ np.array(masks, np.uint64)
-    found = [(int(a), int(b)) for i, j in within(hashes, radius) for a, b in zip(i, j, strict=True)]
+    owners = rng.integers(0, people, count)
+    found = [(int(a), int(b)) for i, j in within(hashes, radius, owners) for a, b in zip(i, j, strict=True)]
     expected = [
         (a, b)
         for a in range(count)
         for b in range(a + 1, count)
-        if (int(hashes[a]) ^ int(hashes[b])).bit_count() <= radius
+        if owners[a] != owners[b] and (int(hashes[a]) ^ int(hashes[b])).bit_count() <= radius
     ]
     assert sorted(found) == expected
 
@@ -106,7 +121,8 @@ def test_every_pair_within_the_radius_is_found_once(seed, count, radius, flips):
 def test_crowded_bands_are_compared_in_blocks(monkeypatch):
     monkeypatch.setattr("jaxssl.data.duplicates._BLOCK", 50)
     hashes = np.array([5] * 40 + [7] * 3, np.uint64)
-    assert sum(len(i) for i, _ in within(hashes, 1)) == 43 * 42 // 2
+    assert sum(len(i) for i, _ in within(hashes, 1, np.arange(43))) == 43 * 42 // 2
+    assert sum(len(i) for i, _ in within(hashes, 1, np.arange(43) % 2)) == 22 * 21
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcdefgh"), st.sampled_from("abcdefgh")), max_size=12))

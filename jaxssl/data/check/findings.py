@@ -25,6 +25,7 @@ class Kind(Enum):
     NAME = (True, "a subject or study whose name is no pseudonym by a site's key")
     TELLING = (True, "text that may tell who or when")
     ONE_BY_ONE = (True, "a label that names subjects one by one")
+    REMAINS = (True, "what an ingest that was stopped at its very end has left: the same command removes it")
     FOREIGN = (False, "a file that is no part of the store")
     TWINS = (False, "near duplicates of different subjects")
     LEAK = (False, "near duplicates in different parts of the split")

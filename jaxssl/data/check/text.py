@@ -8,6 +8,7 @@ from typing import Any
 
 from jaxssl.data.check.findings import Findings, Kind
 from jaxssl.data.ingest.pseudonym import DIGITS
+from jaxssl.data.personal import LONG, told
 from jaxssl.data.record import Record
 from jaxssl.data.store import SUMMARY, Store
 
@@ -16,35 +17,9 @@ BINARY = ("*.npy", "*.npz", "*.array_record-*")
 MANY = 5
 """Subjects that have a value of a label for themselves, from which on these are suspected to be names."""
 
-_MONTH = r"(?:0?[1-9]|1[0-2])"
-_DAY = r"(?:0?[1-9]|[12]\d|3[01])"
-_YEAR = r"(?:19|20)\d\d"
-_CALLED = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
-TELLING = {
-    "a date": rf"(?<!\d)(?:{_YEAR}([-./ ]){_MONTH}\1{_DAY}|{_DAY}([-./ ]){_MONTH}\2{_YEAR}"
-    rf"|{_MONTH}([-./]){_DAY}\3{_YEAR}|{_YEAR}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])"
-    rf"|{_DAY}[-. ]*{_CALLED}[-., ]*{_YEAR})(?!\d)",
-    "a UID": r"(?<![\d.])\d+(?:\.\d+){4,}",
-    "a DICOM tag": r"\([0-9a-f]{4}, ?[0-9a-f]{4}\)|patient'?s? ?(?:name|id\b|birth)|instance ?uid|accession ?number"
-    r"|(?:referring|performing) ?physician|institution ?name",
-    "a name": r"\w\^\w",
-    "an e-mail address": r"[\w.+-]+@[\w-]+\.\w",
-    "a path": r"(?<!\w)[a-z]:\\|\\\\\w|(?<![\w/.])(?:~|\.\.?)?/[\w .-]+/[\w.-]"
-    r"|\.(?:dcm|ima|nii|mha|png|jpe?g|avi|mp4)\b",
-}
-_TELLING = {what: re.compile(pattern, re.IGNORECASE) for what, pattern in TELLING.items()}
-_LONG = re.compile(r"(?<![\w.])\d{6,}(?![\w.])")
 _NUMBER = re.compile(r"-?\d+\.\d+")
-_PUBLIC = re.compile(r"https?://\S+|\b10\.\d{4,}/\S+|(?<![0-9a-z])[0-9a-f]{16,}(?![0-9a-z])", re.IGNORECASE)
-"""Addresses, DOIs and hashes, whose digits may look like anything."""
 _COUNTS = ("numBytes", "shardLengths")
 """Where tfds writes numbers as text."""
-
-
-def told(text: str) -> Iterator[str]:
-    """What a text has that it should not."""
-    left = _PUBLIC.sub(" ", text)
-    return (what for what, pattern in _TELLING.items() if pattern.search(left))
 
 
 class Texts:
@@ -88,7 +63,7 @@ class Texts:
             holders[value] = holders[value] if holders[value] == subject else None
             return
         holders[value] = subject
-        for what in {*told(value), *told(field), *(["a long number"] if _LONG.search(value) else [])}:
+        for what in {*told(value), *told(field), *(["a long number"] if LONG.search(value) else [])}:
             self._findings.add(Kind.TELLING, f"{what} in {field} of {where}")
 
 

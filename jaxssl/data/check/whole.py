@@ -18,12 +18,14 @@ from jaxssl.data.duplicates import Gallery
 from jaxssl.data.encoding import Codec
 from jaxssl.data.record import Record
 from jaxssl.data.shards import LINES_AT_ONCE, WITHOUT_AHEAD, Digest
-from jaxssl.data.store import SUMMARY, Store, open_store
+from jaxssl.data.store import SUMMARY, UNFINISHED, Store, open_store
 from jaxssl.data.summary import Tally
 from jaxssl.errors import UserError
 
 SAID = ("masks_by", "masks_learnt_from", "key_id")
 """What a summary says beyond what is counted."""
+FEW = 3
+"""Phases of a clip that are compared with other clips."""
 
 
 def check_store(
@@ -41,6 +43,8 @@ def check_store(
             raise
         findings.add(Kind.UNUSABLE, str(error))
         return findings
+    if (path / UNFINISHED).exists():
+        findings.add(Kind.REMAINS, UNFINISHED)
     files = json.loads((path / SUMMARY).read_text())["files"]
     check_files(store, set(files), findings)
     shards = sorted(name for name in files if ".array_record-" in name)
@@ -68,7 +72,8 @@ def _check_records(store: Store, shards: list[str], gallery: Gallery, findings: 
         _count(tally, record, number, findings)
         for part in (texts, pixels, stacks):
             part.add(record, where)
-        gallery.add(record.subject, record.image)
+        if record.phase in _compared(record.phases):
+            gallery.add(record.subject, record.image, number)
     for part in (texts, pixels, stacks):
         part.close()
     if not damaged:
@@ -106,6 +111,11 @@ def _record(codec: Codec, line: bytes | None) -> Record | None:
         return None
 
 
+def _compared(phases: int) -> set[int]:
+    """The phases of a clip that are looked at for copies: a copied clip is one in all of them."""
+    return {round(phase) for phase in np.linspace(0, phases - 1, FEW)}
+
+
 def _count(tally: Tally, record: Record, number: int, findings: Findings) -> None:
     if record.mask is not None and record.mask.max() >= len(tally.classes):
         return  # told already
@@ -133,7 +143,8 @@ def _check_duplicates(gallery: Gallery, part_of: Mapping[str, str] | None, findi
         if subjects in seen:
             continue
         seen.add(subjects)
-        where = f"records {first} and {second} ({' and '.join(subjects)}, likeness {likeness:.2f})"
+        records = f"records {gallery.numbers[first]} and {gallery.numbers[second]}"
+        where = f"{records} ({' and '.join(subjects)}, likeness {likeness:.2f})"
         findings.add(Kind.TWINS, where)
         between = {parts.get(subject) for subject in subjects} - {None}
         if len(between) > 1:

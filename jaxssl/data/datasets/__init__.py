@@ -1,8 +1,9 @@
 """Public data sets, one a module, and `folder` for anything else; each is known by the name of its module."""
 
+import difflib
 import functools
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Literal
@@ -14,15 +15,23 @@ from jaxssl.errors import UserError
 __all__ = ["Set", "names", "set_of"]
 
 
-def set_of(name: str, table: Path | None = None, subject: Literal["folder", "file"] | None = None) -> Set:
-    """The set of that name; `table` and `subject` are options of `folder`."""
+def set_of(
+    name: str,
+    table: Path | None = None,
+    subject: Literal["folder", "file"] | None = None,
+    labels: Sequence[str] = (),
+) -> Set:
+    """The set of that name; `table`, `subject` and `labels` are options of `folder`."""
     kinds = _kinds()
     if name not in kinds:
-        raise UserError(f"There is no data set {name!r}: name one of {', '.join(kinds)}.")
+        nearest = difflib.get_close_matches(name, kinds, 1, 0)[0]
+        raise UserError(f"There is no data set {name!r}; the nearest is {nearest!r}, of {', '.join(kinds)}.")
     if kinds[name] is Folder:
-        return Folder(table, subject)
-    if table or subject:
-        raise UserError(f"The layout of {name} is known: leave out --csv and --subject, or ingest it as folder.")
+        return Folder(table=table, subject=subject, labels=labels)
+    if table or subject or labels:
+        raise UserError(
+            f"The layout of {name} is known: leave out --csv, --labels and --subject, or ingest it as folder."
+        )
     return kinds[name]()
 
 

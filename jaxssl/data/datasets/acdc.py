@@ -1,6 +1,7 @@
 """ACDC, the Automated Cardiac Diagnosis Challenge."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from jaxssl.data.datasets import tables
@@ -8,6 +9,8 @@ from jaxssl.data.datasets.base import Reject, Set
 from jaxssl.data.datasets.masks import ByFile, ByFrame, Volume
 from jaxssl.data.record import CINE_CLASSES
 from jaxssl.data.subject import Series, Subject
+
+FRAME = re.compile(r"_frame\d+(_gt)?\.nii\.gz$")
 
 
 class ACDC(Set):
@@ -36,9 +39,10 @@ class ACDC(Set):
 
     def listed(self, source: Path, reject: Reject) -> Iterator[Subject]:
         """The patients of either layout."""
-        for about in sorted(source.rglob("Info.cfg"), key=lambda path: path.parent.name):
+        for about in sorted(source.rglob("Info.cfg"), key=lambda path: (path.parent.name, path)):
             info = tables.settings(about)
-            words = {f"frame{int(info[at]):02d}": at for at in ("ED", "ES") if info.get(at, "").isdigit()}
+            moments = tables.moments(info, 1, lambda reason, about=about: reject(about, reason))
+            words = {f"frame{place + 1:02d}": moment for place, moment in moments.items()}
             if words:
                 yield _patient(about.parent, about.parent.name, info.get("Group", ""), words)
             else:
@@ -46,6 +50,14 @@ class ACDC(Set):
         if (table := source / "subjects.csv").is_file():
             for row in tables.rows(table, "subject", "group"):
                 yield _patient(source / "subjects", row["subject"], row["group"], {"ED": "ED", "ES": "ES"})
+
+    def images(self, source: Path) -> Iterable[Path]:
+        """All but the frames of ED and ES that lie beside their cine."""
+        return (
+            path
+            for path in super().images(source)
+            if not (FRAME.search(path.name) and path.with_name(f"{path.parent.name}_4d.nii.gz").is_file())
+        )
 
 
 def _patient(folder: Path, name: str, group: str, words: dict[str, str]) -> Subject:

@@ -1,16 +1,21 @@
 """What a data set says of itself, how its subjects are listed, and how tensorflow-datasets would have it used."""
 
+import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from jaxssl.data.subject import Subject
+from jaxssl.data.datasets import tables
+from jaxssl.data.formats.find import find
+from jaxssl.data.subject import Series, Subject, files_of
 from jaxssl.errors import UserError
 
 Reject = Callable[[Path, str], None]
 """Hears of a file that a list names and that cannot be used, and why."""
 
+UNKNOWN = "neither a table nor the layout of the set tells whose it is"
 
 VERSION = "1.0.0"
 """Of the layout of records; tensorflow-datasets has it in the path of each set."""
@@ -20,7 +25,7 @@ class Set(ABC):
     """A data set in the layout in which it is distributed.
 
     It is known by the name of its module; the first line of its docstring describes it. Listing the subjects reads
-    names, tables and at most the headers of images.
+    names and tables, headers where these tell whose an image is, and pixels where nothing else does (BUSI).
 
     With a `source` and a `data_dir` it goes where a builder of tensorflow-datasets goes, without TensorFlow:
 
@@ -39,7 +44,7 @@ class Set(ABC):
     classes: ClassVar[tuple[str, ...]] = ()
     """What the codes of the masks mean."""
     fan: ClassVar[bool] = False
-    """Whether everything outside the part of an image in which echoes lie is to be blackened."""
+    """Whether images show more than echoes, such as letters and scales, which is to be blackened."""
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -82,13 +87,42 @@ class Set(ABC):
         source = Path(source)
         if not source.is_dir():
             raise UserError(f"{source} is no folder: name the one that holds {self.layout}.")
+        known: set[Path] = set()
         nobody = True
-        for subject in self.listed(source, reject):
-            yield subject
-            nobody = False
+
+        def told(path: Path, reason: str) -> None:
+            known.add(path)
+            reject(path, reason)
+
+        for subject in self.listed(source, told):
+            known.update(files_of(subject.series))
+            if series := tuple(each for each in subject.series if _stays_in(source, each, told)):
+                yield replace(subject, series=series)
+                nobody = False
         if nobody:
             raise UserError(f"Nothing of {self.name} is in {source}: name the folder that holds {self.layout}.")
+        for path in _unknown(self.images(source), known):
+            reject(path, UNKNOWN)
 
     @abstractmethod
     def listed(self, source: Path, reject: Reject) -> Iterator[Subject]:
         """The subjects in a folder that there is; none where it holds something else."""
+
+    def images(self, source: Path) -> Iterable[Path]:
+        """The images in a folder, of which each one belongs to somebody: others are told, lest they go unseen."""
+        return find(source)[0]
+
+
+def _stays_in(source: Path, series: Series, reject: Reject) -> bool:
+    """Whether all that a series names lies in the source."""
+    outside = [path for path in files_of(series) if not tables.is_inside(path, source)]
+    for path in outside:
+        reject(path, tables.OUTSIDE)
+    return not outside
+
+
+def _unknown(images: Iterable[Path], known: Collection[Path]) -> Iterator[Path]:
+    """The images that are not known, under another name either."""
+    left = [path for path in images if path not in known]
+    real = {os.path.realpath(path) for path in known} if left else ()
+    return (path for path in left if os.path.realpath(path) not in real)

@@ -50,7 +50,7 @@ class BUSI(Set):
 
     def listed(self, source: Path, reject: Reject) -> Iterator[Subject]:
         """The clusters of pictures that nearly are the same, each picture a study of its own."""
-        pictures = [*_folders(source), *_table(source / "busi.csv")]
+        pictures = [*_folders(source), *_table(source / "busi.csv", reject)]
         one_each = {picture.name: picture.file for picture in pictures}
         cluster_of = clusters((name, grey) for name, file in sorted(one_each.items()) for grey in _grey(file))
         subjects = defaultdict(list)
@@ -74,10 +74,13 @@ def _folders(source: Path) -> Iterator[_Picture]:
             yield _Picture(file, file.stem, tuple(masks[file.with_suffix("")]), group)
 
 
-def _table(path: Path) -> Iterator[_Picture]:
+def _table(path: Path, reject: Reject) -> Iterator[_Picture]:
     for row in tables.rows(path, "file", "mask", "label") if path.is_file() else ():
         file, mask = path.parent / row["file"], row["mask"]
-        yield _Picture(file, file.stem, (path.parent / mask,) if mask else (), row["label"])
+        if tables.is_inside(file, path.parent):  # which is looked at before anyone else asks
+            yield _Picture(file, file.stem, (path.parent / mask,) if mask else (), row["label"])
+        else:
+            reject(file, tables.OUTSIDE)
 
 
 def _series(picture: _Picture, source: Path) -> Series:

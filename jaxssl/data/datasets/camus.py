@@ -1,6 +1,7 @@
 """CAMUS, Cardiac Acquisitions for Multi-structure Ultrasound Segmentation."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from jaxssl.data.datasets import tables
@@ -9,7 +10,7 @@ from jaxssl.data.datasets.masks import ByFile, Volume
 from jaxssl.data.subject import Series, Subject
 
 VIEWS = {"2CH": "2ch", "4CH": "4ch"}
-MOMENTS = ("ED", "ES")
+STILL = re.compile(r"_E[DS](_gt)?\.nii\.gz$")
 
 
 class CAMUS(Set):
@@ -36,11 +37,18 @@ class CAMUS(Set):
     def listed(self, source: Path, reject: Reject) -> Iterator[Subject]:
         """The patients with at least one view."""
         folders = {path.parent for path in source.rglob("Info_*CH.cfg")}
-        for folder in sorted(folders, key=lambda folder: folder.name):
-            yield Subject(folder.name, tuple(_series(folder)))
+        for folder in sorted(folders, key=lambda folder: (folder.name, folder)):
+            yield Subject(folder.name, tuple(_series(folder, reject)))
+
+    def images(self, source: Path) -> Iterable[Path]:
+        """All but those of ED and ES that lie beside their half sequence."""
+        for path in super().images(source):
+            clip = path.with_name(STILL.sub("_half_sequence.nii.gz", path.name))
+            if clip == path or not clip.is_file():
+                yield path
 
 
-def _series(folder: Path) -> Iterator[Series]:
+def _series(folder: Path, reject: Reject) -> Iterator[Series]:
     for short, view in VIEWS.items():
         about = folder / f"Info_{short}.cfg"
         if not about.is_file():
@@ -49,15 +57,15 @@ def _series(folder: Path) -> Iterator[Series]:
         common = {"view": view, "labels": tables.known(quality=said.get("ImageQuality", "")), "placed": False}
         clip, drawn = (folder / f"{stem}_half_sequence{end}.nii.gz" for end in ("", "_gt"))
         if clip.is_file():
-            frames = {int(said[moment]) - 1: moment for moment in MOMENTS if said.get(moment, "").isdecimal()}
+            frames = tables.moments(said, 1, lambda reason, about=about: reject(about, reason))
             masks = Volume(drawn, clip=True) if drawn.is_file() else None
             yield Series((clip,), masks=masks, moments=frames, clip=True, **common)
         else:
-            files = [folder / f"{stem}_{moment}.nii.gz" for moment in MOMENTS]
-            masks = [folder / f"{stem}_{moment}_gt.nii.gz" for moment in MOMENTS]
+            files = [folder / f"{stem}_{moment}.nii.gz" for moment in tables.MOMENTS]
+            masks = [folder / f"{stem}_{moment}_gt.nii.gz" for moment in tables.MOMENTS]
             yield Series(
                 tuple(files),
                 masks=ByFile({place: Volume(path) for place, path in enumerate(masks) if path.is_file()}),
-                moments=dict(enumerate(MOMENTS)),
+                moments=dict(enumerate(tables.MOMENTS)),
                 **common,
             )

@@ -34,7 +34,7 @@ class EchoNetDynamic(Set):
     def listed(self, source: Path, reject: Reject) -> Iterator[Subject]:
         """The clips of the list, each a patient."""
         for path in sorted(source.rglob("FileList.csv"))[:1]:
-            traced = _traced(path.with_name("VolumeTracings.csv"))
+            traced = _traced(path.with_name("VolumeTracings.csv"), reject)
             for row in sorted(tables.rows(path, "FileName"), key=lambda row: row["FileName"]):
                 name = row["FileName"].removesuffix(".avi")
                 corners = traced.get(name, {})
@@ -48,12 +48,16 @@ class EchoNetDynamic(Set):
                 yield Subject(name, (series,))
 
 
-def _traced(path: Path) -> dict[str, dict[int, Corners]]:
+def _traced(path: Path, reject: Reject) -> dict[str, dict[int, Corners]]:
     """The outline of the LV by clip and frame: down one end of the diameters, and up the other."""
     lines = defaultdict(lambda: defaultdict(list))
     for row in tables.rows(path, "FileName", "X1", "Y1", "X2", "Y2", "Frame"):
+        frame = tables.whole(row["Frame"])
+        if frame is None:
+            reject(path, f"{row['FileName']} has an outline in the frame {row['Frame']!r}, which is none: left out")
+            continue
         line = [tables.number(row[name], path, name) for name in ("X1", "Y1", "X2", "Y2")]
-        lines[row["FileName"].removesuffix(".avi")][int(tables.number(row["Frame"], path, "a frame"))].append(line)
+        lines[row["FileName"].removesuffix(".avi")][frame].append(line)
     return {name: {at: _outline(own) for at, own in frames.items()} for name, frames in lines.items()}
 
 

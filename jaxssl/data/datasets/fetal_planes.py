@@ -18,7 +18,7 @@ VIEWS = {
     "Other": "other",
 }
 BRAIN = "Fetal brain"
-PARTS = {"1": "train", "0": "test"}
+SPLITS = {"1": "train", "0": "test"}
 
 
 class FetalPlanes(Set):
@@ -53,6 +53,6 @@ def _image(folder: Path, row: dict[str, str]) -> Series:
         brain_plane=row["Brain_plane"] if plane == BRAIN else "",
         operator=row.get("Operator", ""),
         machine=row.get("US_Machine", ""),
-        split=PARTS.get(row.get("Train", ""), ""),
+        split=SPLITS.get(row.get("Train", ""), ""),
     )
     return Series((folder / f"{name}.png",), study=name, view=VIEWS.get(plane, "other"), labels=labels)

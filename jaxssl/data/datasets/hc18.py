@@ -11,7 +11,7 @@ from jaxssl.data.datasets.masks import Ellipse, Pictures
 from jaxssl.data.subject import Series, Subject
 
 NAME = re.compile(r"(\d+)_\d*HC")
-PARTS = {
+TABLES = {
     "training_set": "training_set_pixel_size_and_HC.csv",
     "test_set": "test_set_pixel_size.csv",
 }
@@ -43,26 +43,31 @@ class HC18(Set):
     def listed(self, source: Path, reject: Reject) -> Iterator[Subject]:
         """The numbers of either layout, each image a study of its own."""
         heads = defaultdict(list)
-        for part, table in PARTS.items():
+        for part, table in TABLES.items():
             for path in sorted(source.rglob(table))[:1]:
                 images = {image.name: image for image in (path.parent / part).rglob("*HC.png")}
                 for row in tables.rows(path, "filename", "pixel size(mm)"):
-                    name, size = row["filename"], tables.number(row["pixel size(mm)"], path, "a pixel size")
+                    name = row["filename"]
                     file = images.get(name, path.parent / part / name)
                     outline = file.with_name(f"{file.stem}_Annotation.png")
                     masks = Ellipse(outline) if outline.is_file() else None
-                    heads[f"{part} {_number(name)}"].append(_head(file, size, masks, part.removesuffix("_set")))
+                    head = _head(file, row["pixel size(mm)"], masks, part.removesuffix("_set"), reject)
+                    heads[f"{part} {_number(name)}"] += head
         if (path := source / "hc18.csv").is_file():
             for row in tables.rows(path, "file", "subject", "pixel_mm_in_this_copy"):
-                size = tables.number(row["pixel_mm_in_this_copy"], path, "a pixel size")
-                file, mask = source / "images" / row["file"], source / "masks" / row["file"]
-                heads[row["subject"]].append(_head(file, size, Pictures((mask,)), "training"))
+                file, mask = source / "images" / row["file"], Pictures((source / "masks" / row["file"],))
+                heads[row["subject"]] += _head(file, row["pixel_mm_in_this_copy"], mask, "training", reject)
         for name, series in sorted(heads.items()):
             yield Subject(name, tuple(series))
 
 
-def _head(file: Path, size: float, masks: Ellipse | Pictures | None, part: str) -> Series:
-    return Series((file,), study=file.stem, view="head", masks=masks, labels={"split": part}, spacing=(size, size))
+def _head(file: Path, size: str, masks: Ellipse | Pictures | None, part: str, reject: Reject) -> Iterator[Series]:
+    """The image, unless its table does not say how large it is: no circumference could be had from it."""
+    spacing = tables.spacing(size)
+    if spacing is None:
+        reject(file, f"its pixel size is {size!r}, which is no size in mm")
+    else:
+        yield Series((file,), study=file.stem, view="head", masks=masks, labels={"split": part}, spacing=spacing)
 
 
 def _number(name: str) -> str:

@@ -43,6 +43,19 @@ class ByFrame:
 
 
 @dataclass(frozen=True)
+class Together:
+    """Masks of one image, each of other things in it; where they meet, the higher code holds."""
+
+    parts: tuple[Masks, ...]
+
+    def __call__(self, file: int, slice: int, frame: int, shape: tuple[int, int]) -> Mask | None:
+        """All of them in one."""
+        drawn = [part(file, slice, frame, shape) for part in self.parts]
+        known = [mask for mask in drawn if mask is not None]
+        return np.maximum.reduce(known) if known else None
+
+
+@dataclass(frozen=True)
 class Volume:
     """A file of codes in the images' own grid."""
 

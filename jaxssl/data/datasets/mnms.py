@@ -34,15 +34,15 @@ class MnMs(Set):
 
     def listed(self, source: Path, reject: Reject) -> Iterator[Subject]:
         """The patients whose cine is there."""
-        cines = sorted(source.rglob("*_sa.nii.gz"), key=lambda path: path.name)
+        cines = sorted(source.rglob("*_sa.nii.gz"), key=lambda path: (path.name, path))
         about = _about(source) if cines else {}
         for cine in cines:
             name = cine.name.removesuffix("_sa.nii.gz")
-            yield _patient(cine, name, about.get(name, {}))
+            yield _patient(cine, name, about.get(name, {}), reject)
 
 
-def _patient(cine: Path, name: str, row: Mapping[str, str]) -> Subject:
-    moments = {int(row[moment]): moment for moment in ("ED", "ES") if row.get(moment, "").isdigit()}
+def _patient(cine: Path, name: str, row: Mapping[str, str], reject: Reject) -> Subject:
+    moments = tables.moments(row, 0, lambda reason: reject(cine, reason))
     drawn = cine.with_name(f"{name}_sa_gt.nii.gz")
     masks = Volume(drawn, CODES, tuple(moments)) if drawn.is_file() else None
     vendor = row.get("VendorName") or row.get("Vendor", "")

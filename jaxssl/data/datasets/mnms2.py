@@ -11,7 +11,6 @@ from jaxssl.data.record import CINE_CLASSES
 from jaxssl.data.subject import Series, Subject
 
 VIEWS = {"SA": "sax", "LA": "4ch"}
-MOMENTS = ("ED", "ES")
 
 
 class MnMs2(Set):
@@ -46,7 +45,7 @@ class MnMs2(Set):
             for row in tables.rows(path)
         }
         folders = {path.parent for path in source.rglob("*_[SL]A_*.nii.gz")}
-        for folder in sorted(folders, key=lambda folder: folder.name):
+        for folder in sorted(folders, key=lambda folder: (folder.name, folder)):
             yield Subject(folder.name, tuple(_series(folder, about.get(folder.name, {}))))
 
 
@@ -61,7 +60,7 @@ def _series(folder: Path, row: Mapping[str, str]) -> Iterator[Series]:
         stem = f"{folder.name}_{short}"
         if (cine := folder / f"{stem}_CINE.nii.gz").is_file():
             yield Series((cine,), study="cine", view=view, labels=labels)
-        files = {moment: folder / f"{stem}_{moment}.nii.gz" for moment in MOMENTS}
+        files = {moment: folder / f"{stem}_{moment}.nii.gz" for moment in tables.MOMENTS}
         there = [moment for moment, path in files.items() if path.is_file()]
         drawn = [folder / f"{stem}_{moment}_gt.nii.gz" for moment in there]
         masks = ByFile({place: Volume(path, CODES) for place, path in enumerate(drawn) if path.is_file()})

@@ -22,8 +22,9 @@ class MRNet(Set):
         train-abnormal.csv, train-acl.csv, train-meniscus.csv               0000,1: without a header
         valid/..., valid-abnormal.csv, ...
 
-    For location and classification: nothing says how large a pixel is, how far apart slices are, or at which side a
-    stack begins. An examination is a subject; whether two are of one person is not said.
+    For classification, and not for location: nothing says at which side a stack begins, nor that all begin at the same
+    one, how far apart slices are, or how large a pixel is. An examination is a subject; which of them are of one person
+    is not said, but that nobody is in two parts, the label `split`.
     """
 
     licence = "Stanford University School of Medicine MRNet Dataset Research Use Agreement: not to be passed on"

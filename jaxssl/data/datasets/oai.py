@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from jaxssl.data.datasets.base import Reject, Set
@@ -46,6 +46,10 @@ class OAI(Set):
         for name, own in sorted(people.items()):
             if series := [each for path in own for each in _series(path)]:
                 yield Subject(name, tuple(series))
+
+    def images(self, source: Path) -> Iterable[Path]:
+        """None: of millions of files most are of sequences that are not taken."""
+        return ()
 
 
 def _series(person: Path) -> Iterator[Series]:

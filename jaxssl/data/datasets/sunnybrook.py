@@ -2,16 +2,18 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from jaxssl.data.datasets import tables
 from jaxssl.data.datasets.base import Reject, Set
 from jaxssl.data.datasets.masks import ByFile, Contours
+from jaxssl.data.formats.find import find
 from jaxssl.data.record import CINE_CLASSES
 from jaxssl.data.subject import Series, Subject
 
 CONTOUR = re.compile(r"IM-\d+-(\d+)-([io])contour-manual\.txt")
+CINES, NUMBER = "CINE[SL]AX*", re.compile(r"-(\d+)$")
 CODES = {"o": CINE_CLASSES.index("MYO"), "i": CINE_CLASSES.index("LV")}
 """Of the inside of an outer and of an inner contour, in the order in which they are drawn."""
 
@@ -42,7 +44,7 @@ class Sunnybrook(Set):
         about = {row["PatientID"]: row for path in found for row in tables.rows(path, "PatientID", "OriginalID")}
         contours = _contours(source)
         patients = defaultdict(list)
-        for folder in sorted(source.rglob("CINE[SL]AX*")):
+        for folder in sorted(source.rglob(CINES)):
             patients[folder.parent.name].append(folder)
         for name, folders in sorted(patients.items()):
             row = about.get(name, {})
@@ -50,12 +52,17 @@ class Sunnybrook(Set):
             labels = tables.known(group=row.get("Pathology", ""))
             yield Subject(name, tuple(_series(folder, own, labels) for folder in folders))
 
+    def images(self, source: Path) -> Iterable[Path]:
+        """Those of cines."""
+        return (path for folder in sorted(source.rglob(CINES)) for path in find(folder)[0])
+
 
 def _series(folder: Path, contours: Mapping[int, tuple[tuple[int, Path], ...]], labels: Mapping[str, str]) -> Series:
     files = sorted(folder.glob("*.dcm"))
     if not folder.name.startswith("CINESAX"):
         return Series(tuple(files), labels=labels)
-    drawn = {place: contours.get(int(path.stem.rpartition("-")[2])) for place, path in enumerate(files)}
+    numbers = {place: NUMBER.search(path.stem) for place, path in enumerate(files)}
+    drawn = {place: contours.get(int(number[1])) for place, number in numbers.items() if number}
     masks = ByFile({place: Contours(paths) for place, paths in drawn.items() if paths})
     return Series(tuple(files), view="sax", masks=masks, labels=labels)
 

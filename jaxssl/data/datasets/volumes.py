@@ -14,12 +14,18 @@ from typing import Literal
 
 from jaxssl.data.datasets.base import Reject
 from jaxssl.data.datasets.masks import ByFile
-from jaxssl.data.datasets.names import STRUCTURAL, SUFFIXES, first_folder, identity, mask_of, moment_in, stem_of
+from jaxssl.data.datasets.names import (
+    STRUCTURAL,
+    first_folder,
+    identity,
+    images_among,
+    mask_of,
+    moment_in,
+    stem_of,
+)
 from jaxssl.data.study.words import view_in
 from jaxssl.data.subject import Series
 from jaxssl.errors import UserError
-
-MOMENTS = ("ED", "ES")
 
 
 def series(
@@ -27,13 +33,7 @@ def series(
 ) -> Iterator[tuple[str, Series]]:
     """The stacks and whose they are; files with the name of a mask and without an image are rejected."""
     there = set(paths)
-    masks = {mask.path for path in paths if (mask := mask_of(path, there)) is not None}
-    images = []
-    for path in paths:
-        if path not in masks and stem_of(path).endswith(SUFFIXES):
-            reject(path, "by its name it is the mask of an image, which is not there")
-        elif path not in masks:
-            images.append(path)
+    images = images_among(paths, reject)
     owners = _owners(source, images, subject)
     stacks = defaultdict(list)
     for path in images:

@@ -7,6 +7,7 @@ image at a time and may raise anything: `read` below turns it into an `Unreadabl
 import stat
 import warnings
 from collections.abc import Iterator
+from errno import EACCES, EAGAIN, EIO, EMFILE, ENFILE, ENOMEM, EPERM, ESTALE, ETIMEDOUT
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,6 +32,8 @@ ENDINGS = {
 }
 DICOM_MAGIC = (128, b"DICM")
 """Scanners leave out the ending; every DICOM file has this at this place."""
+PASSING = {EACCES, EAGAIN, EIO, EMFILE, ENFILE, ENOMEM, EPERM, ESTALE, ETIMEDOUT}
+"""What a disk or an operating system says that may be otherwise another time; readers raise `OSError` for more."""
 
 
 def is_image(path: Path) -> bool:
@@ -54,7 +57,8 @@ def read(path: Path) -> Iterator[Image]:
             except Unreadable:
                 raise
             except Exception as error:
-                raise Unreadable(_reason(error)) from error
+                passing = isinstance(error, MemoryError) or getattr(error, "errno", None) in PASSING
+                raise Unreadable(_reason(error), passing) from error
         count += 1
         yield image
     if not count:

@@ -15,12 +15,19 @@ LARGEST = 2**26
 SQUARE = 1e-3
 """Products of axes that are written as decimals come so close to 0 and 1."""
 
-LUMA = np.array([0.299, 0.587, 0.114])
-"""What red, green and blue add to the brightness of a picture (ITU-R BT.601)."""
+LUMA = (299, 587, 114)
+"""Thousandths that red, green and blue add to the brightness of a picture (ITU-R BT.601)."""
 
 
 class Unreadable(Exception):
-    """A file that gives no images which can be used; the message says in a few words why."""
+    """A file that gives no images which can be used; the message says in a few words why.
+
+    `passing` is what may be otherwise another time, with the same file: something is not installed, or a disk fails.
+    """
+
+    def __init__(self, reason: str, passing: bool = False):
+        super().__init__(reason)
+        self.passing = passing
 
 
 class Box(NamedTuple):
@@ -98,8 +105,9 @@ def in_patient(
     gram = np.stack([along_x, along_y]) @ np.stack([along_x, along_y]).T
     if spacing is None or not np.isfinite(start).all() or not np.allclose(gram, np.eye(2), rtol=0, atol=SQUARE):
         return None
-    lengths = np.sqrt(np.diag(gram))
-    return Plane(start, along_x / lengths[0], along_y / lengths[1], np.array(spacing), np.array([*shape]))
+    along_x /= np.linalg.norm(along_x)
+    along_y -= (along_y @ along_x) * along_x
+    return Plane(start, along_x, along_y / np.linalg.norm(along_y), np.array(spacing), np.array([*shape]))
 
 
 def with_channels(pixels: Shaped[np.ndarray, "y x _"], channels: int) -> Shaped[np.ndarray, "y x {channels}"]:
@@ -110,6 +118,14 @@ def with_channels(pixels: Shaped[np.ndarray, "y x _"], channels: int) -> Shaped[
     if own == 1:
         return np.repeat(pixels, channels, axis=-1)
     if (own, channels) == (3, 1):
-        grey = pixels @ LUMA
-        return (np.rint(grey).astype(pixels.dtype) if pixels.dtype.kind in "ui" else grey)[..., None]
+        return _luma(pixels)[..., None]
     raise Unreadable(f"its images have {own} channels where {channels} are wanted")
+
+
+def _luma(pixels: Shaped[np.ndarray, "y x 3"]) -> Shaped[np.ndarray, "y x"]:
+    """The brightness of colours, rounded where they are whole; 8 and 16 bits in integers, for clips have many."""
+    if pixels.dtype in (np.uint8, np.uint16):
+        thousandths = sum(pixels[..., n].astype(np.uint32) * np.uint32(part) for n, part in enumerate(LUMA))
+        return ((thousandths + np.uint32(500)) // np.uint32(1000)).astype(pixels.dtype)
+    grey = pixels @ (np.array(LUMA) / 1000)
+    return np.rint(grey).astype(pixels.dtype) if pixels.dtype.kind in "ui" else grey

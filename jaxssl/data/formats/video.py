@@ -17,7 +17,7 @@ def read(path: Path) -> Iterator[Image]:
     try:
         import av
     except ImportError as error:
-        raise Unreadable(INSTALL) from error
+        raise Unreadable(INSTALL, passing=True) from error
     # A given format keeps FFmpeg from others, some of which name further files to be opened.
     with path.open("rb") as file, av.open(file, "r", format=_format(file)) as container:
         if not container.streams.video:

@@ -2,5 +2,6 @@
 
 A part belongs to one subject and to the state of its files, so that a rerun does only what is missing or has changed.
 The store depends on the files and the site's key alone: neither the number of processes nor where one of them was
-stopped changes a byte.
+stopped changes a byte. Of a copy of the files all is the same but for the hash in store.json that names their state,
+in which their times count.
 """

@@ -10,12 +10,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from jaxssl.data.datasets.base import Set
+from jaxssl.data.ingest.loading import nobody
 from jaxssl.data.ingest.merge import is_made_here, merge
 from jaxssl.data.ingest.parts import Part, PartWriter, find_part, key_of, relative
 from jaxssl.data.ingest.pool import Job, run
 from jaxssl.data.ingest.pseudonym import Pseudonyms, site_key
 from jaxssl.data.shards import put_text
-from jaxssl.data.store import PARTS, SUMMARY, check_name, open_store
+from jaxssl.data.store import SUMMARY, UNFINISHED, Source, check_name, open_store
 from jaxssl.data.subject import Subject
 from jaxssl.errors import UserError
 
@@ -33,21 +34,21 @@ class Counts:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of an ingest; `rejects` is the list of what was left out, in whole or in part, and why."""
+    """What became of an ingest; `rejects` is the list of what was left out, in whole or in part, and why.
+
+    Of these files, `passing` may be of use another time.
+    """
 
     store: Path
     records: int
     subjects: int
     rejected: int
+    passing: int
     rejects: Path
     key: Path
     new_key: bool
     """Whether the site's key was made just now, since there was none."""
     complete_before: bool
-
-
-def _nobody(_: object) -> None:
-    pass
 
 
 def ingest(
@@ -57,43 +58,58 @@ def ingest(
     *,
     key_file: str | Path | None = None,
     workers: int | None = None,
-    progress: Callable[[Counts], None] = _nobody,
+    progress: Callable[[Counts], None] = nobody,
 ) -> Outcome:
     """Read what `kind` lists in `source` into a store at `out`, or go on with that; see `jaxssl.data.ingest`."""
-    source, out = Path(source), Path(out)
+    source, out = Path(source), Path(out).absolute()
     check_name(kind.name)
     if workers is not None and workers < 1:
         raise UserError(f"--workers is {workers}: at least one process has to do the work.")
-    finished, rejects = _is_finished(out), rejects_of(out)
+    if out.resolve().is_relative_to(source.resolve()):
+        raise UserError(f"{out} lies in {source}, where it would be read as well: give --out a place elsewhere.")
+    finished = _is_finished(out)
     key, key_path, made = site_key(key_file, out)
     names, left_out = Pseudonyms(key, kind.name), {}
     jobs = _jobs(kind, source, names, left_out)
-    sources = names.digest("sources", json.dumps([sorted(job.key for job in jobs), left_out], sort_keys=True))
-    if finished:
-        store = open_store(out)
-        if store.sources != sources:
-            raise UserError(
-                f"{out} is a finished store, of other files, by another key or another jaxssl: give another path, or "
-                "delete it first."
-            )
-        shutil.rmtree(out / PARTS, ignore_errors=True)
-        info, count = store.info, len(rejects.read_text().splitlines()) if rejects.exists() else 0
-    else:
+    files = names.digest("sources", json.dumps([sorted(job.key for job in jobs), left_out], sort_keys=True))
+    if not finished:
         with _writing(out):
-            work = PartWriter(out, source, names, kind.fan, tuple(kind.classes))
-            parts, counts = _parts(work, jobs, workers or _cores(), Counts(len(jobs), rejected=len(left_out)), progress)
-            for part in parts:
-                left_out |= part.rejects
-            count = len(left_out)
-            _list(left_out, rejects)
-            parts = [part for part in parts if part.records]
-            if not parts:
-                shutil.rmtree(out)
-                raise UserError(f"None of the files of {source} can be used: {rejects} says why.")
-            info = merge(
-                kind, out, parts, names.key_id, sources, lambda joined: progress(replace(counts, joined=joined))
-            )
-    return Outcome(out, info.records, info.subjects, count, rejects, key_path, made, finished)
+            finished = _is_finished(out)  # by another who was at work when we looked
+            if not finished:
+                work = PartWriter(out, source, names, kind.fan, tuple(kind.classes))
+                _make(kind, work, jobs, workers or _cores(), files, left_out, progress)
+    store = open_store(out)
+    if store.source.files != files:
+        raise UserError(
+            f"{out} is a finished store, of other files, by another key or another jaxssl: give another path, or "
+            "delete it first."
+        )
+    shutil.rmtree(out / UNFINISHED, ignore_errors=True)
+    counts = (store.info.records, store.info.subjects, store.source.rejected, store.source.passing)
+    return Outcome(out, *counts, rejects_of(out), key_path, made, finished)
+
+
+def _make(
+    kind: Set,
+    work: PartWriter,
+    jobs: Sequence[Job],
+    workers: int,
+    files: str,
+    left_out: dict[str, str],
+    progress: Callable[[Counts], None],
+) -> None:
+    """The store, from parts that are made where they are missing; `left_out` are files that were not listed at all."""
+    parts, counts = _parts(work, jobs, workers, Counts(len(jobs), rejected=len(left_out)), progress)
+    for part in parts:
+        left_out |= part.rejects
+    rejects = rejects_of(work.store)
+    _list(left_out, rejects)
+    useful = [part for part in parts if part.records]
+    if not useful:
+        shutil.rmtree(work.store)
+        raise UserError(f"None of the files of {work.source} can be used: {rejects} says why.")
+    made_of = Source(files, len(left_out), sum(part.passing for part in parts))
+    merge(kind, work.store, useful, work.names.key_id, made_of, lambda joined: progress(replace(counts, joined=joined)))
 
 
 def rejects_of(store: Path) -> Path:
@@ -106,7 +122,7 @@ def _is_finished(out: Path) -> bool:
     if not out.exists():
         return False
     there = {path.name for path in out.iterdir()} if out.is_dir() else {"a file"}
-    begun = PARTS in there and all(map(is_made_here, there))
+    begun = UNFINISHED in there and all(map(is_made_here, there))
     if there and not begun and SUMMARY not in there:
         raise UserError(f"{out} holds something else than the beginning of a store: give another path.")
     return SUMMARY in there
@@ -134,8 +150,9 @@ def _jobs(kind: Set, source: Path, names: Pseudonyms, left_out: dict[str, str]) 
 def _writing(out: Path) -> Iterator[None]:
     """The folder of an unfinished store, for this process alone; says what to do where it cannot be written."""
     try:
-        (out / PARTS).mkdir(parents=True, exist_ok=True)
-        with (out / PARTS / "lock").open("w") as lock:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / UNFINISHED).mkdir(mode=0o700, exist_ok=True)  # it names files
+        with (out / UNFINISHED / "lock").open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -145,6 +162,11 @@ def _writing(out: Path) -> Iterator[None]:
         what = f"{error.filename or out}: {error.strerror or error}"
         raise UserError(
             f"{out} cannot be written ({what}): free some space, and the same command continues where it stopped."
+        ) from error
+    except MemoryError as error:
+        raise UserError(
+            f"There is not memory enough to make {out}: with fewer --workers the same command continues where it "
+            "stopped."
         ) from error
 
 
@@ -177,9 +199,10 @@ def _parts(
 
 
 def _list(left_out: Mapping[str, str], path: Path) -> None:
+    """For the owner alone: names of files may be those of patients."""
     lines = [json.dumps({"file": file, "reason": reason}) + "\n" for file, reason in sorted(left_out.items())]
     if lines:
-        put_text(path, "".join(lines))
+        put_text(path, "".join(lines), mode=0o600)
     else:
         path.unlink(missing_ok=True)
 

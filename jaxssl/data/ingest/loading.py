@@ -3,21 +3,41 @@
 import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
+from jaxssl.data.datasets.base import Reject
 from jaxssl.data.formats import read
 from jaxssl.data.formats.fan import cleaned
 from jaxssl.data.formats.image import Image, Unreadable, with_channels
 from jaxssl.data.study import Loaded
 from jaxssl.data.subject import Series, Subject
 
-Reject = Callable[[Path, str], None]
-"""Hears of a file that is left out, in whole or in part, and why."""
-Reading = Callable[[Path | None], None]
-"""Hears of each file before it is opened, and of none after."""
+
+def nobody(_: object) -> None:
+    """Hears of something that is of no interest."""
+
+
+@dataclass(frozen=True)
+class Hearers:
+    """Who is told what while files are read, and what was told of them before."""
+
+    reject: Reject
+    """Of a file that is left out, in whole or in part, and why."""
+    passing: Callable[[Path], None] = nobody
+    """Of one that is left out for a reason which may pass."""
+    reading: Callable[[Path | None], None] = nobody
+    """Of each file before it is opened and after each of its images, and of none in the end."""
+    refused: Mapping[Path, str] = field(default_factory=dict)
+    """Files that are not to be read, with reasons."""
+
+    def refuse(self, file: Path, error: Unreadable, remark: str = "") -> None:
+        """Tell what is wrong with a file."""
+        self.reject(file, f"{error}{remark}")
+        if error.passing:
+            self.passing(file)
 
 
 def file_of(loaded: Loaded) -> Path:
@@ -25,45 +45,47 @@ def file_of(loaded: Loaded) -> Path:
     return loaded.series.files[loaded.file]
 
 
-def load(subject: Subject, fan: bool, refused: Mapping[Path, str], reject: Reject, reading: Reading) -> list[Loaded]:
-    """All images of a subject; a file that is damaged anywhere gives none, nor does one in `refused`.
+def load(subject: Subject, fan: bool, hearers: Hearers) -> list[Loaded]:
+    """All images of a subject; a file that is damaged anywhere gives none, nor does one that is refused.
 
     `fan` blackens what lies beside the echoes; for files that say they are of ultrasound that is always done.
     """
-    loaded: list[Loaded] = []
-    known: dict[bytes, Path] = {}
+    kept: dict[bytes, list[Loaded]] = {}
     for series in subject.series:
-        for images in _units(_read(series, refused, reject, reading)):
-            first = file_of(images[0])
-            if (same := known.setdefault(_content(images), first)) is first:
-                loaded += images
+        for images in _units(_read(series, hearers)):
+            content = _content(images)
+            if (same := kept.setdefault(content, images)) is images:
                 continue
+            if images[0].series.masks and not same[0].series.masks:
+                kept[content], images, same = images, same, images
             for file in dict.fromkeys(map(file_of, images)):
-                reject(file, f"it holds the same images as {same.name}")
-    return _echoes(loaded, fan, reject)
+                hearers.reject(file, f"it holds the same images as {file_of(same[0]).name}")
+    return _echoes([each for images in kept.values() for each in images], fan, hearers)
 
 
-def _read(series: Series, refused: Mapping[Path, str], reject: Reject, reading: Reading) -> Iterator[list[Loaded]]:
+def _read(series: Series, hearers: Hearers) -> Iterator[list[Loaded]]:
     for number, file in enumerate(series.files):
         try:
-            images = _images(file, refused, reading)
+            images = _images(file, hearers)
             if series.clip:
                 images = [image._replace(slice=0, frame=image.slice) for image in images]
             yield [Loaded(series, number, image) for image in images]
         except Unreadable as error:
-            reject(file, str(error))
+            hearers.refuse(file, error)
 
 
-def _images(file: Path, refused: Mapping[Path, str], reading: Reading) -> list[Image]:
-    if file in refused:
-        raise Unreadable(refused[file])
-    reading(file)
+def _images(file: Path, hearers: Hearers) -> list[Image]:
+    if file in hearers.refused:
+        raise Unreadable(hearers.refused[file], passing=True)
+    hearers.reading(file)
+    images = []
     try:
-        return [image._replace(pixels=with_channels(image.pixels, 1)) for image in read(file)]
-    except OSError as error:
-        raise Unreadable(error.strerror or type(error).__name__) from error
+        for image in read(file):
+            images.append(image._replace(pixels=with_channels(image.pixels, 1)))
+            hearers.reading(file)
+        return images
     finally:
-        reading(None)
+        hearers.reading(None)
 
 
 def _units(files: Iterable[list[Loaded]]) -> Iterator[list[Loaded]]:
@@ -93,7 +115,7 @@ def _content(unit: Iterable[Loaded]) -> bytes:
     return digest.digest()
 
 
-def _echoes(loaded: Sequence[Loaded], fan: bool, reject: Reject) -> list[Loaded]:
+def _echoes(loaded: Sequence[Loaded], fan: bool, hearers: Hearers) -> list[Loaded]:
     """Of ultrasound what lies in the fan; the images of a file have the same one, or of a series that is one clip."""
     kept, clips = [], defaultdict(list)
     for each in loaded:
@@ -106,7 +128,7 @@ def _echoes(loaded: Sequence[Loaded], fan: bool, reject: Reject) -> list[Loaded]
             images = cleaned([each.image for each in clip])
         except Unreadable as error:
             for file in dict.fromkeys(map(file_of, clip)):
-                reject(file, str(error))
+                hearers.refuse(file, error)
         else:
             kept += [replace(each, image=image) for each, image in zip(clip, images, strict=True)]
     return kept

@@ -13,11 +13,11 @@ from jaxssl.data.datasets.base import Set
 from jaxssl.data.encoding import Codec
 from jaxssl.data.ingest.parts import Part, lines_of
 from jaxssl.data.shards import put_text, write_shards
-from jaxssl.data.store import PARTS, finish
+from jaxssl.data.store import UNFINISHED, Source, finish
 from jaxssl.data.summary import StoreInfo, Tally
 
 INTENSITIES = "intensities.jsonl"
-MADE_HERE = (PARTS, "*.array_record-*", "features.json", "dataset_info.json", "LICENSE", INTENSITIES, ".*-[0-9]*")
+MADE_HERE = (UNFINISHED, "*.array_record-*", "features.json", "dataset_info.json", "LICENSE", INTENSITIES, ".*-[0-9]*")
 """All that an unfinished store may hold; the last are files that were being written."""
 
 
@@ -27,11 +27,11 @@ def is_made_here(name: str) -> bool:
 
 
 def merge(
-    kind: Set, store: Path, parts: Sequence[Part], key_id: str, sources: str, progress: Callable[[int], None]
+    kind: Set, store: Path, parts: Sequence[Part], key_id: str, source: Source, progress: Callable[[int], None]
 ) -> StoreInfo:
     """Make the store of parts that have records, and drop them; `progress` hears how many records are in it."""
     for left in store.iterdir():
-        if left.name != PARTS and is_made_here(left.name):
+        if left.name != UNFINISHED and is_made_here(left.name):
             left.unlink()
     parts = sorted(parts, key=lambda part: part.subject)
     tally, *others = (Tally.from_json(part.tally) for part in parts if part.tally)
@@ -42,8 +42,8 @@ def merge(
     codec = Codec(tally.dtype, tally.channels)
     written = write_shards(_told(_lines(store, parts, codec, tally.dtype), progress), kind.name, store)
     put_text(store / INTENSITIES, "".join(json.dumps(part.intensity) + "\n" for part in parts))
-    finish(store, codec, info, written, sources)
-    shutil.rmtree(store / PARTS)
+    finish(store, codec, info, written, source)
+    shutil.rmtree(store / UNFINISHED)
     return info
 
 

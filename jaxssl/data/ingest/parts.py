@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -11,18 +11,17 @@ import numpy as np
 
 from jaxssl.data.encoding import Codec
 from jaxssl.data.ingest.depth import Intensity
-from jaxssl.data.ingest.loading import Reading
 from jaxssl.data.ingest.pool import Job
 from jaxssl.data.ingest.pseudonym import Pseudonyms
 from jaxssl.data.ingest.records import records_of
 from jaxssl.data.record import Record
 from jaxssl.data.shards import Digest, put_text, read_file, write_file
-from jaxssl.data.store import PARTS
+from jaxssl.data.store import UNFINISHED
 from jaxssl.data.subject import Subject
 from jaxssl.data.summary import Tally
 from jaxssl.errors import UserError
 
-FORMAT = 1
+FORMAT = 2
 """Counts the ways in which files have been turned into records: parts of another one are done again."""
 
 
@@ -35,6 +34,8 @@ class Part:
     fingerprint: str
     rejects: Mapping[str, str]
     """Reasons by file, as the source names it."""
+    passing: int
+    """Files among these that may be of use another time."""
     tally: Mapping[str, Any] | None
     intensity: Mapping[str, Any] | None
 
@@ -49,11 +50,12 @@ def key_of(subject: Subject, source: Path, options: str, names: Pseudonyms) -> s
 
 
 def find_part(store: Path, key: str) -> Part | None:
-    """A part, if it was done."""
+    """A part, if it was done, and for good."""
     try:
-        return Part(**json.loads((store / PARTS / f"{key}.json").read_text(encoding="utf-8")))
+        part = Part(**json.loads((store / UNFINISHED / f"{key}.json").read_text(encoding="utf-8")))
     except (FileNotFoundError, ValueError, TypeError):
         return None
+    return None if part.passing else part
 
 
 def lines_of(store: Path, part: Part) -> Iterator[bytes]:
@@ -66,7 +68,7 @@ def lines_of(store: Path, part: Part) -> Iterator[bytes]:
     except RuntimeError:
         pass
     if str(digest) != part.fingerprint:
-        (store / PARTS / f"{part.key}.json").unlink()
+        (store / UNFINISHED / f"{part.key}.json").unlink()
         raise UserError(f"A part of {store} was damaged after it had been written: the same command makes it again.")
 
 
@@ -80,9 +82,10 @@ class PartWriter:
     fan: bool
     classes: tuple[str, ...]
 
-    def __call__(self, job: Job, reading: Reading) -> Part:
+    def __call__(self, job: Job, reading: Callable[[Path | None], None]) -> Part:
         """The part, when it is on the disk."""
         reasons: dict[Path, dict[str, None]] = {}
+        passing: set[Path] = set()
         measured: list[Intensity] = []
 
         def reject(file: Path, reason: str) -> None:
@@ -97,10 +100,11 @@ class PartWriter:
                 classes=self.classes,
                 refused=job.refused,
                 reading=reading,
+                passing=passing.add,
                 measured=measured.append,
             )
             tally, fingerprint = self._write(job.key, records)
-        except OSError:
+        except (OSError, MemoryError):
             raise
         except Exception as error:
             # Whatever a file has done to a library or to us, the other subjects shall not suffer from it.
@@ -112,10 +116,11 @@ class PartWriter:
             subject=self.names.subject(job.subject.name),
             fingerprint=fingerprint,
             rejects={relative(file, self.source): "; ".join(why) for file, why in reasons.items()},
+            passing=len(passing),
             tally=tally,
             intensity=asdict(measured[0]) if measured else None,
         )
-        put_text(self.store / PARTS / f"{job.key}.json", json.dumps(asdict(part)))
+        put_text(self.store / UNFINISHED / f"{job.key}.json", json.dumps(asdict(part)))
         return part
 
     def _write(self, key: str, records: list[Record]) -> tuple[Mapping[str, Any] | None, str]:
@@ -145,7 +150,7 @@ def relative(file: Path, source: Path) -> str:
 
 
 def _file(store: Path, key: str) -> Path:
-    return store / PARTS / f"{key}.array_record"
+    return store / UNFINISHED / f"{key}.array_record"
 
 
 def _state(value: Any, source: Path) -> Any:

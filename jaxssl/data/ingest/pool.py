@@ -16,7 +16,7 @@ from jaxssl.data.subject import Subject
 from jaxssl.errors import UserError
 
 PATIENCE = 10.0
-"""Seconds that the reading of a file may take, and more for each 50 MB of it."""
+"""Seconds that an image of a file may take to be read, and more for each 50 MB of the file."""
 
 BYTES_PER_SECOND = 50e6
 
@@ -37,7 +37,7 @@ class Job:
 
 
 class Work(Protocol):
-    """What a process does with a job, sent to it when it begins; it calls `reading` with each file that it opens."""
+    """What a process does with a job, sent to it when it begins; it calls `reading` as `Hearers` do."""
 
     def __call__(self, job: Job, reading: Callable[[Path | None], None], /) -> Any: ...
 

@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from jaxssl.data.formats.image import Image, Unreadable
+from jaxssl.data.datasets.base import Reject
+from jaxssl.data.formats import PASSING, Image, Unreadable
 from jaxssl.data.ingest.depth import Intensity, depth_of, intensity_of
-from jaxssl.data.ingest.loading import Reading, Reject, file_of, load
+from jaxssl.data.ingest.loading import Hearers, file_of, load, nobody
 from jaxssl.data.ingest.pseudonym import Pseudonyms
 from jaxssl.data.record import Record, unplaced
 from jaxssl.data.study import Loaded, acquisitions
@@ -19,10 +20,6 @@ SAME = ("view", "slice", "slices", "phase", "phases", "moment", "ordered")
 """Fields of a record that are those of a place in a study."""
 
 
-def _nobody(_: object) -> None:
-    pass
-
-
 def records_of(
     subject: Subject,
     names: Pseudonyms,
@@ -31,15 +28,17 @@ def records_of(
     fan: bool = False,
     classes: Sequence[str] = (),
     refused: Mapping[Path, str] | None = None,
-    reading: Reading = _nobody,
-    measured: Callable[[Intensity], None] = _nobody,
+    reading: Callable[[Path | None], None] = nobody,
+    passing: Callable[[Path], None] = nobody,
+    measured: Callable[[Intensity], None] = nobody,
 ) -> list[Record]:
     """The records of a subject, sorted; none where no file is of use.
 
     `fan` blackens what lies beside the echoes, `classes` bounds the codes of masks, and files in `refused` are rejected
-    unread, for the reason given. `measured` hears of the intensities.
+    unread, for the reason given. `reading` and `passing` are as in `Hearers`; `measured` hears of the intensities.
     """
-    loaded = load(subject, fan, refused or {}, reject, reading)
+    hearers = Hearers(reject, passing, reading, refused or {})
+    loaded = load(subject, fan, hearers)
     if not loaded:
         return []
     try:
@@ -60,7 +59,7 @@ def records_of(
                 study=names.study(subject.name, placed.study),
                 plane=_plane(image, series),
                 thickness=float("nan") if image.thickness is None else float(image.thickness),
-                mask=_mask(placed.loaded, classes, reject, reading),
+                mask=_mask(placed.loaded, classes, hearers),
                 labels=dict(series.labels),
                 **{name: getattr(placed, name) for name in SAME},
             )
@@ -77,21 +76,22 @@ def _plane(image: Image, series: Series) -> Plane:
     return Plane(plane.origin, plane.x_axis, plane.y_axis, np.array(spacing or plane.spacing, np.float64), plane.shape)
 
 
-def _mask(loaded: Loaded, classes: Sequence[str], reject: Reject, reading: Reading) -> UInt8[np.ndarray, "y x"] | None:
+def _mask(loaded: Loaded, classes: Sequence[str], hearers: Hearers) -> UInt8[np.ndarray, "y x"] | None:
     """What people drew on an image; a mask that is no good is left out, and the image kept."""
     image, file = loaded.image, file_of(loaded)
     if loaded.series.masks is None:
         return None
-    reading(file)
+    hearers.reading(file)
     try:
         mask = loaded.series.masks(loaded.file, image.slice, image.frame, image.pixels.shape[:2])
         return None if mask is None else _checked(mask, image.pixels.shape[:2], classes)
     except Unreadable as error:
-        reject(file, f"{error}; kept without it")
+        hearers.refuse(file, error, "; kept without it")
     except OSError as error:
-        reject(file, f"its mask cannot be read ({error.strerror}); kept without it")
+        reason = f"its mask cannot be read ({error.strerror})"
+        hearers.refuse(file, Unreadable(reason, error.errno in PASSING), "; kept without it")
     finally:
-        reading(None)
+        hearers.reading(None)
 
 
 def _checked(

@@ -55,10 +55,10 @@ def acquisitions(loaded: Sequence[Loaded]) -> list[Placed]:
 
 def _images(stack: Stack, study: str, view: str, wrong: Mapping[Loaded, str]) -> Iterator[Placed]:
     slices, ordered = in_order(stack)
-    # Frames are counted in a file; of files of single frames, the place in time is the only number there is.
-    in_files = any(each.image.frame for images in slices for each in images)
     for place, images in enumerate(slices):
         for phase, each in enumerate(images):
+            # By its place in the files, never in time: what is missing there must not shift ES to ED.
+            number = each.file if len(each.series.files) > 1 else each.image.frame
             yield Placed(
                 each if stack.placed else replace(each, image=each.image._replace(plane=None)),
                 study,
@@ -67,7 +67,7 @@ def _images(stack: Stack, study: str, view: str, wrong: Mapping[Loaded, str]) ->
                 len(slices),
                 phase,
                 len(images),
-                each.series.moments.get(each.image.frame if in_files else phase, ""),
+                each.series.moments.get(number, ""),
                 ordered,
                 wrong.get(each, ""),
             )

@@ -80,8 +80,8 @@ def stacks_of(images: Iterable[Loaded], misplaced: Collection[Loaded]) -> list[S
             (placed if known else others).append(each)
         for parallel in _orientations(placed):
             parts += _placed(parallel)
-        if others:
-            parts += _takes(_told_slices(others))
+        for exposure in _exposures(others):
+            parts += _takes(_told_slices(exposure))
     return parts
 
 
@@ -130,24 +130,33 @@ def _across(plane: Plane) -> np.ndarray:
     return across if across @ TOWARDS_APEX >= 0 else -across
 
 
+def _exposures(images: Sequence[Loaded]) -> list[list[Loaded]]:
+    """The images that belong to one stack: of ultrasound each file by itself, unless the set says which slices it has.
+
+    What an examination with a probe leaves is a loose sequence of clips and stills.
+    """
+    files = defaultdict(list)
+    for each in images:
+        files[each.file if each.image.ultrasound and not each.series.slices else -1].append(each)
+    return list(files.values())
+
+
 def _told_slices(images: Sequence[Loaded]) -> list[list[Loaded]]:
     """The slices of images that nobody placed, as their files have them.
 
-    A file of several slices is a volume, and such files follow each other in time; a file of several frames is a slice.
-    Files of one image are slices where the set says that they are in order, or that they have no place and are of no
-    cardiac moment, else frames.
+    The set may say which slice a file is. Else a file of several slices is a volume, and such files follow each other
+    in time; a file of several frames is a slice. Files of one image are slices where the set says that they are in
+    order, or that they have no place and are of no cardiac moment, else frames.
     """
     series = images[0].series
     by_file = (
         any(each.image.frame for each in images) or series.ordered is not None or not (series.placed or series.moments)
     )
+    volumes = any(each.image.slice for each in images)
     slices = defaultdict(list)
-    if any(each.image.slice for each in images):
-        for each in images:
-            slices[each.image.slice].append(each)
-    else:
-        for each in images:
-            slices[each.file if by_file else 0].append(each)
+    for each in images:
+        own = 0 if volumes or not by_file else each.file
+        slices[series.slices.get(each.file, own), each.image.slice].append(each)
     return [slices[place] for place in sorted(slices)]
 
 

@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 from jaxssl.cli import main
 from jaxssl.data.check import Kind, check_store
 from jaxssl.data.check.text import told
-from jaxssl.data.duplicates import averaged
 from jaxssl.data.record import Record, unplaced
-from jaxssl.data.store import PARTS, SUMMARY, write
+from jaxssl.data.store import SUMMARY, UNFINISHED, write
 from jaxssl.geometry import Plane
 
 ABOUT = {"name": "discs", "description": "Random pixels (synthetic).", "licence": "none"}
@@ -106,7 +105,7 @@ def test_what_is_not_whole_is_named(tmp_path):
     file.write_bytes(file.read_bytes()[:-1])
     assert "truncated" in check_store(path).examples[Kind.UNUSABLE][0]
     (path / SUMMARY).unlink()
-    (path / PARTS).mkdir()
+    (path / UNFINISHED).mkdir()
     assert "is unfinished" in check_store(path).examples[Kind.UNUSABLE][0]
     assert main(["data", "check", str(path)]) == 1
     assert main(["data", "check", str(tmp_path / "nowhere")]) == 2
@@ -190,29 +189,6 @@ def test_a_subject_clipped_below_the_end_of_its_type_is_found(tmp_path):
     found = check_store(made(tmp_path, dim))
     assert found.counts[Kind.CLIPPED] == 1
     assert found.examples[Kind.CLIPPED][0].startswith("subject s1")
-
-
-def test_a_copy_in_another_subject_is_found_and_in_another_part_of_a_split(tmp_path):
-    smooth = np.kron(np.random.default_rng(5).integers(0, 255, (5, 6)), np.ones((4, 4)))[..., None].astype(np.uint8)
-    assert averaged(smooth).std() > 10
-
-    def change(records):
-        for r in records:
-            same = r.view == "4ch" and r.subject in ("s0", "s1") and r.phase == 0
-            yield dataclasses.replace(r, image=smooth[: r.image.shape[0], :], plane=r.plane) if same else r
-
-    def fitted(records):
-        for r in change(records):
-            plane = dataclasses.replace(r.plane, shape=np.array(r.image.shape[:2]))
-            mask = r.mask if r.mask is None or r.mask.shape == r.image.shape[:2] else None
-            yield dataclasses.replace(r, plane=plane, mask=mask)
-
-    path = made(tmp_path, fitted)
-    assert kinds(path) == {Kind.TWINS: 1}
-    assert kinds(path, part_of={"s0": "train", "s1": "train", "s2": "test"}) == {Kind.TWINS: 1}
-    found = check_store(path, part_of={"s0": "train", "s1": "test"})
-    assert found.counts == {Kind.TWINS: 1, Kind.LEAK: 1}
-    assert "test and train" in found.examples[Kind.LEAK][0]
 
 
 TELL = {

@@ -5,39 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from folders import names_of, picture, volume, with_rejects
 from PIL import Image as Picture
-from scans import dicom, nifti
+from scans import dicom
 
 from jaxssl.data.datasets import set_of
-from jaxssl.data.datasets.folder import Folder
-from jaxssl.data.subject import Subject
 from jaxssl.errors import UserError
 
 RNG = np.random.default_rng(0)
-
-
-def volume(path: Path, *axes: int, codes: bool = False) -> np.ndarray:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    array = RNG.integers(0, 4 if codes else 900, (5, 4, *axes)).astype(np.uint8 if codes else np.int16)
-    nifti(path, array)
-    return array
-
-
-def picture(path: Path) -> np.ndarray:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = RNG.integers(0, 256, (4, 5)).astype(np.uint8)
-    Picture.fromarray(pixels).save(path)
-    return pixels
-
-
-def with_rejects(kind: Folder, source: Path) -> tuple[list[Subject], dict[str, str]]:
-    rejects = {}
-    subjects = list(kind.subjects(source, lambda path, reason: rejects.update({path.name: reason})))
-    return subjects, rejects
-
-
-def names_of(subject: Subject) -> list[list[str]]:
-    return [[path.name for path in series.files] for series in subject.series]
 
 
 @pytest.mark.parametrize(
@@ -95,6 +70,7 @@ def test_masks_beside_volumes_and_frames_of_ed_and_es(tmp_path: Path, made: Call
         ("p1/cine.nii.gz", "p1/labels/cine.nii.gz"),
         ("p1/cine.nii.gz", "p1/cine_seg.nii"),
         ("p1/cine.nii", "p1/cine_label.nii.gz"),
+        ("p1/cine.nii.gz", "p1/cine-mask.nii.gz"),
     ],
 )
 def test_places_in_which_masks_lie(image: str, mask: str, tmp_path: Path, listed: Callable):
@@ -129,7 +105,8 @@ def test_dicom_is_sorted_by_its_headers(tmp_path: Path, listed: Callable):
             StudyInstanceUID=study,
             SeriesInstanceUID=series,
             InstanceNumber=number,
-            Manufacturer="ACME" if patient == "A" else "",
+            SOPInstanceUID=f"1.9.{place}",
+            Manufacturer="GE MEDICAL SYSTEMS" if patient == "A" else "St. Zebra Hospital",
         )
     (tmp_path / "anon").mkdir()
     dicom(tmp_path / "anon" / "x.dcm", pixels, StudyInstanceUID="1.4", SeriesInstanceUID="1.4.1")
@@ -138,13 +115,26 @@ def test_dicom_is_sorted_by_its_headers(tmp_path: Path, listed: Callable):
     assert list(found) == ["A", "B", "anon"]
     assert names_of(found["A"]) == [["IM1", "IM0"], ["IM2"]]
     assert [s.study for s in found["A"].series] == ["1.1", "1.2"]
-    assert found["A"].series[0].labels == {"vendor": "ACME"}
+    assert found["A"].series[0].labels == {"vendor": "ge"}
+    assert found["B"].series[0].labels == {"vendor": "other"}
     assert names_of(found["B"]) == [["IM3"]]
     assert names_of(found["anon"]) == [["broken.dcm"], ["x.dcm"]]  # reading the one says why it cannot be used
 
 
+@pytest.mark.parametrize("word", ["ANON", "Anonymous", "000", "unknown", "^^"])
+def test_what_stands_for_a_patient_is_none(word: str, tmp_path: Path, listed: Callable):
+    """Two people whose names were taken away are two by their folders; numbers that stand for people are people."""
+    pixels = RNG.integers(0, 900, (2, 3)).astype(np.uint16)
+    for place, (folder, patient) in enumerate([("x", word), ("y", word), ("z", "ANON0017")]):
+        (tmp_path / folder).mkdir()
+        dicom(tmp_path / folder / "1.dcm", pixels, PatientID=patient, SOPInstanceUID=f"1.9.{place}")
+    assert list(listed(set_of("folder"), tmp_path)) == ["ANON0017", "x", "y"]
+
+
 def test_whose_pictures_are_has_to_be_told(tmp_path: Path, made: Callable):
-    images = {name: picture(tmp_path / f"{name}.png") for name in ("benign/a", "benign/b", "malignant/a")}
+    images = {
+        name: picture(tmp_path / f"{name}.png") for name in ("benign/a", "benign/b", "malignant/a", "malignant/c")
+    }
     picture(tmp_path / "benign" / "b_mask.png")
     with pytest.raises(UserError, match=r"cannot be told \(folders: benign, malignant\): add a csv .* --subject file"):
         list(set_of("folder").subjects(tmp_path))
@@ -153,6 +143,7 @@ def test_whose_pictures_are_has_to_be_told(tmp_path: Path, made: Callable):
         "benign/a.png": {"class": "benign"},
         "benign/b.png": {"class": "benign"},
         "malignant/a.png": {"class": "malignant"},
+        "malignant/c.png": {"class": "malignant"},
     }
     for name, pixels in images.items():
         (record,) = found[f"{name}.png"]
@@ -161,7 +152,7 @@ def test_whose_pictures_are_has_to_be_told(tmp_path: Path, made: Callable):
     found = made(set_of("folder", subject="folder"), tmp_path)
     assert {name: (len(records), records[0].labels) for name, records in found.items()} == {
         "benign": (2, {}),
-        "malignant": (1, {}),
+        "malignant": (2, {}),
     }
 
 
@@ -176,111 +167,66 @@ def test_pictures_beside_scans_do_not_hold_them_up(tmp_path: Path):
     assert not rejects
 
 
-def table(source: Path, *rows: str, name: str = "list.csv") -> Path:
-    (source / name).write_text("\n".join(rows) + "\n")
-    return source / name
-
-
-def test_a_csv_says_what_is_known_of_images(tmp_path: Path, made: Callable):
-    images = {name: picture(tmp_path / f"{name}.png") for name in ("a", "b", "c")}
-    codes = RNG.integers(0, 3, (4, 5)).astype(np.uint8)
-    Picture.fromarray(codes).save(tmp_path / "b_drawn.png")
-    table(
-        tmp_path,
-        "File,Patient,View,moment,mask,Pixel_Size,group,machine",
-        "a.png,ann,4ch,,,0.5,sick,one",
-        "b.png,bob,2ch,ed,b_drawn.png,0.5 0.25,,two",
-        "c.png,ann,,,,,sick,",
-    )
-    found = made(set_of("folder"), tmp_path)
-    assert list(found) == ["ann", "bob"]
-    (bob,) = found["bob"]
-    np.testing.assert_array_equal(bob.image[..., 0], images["b"])
-    np.testing.assert_array_equal(bob.mask, codes)
-    np.testing.assert_array_equal(bob.plane.spacing, (0.5, 0.25))
-    assert (bob.view, bob.moment, bob.labels) == ("2ch", "ED", {"machine": "two"})
-    first, second = sorted(found["ann"], key=lambda record: record.view)
-    np.testing.assert_array_equal(first.plane.spacing, (0.5, 0.5))
-    assert (first.view, first.labels) == ("4ch", {"group": "sick", "machine": "one"})
-    assert (second.view, second.labels) == ("other", {"group": "sick"})
-    assert np.isnan(second.plane.spacing).all()
-    np.testing.assert_array_equal(second.image[..., 0], images["c"])
-
-
-def test_rows_of_a_csv_that_are_refused(tmp_path: Path):
-    source = tmp_path / "in"
-    for path in (tmp_path / "secret.png", source / "a.png", source / "b.png", source / "c.png", source / "d.png"):
-        picture(path)
-    (source / "link.png").symlink_to(tmp_path / "secret.png")
-    (source / "round.png").symlink_to("round.png")
-    (source / "sub").mkdir()
-    csv = table(
-        source,
-        "file,subject,moment,spacing,mask",
-        "a.png,p,,,",
-        "./a.png,q,,,",
-        "../secret.png,p,,,",
-        "link.png,p,,,",
-        "round.png,p,,,",
-        f"{tmp_path / 'secret.png'},p,,,",
-        "gone.png,p,,,",
-        "sub,p,,,",
-        "b.png,p,systole,,",
-        "c.png,p,,-1,",
-        "d.png,p,,,../secret.png",
-        ",p,,,",
-        "e.png,,,,",
-    )
-    reasons = []
-    kind = set_of("folder")
-    (subject,) = kind.subjects(source, lambda path, reason: reasons.append((path.name, reason)))
-    assert (subject.name, names_of(subject)) == ("p", [["a.png"]])
-    assert reasons == [
-        ("a.png", "row 3 of list.csv names it again"),
-        ("secret.png", "row 4 of list.csv names secret.png, which lies outside the source"),
-        ("link.png", "row 5 of list.csv names link.png, which lies outside the source"),
-        ("round.png", "row 6 of list.csv names round.png, which is not there"),
-        ("secret.png", "row 7 of list.csv names secret.png, which lies outside the source"),
-        ("gone.png", "row 8 of list.csv names gone.png, which is not there"),
-        ("sub", "row 9 of list.csv names sub, which is no file"),
-        ("b.png", "row 10 of list.csv has the moment 'SYSTOLE', which is neither ED nor ES"),
-        ("c.png", "row 11 of list.csv has the spacing '-1', which is no size in mm"),
-        ("d.png", "row 12 of list.csv names secret.png, which lies outside the source"),
-        (csv.name, "row 13 of list.csv names no file, or no subject"),
-        ("e.png", "row 14 of list.csv names no file, or no subject"),
-    ]
-
-
-def test_columns_that_could_say_who_somebody_is_are_no_labels(tmp_path: Path):
-    for number in range(12):
-        picture(tmp_path / f"{number}.png")
-    table(
-        tmp_path,
-        "file,subject,patient_name,birth_date,MRN,token,group",
-        *[f"{n}.png,s{n},Ada,1901,77,t{n},{'ab'[n % 2]}" for n in range(12)],
-    )
-    subjects, rejects = with_rejects(set_of("folder"), tmp_path)
-    assert {tuple(series.labels) for subject in subjects for series in subject.series} == {("group",)}
-    reason = "its columns patient_name, birth_date, MRN, token may say who somebody is: left out, the images kept"
-    assert rejects == {"list.csv": reason}
-
-
-def test_which_csv_lists_the_images(tmp_path: Path, listed: Callable):
-    """One without a column for files is none, and volumes go without; of several the user names one."""
-    volume(tmp_path / "p1.nii.gz", 2)
-    table(tmp_path, "name,age", "ada,4", name="people.csv")
-    subjects, rejects = with_rejects(set_of("folder"), tmp_path)
-    assert ([subject.name for subject in subjects], list(rejects)) == (["p1"], ["people.csv"])
-    one = table(tmp_path, "file,subject", "p1.nii.gz,one", name="one.csv")
-    assert list(listed(set_of("folder"), tmp_path)) == ["one"]
-    table(tmp_path, "path,subject", "p1.nii.gz,two", name="two.csv")
-    with pytest.raises(UserError, match=r"several tables that list files, one\.csv, two\.csv: name one by --csv"):
-        list(set_of("folder").subjects(tmp_path))
-    assert list(listed(set_of("folder", table=one), tmp_path)) == ["one"]
-    with pytest.raises(UserError, match=r"people\.csv has no column 'file', but name, age: add it"):
-        list(set_of("folder", table=tmp_path / "people.csv").subjects(tmp_path))
-
-
 def test_a_folder_without_images_is_refused(tmp_path: Path):
     with pytest.raises(UserError, match="Nothing of folder is in"):
         list(set_of("folder").subjects(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("files", "classes", "reason"),
+    [
+        ("Doe_John/1 Doe_John/2 Miller_Anna/1 Miller_Anna/2 Smith_Eve/1 Smith_Eve/2", set(), "3 of its 3"),
+        ("benign/1 benign/2 benign/3 Doe_John/1", {"benign"}, "1 of its 2"),
+        ("sick/1 sick/2 2019-05-03/1 2019-05-03/2", {"sick"}, "1 of its 2"),
+    ],
+)
+def test_folders_that_may_be_people_are_no_classes(files, classes, reason, tmp_path: Path):
+    for file in files.split():
+        picture(tmp_path / f"{file}.png")
+    subjects, rejects = with_rejects(set_of("folder", subject="file"), tmp_path)
+    assert len(subjects) == len(files.split())
+    assert {s.series[0].labels["class"] for s in subjects if s.series[0].labels} == classes
+    assert rejects == {tmp_path.name: f"{reason} folders may be people: no label class, the images kept"}
+
+
+def test_masks_of_pictures_are_never_images(tmp_path: Path):
+    image, drawn = tmp_path / "p1" / "a.png", np.zeros((2, 4, 5), np.uint8)
+    picture(image)
+    drawn[0, 1, 1:3] = drawn[1, 3, 2:] = 255
+    Picture.fromarray(drawn[0]).save(tmp_path / "p1" / "a_mask.png")
+    Picture.fromarray(drawn[1]).save(tmp_path / "p1" / "a_mask_1.png")
+    for name in ("p1/b_mask.png", "p1/c_mask_2.png", "p1/d_seg.png", "p1/masks/e.png"):
+        picture(tmp_path / name)
+    (subject,), rejects = with_rejects(set_of("folder", subject="folder"), tmp_path)
+    (series,) = subject.series
+    assert series.files == (image,)
+    np.testing.assert_array_equal(series.masks(0, 0, 0, (4, 5)), drawn.any(axis=0))
+    orphans = ("b_mask.png", "c_mask_2.png", "d_seg.png", "e.png")
+    assert rejects == dict.fromkeys(orphans, "by its name it is the mask of an image, which is not there")
+
+
+@pytest.mark.parametrize(
+    ("uids", "kept", "told"),
+    [
+        ("123", "012", {}),
+        ("1213", "013", {"2": "it has the SOPInstanceUID of 0"}),
+        ("1122", "02", {"1": "it has the SOPInstanceUID of 0", "3": "it has the SOPInstanceUID of 2"}),
+        (
+            "111",
+            "012",
+            {"0": "its series has one SOPInstanceUID for many files, so that copies cannot be told: all kept"},
+        ),
+        (
+            "11122",
+            "01234",
+            {"0": "its series has one SOPInstanceUID for many files, so that copies cannot be told: all kept"},
+        ),
+    ],
+)
+def test_a_second_file_of_one_instance_is_no_phase(uids, kept, told, tmp_path: Path):
+    for place, uid in enumerate(uids):
+        pixels = RNG.integers(0, 900, (2, 3)).astype(np.uint16)
+        dicom(tmp_path / f"{place}", pixels, PatientID="A", SeriesInstanceUID="1.1", SOPInstanceUID=f"1.9.{uid}")
+    (subject,), rejects = with_rejects(set_of("folder"), tmp_path)
+    assert [path.name for path in subject.series[0].files] == list(kept)
+    assert rejects == told

@@ -25,12 +25,15 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 
 def part(table: Path, to: Path, step: int = 1, word: str = "") -> Path:
-    """A copy of a sample whose table has every `step`th row with that word only; its folders are links."""
+    """A copy of a sample whose table has every `step`th row with that word only, and links to the files of those."""
     header, *lines = table.read_text().splitlines()
-    (to / table.name).write_text("\n".join([header, *[line for line in lines if word in line][::step]]))
-    for folder in table.parent.iterdir():
-        if folder.is_dir():
-            (to / folder.name).symlink_to(folder)
+    lines = [line for line in lines if word in line][::step]
+    (to / table.name).write_text("\n".join([header, *lines]))
+    named = {Path(cell).name for line in lines for cell in line.split(",")}
+    for file in table.parent.glob("*/*"):
+        if {file.name, file.name.partition("_E")[0]} & named:
+            (to / file.parent.name).mkdir(exist_ok=True)
+            (to / file.parent.name / file.name).symlink_to(file)
     return to
 
 

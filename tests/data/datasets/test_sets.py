@@ -13,6 +13,7 @@ from jaxssl.data.datasets.acdc import ACDC
 from jaxssl.data.ingest.pseudonym import Pseudonyms
 from jaxssl.data.ingest.records import records_of
 from jaxssl.data.store import NAME
+from jaxssl.data.subject import Subject, files_of
 from jaxssl.errors import UserError
 
 PUBLIC = [name for name in names() if name != "folder"]
@@ -42,9 +43,9 @@ def test_every_set_says_what_it_is(name: str, tmp_path: Path):
 
 
 def test_names_that_are_not_known_are_refused():
-    with pytest.raises(UserError, match="no data set 'acdk': name one of acdc, busi, camus"):
+    with pytest.raises(UserError, match="no data set 'acdk'; the nearest is 'acdc', of acdc, busi, camus"):
         set_of("acdk")
-    with pytest.raises(UserError, match="layout of acdc is known: leave out --csv and --subject"):
+    with pytest.raises(UserError, match="layout of acdc is known: leave out --csv, --labels and --subject"):
         set_of("acdc", subject="file")
 
 
@@ -102,6 +103,149 @@ def test_tables_are_read_however_a_spreadsheet_wrote_them(tmp_path: Path):
         tables.rows(tmp_path / "gone.csv")
     with pytest.raises(UserError, match="has 'n/a' where a pixel size belongs"):
         tables.number("n/a", path, "a pixel size")
+    with pytest.raises(UserError, match="has 'nan' where a corner belongs"):
+        tables.number("nan", path, "a corner")
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("3", 3),
+        ("3.0", 3),
+        ("0", 0),
+        ("²", None),
+        ("nan", None),
+        ("inf", None),
+        ("-1", None),
+        ("2.5", None),
+        ("", None),
+    ],
+)
+def test_whole_numbers_of_tables(text: str, wanted: int | None):
+    assert tables.whole(text) == wanted
+    rejects = []
+    assert tables.moments({"ES": text}, 1, rejects.append) == ({} if not wanted else {wanted - 1: "ES"})
+    assert rejects == ([] if wanted or not text else [f"ES is {text!r}, which is no frame: not used"])
+
+
+def with_rejects(name: str, source: Path) -> tuple[list[Subject], dict[str, str]]:
+    """What is listed, and what is told of each file."""
+    rejects = {}
+    found = list(set_of(name).subjects(source, lambda path, reason: rejects.update({path.name: reason})))
+    return found, rejects
+
+
+def text(path: Path, content: str = "x") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content)
+    return path
+
+
+def test_rubbish_in_a_table_costs_no_more_than_what_it_is_about(tmp_path: Path):
+    source = tmp_path / "echonet"
+    text(source / "FileList.csv", "FileName,EF,Split\n0X1,50,TRAIN\n")
+    text(source / "VolumeTracings.csv", "FileName,X1,Y1,X2,Y2,Frame\n0X1.avi,1,2,3,4,nan\n0X1.avi,1,2,3,4,inf\n")
+    (subject,), rejects = with_rejects("echonet", source)
+    assert subject.series[0].moments == {}
+    assert rejects == {"VolumeTracings.csv": "0X1.avi has an outline in the frame 'inf', which is none: left out"}
+    source = tmp_path / "sunnybrook"
+    scout = text(source / "SCD0000101" / "CINESAX_300" / "scout.dcm")
+    text(source / "scd_patientdata.csv", "PatientID,OriginalID,Pathology\nSCD0000101,SC-HF-I-1,x\n")
+    (subject,), rejects = with_rejects("sunnybrook", source)
+    assert (subject.series[0].files, rejects) == ((scout,), {})
+    source = tmp_path / "mnms"
+    text(source / "A" / "A_sa.nii.gz")
+    text(source / "about.csv", "External code,ED,ES\nA,²,3\n")
+    (subject,), rejects = with_rejects("mnms", source)
+    assert subject.series[0].moments == {3: "ES"}
+    assert rejects == {"A_sa.nii.gz": "ED is '²', which is no frame: not used"}
+    source = tmp_path / "acdc"
+    text(source / "patient001" / "Info.cfg", "ED: 0\nES: 12\n")
+    text(source / "patient001" / "patient001_4d.nii.gz")
+    (subject,), rejects = with_rejects("acdc", source)
+    assert (subject.series[0].moments, rejects) == ({11: "ES"}, {"Info.cfg": "ED is '0', which is no frame: not used"})
+    source = tmp_path / "hc18"
+    rows = "000_HC.png,-0.1\n001_HC.png,inf\n002_HC.png,n/a\n003_HC.png,0.1\n"
+    text(source / "training_set_pixel_size_and_HC.csv", f"filename,pixel size(mm)\n{rows}")
+    (subject,), rejects = with_rejects("hc18", source)
+    assert (subject.name, subject.series[0].spacing) == ("training_set 003", (0.1, 0.1))
+    assert rejects == {
+        f"00{n}_HC.png": f"its pixel size is {size!r}, which is no size in mm"
+        for n, size in enumerate(("-0.1", "inf", "n/a"))
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "table", "rows"),
+    [
+        ("pocus", "frames.csv", "file,clip,frame,label,probe,licence\n{},c,1,l,p,x\nin.png,d,1,l,p,x\n"),
+        ("busi", "busi.csv", "file,mask,label\n{},,benign\nin.png,,benign\nalso.png,{},benign\n"),
+        ("echonet", "FileList.csv", "FileName,EF,Split\n{},50,TRAIN\nin,50,TRAIN\n"),
+        ("fetal_planes", "FETAL_PLANES_DB_data.csv", "Image_name,Patient_num,Plane,Brain_plane\n{},1,,\nin,2,,\n"),
+        ("hc18", "hc18.csv", "file,subject,pixel_mm_in_this_copy\n{},1,0.1\nin.png,2,0.1\n"),
+        ("acdc", "subjects.csv", "subject,group\n{},NOR\nin,NOR\n"),
+    ],
+)
+@pytest.mark.parametrize("absolute", [True, False])
+def test_a_table_leads_nowhere_outside_of_the_source(name: str, table: str, rows: str, absolute: bool, tmp_path: Path):
+    source, secret = tmp_path / "source", text(tmp_path / "secret.png")
+    text(source / "VolumeTracings.csv", "FileName,X1,Y1,X2,Y2,Frame\n")
+    text(source / table, rows.replace("{}", str(secret) if absolute else "../../secret.png"))
+    found, rejects = with_rejects(name, source)
+    assert len(found) == 1
+    assert all(path.is_relative_to(source) and ".." not in path.parts for path in files_of(found[0].series))
+    assert set(rejects.values()) == {"it lies outside the source"}
+
+
+@pytest.mark.parametrize(
+    ("name", "listed", "others"),
+    [
+        ("acdc", "a/Info.cfg a/a_4d.nii.gz a/a_frame01.nii.gz a/a_frame01_gt.nii.gz", "b/b_4d.nii.gz"),
+        ("camus", "a/Info_2CH.cfg a/a_2CH_half_sequence.nii.gz a/a_2CH_ED_gt.nii.gz", "b/b_2CH_ED.nii.gz"),
+        ("echonet", "FileList.csv VolumeTracings.csv Videos/0X1.avi", "Videos/0X2.avi"),
+        ("fetal_planes", "FETAL_PLANES_DB_data.csv Images/one.png", "Images/two.png"),
+        ("kaggle_dsb", "train/1/study/sax_5/a.dcm train/1/study/notes.txt", "train/1/study/SAX-6/a.dcm"),
+        ("pocus", "dataset_metadata.csv pocus_videos/convex/Cov-a.mp4", "pocus_videos/convex/Clip-2.png"),
+        ("sunnybrook", "scd_patientdata.csv S/CINESAX_1/a.dcm S/SCOUT_2/a.dcm", "S/CINELAX_2/a.nii"),
+    ],
+)
+def test_images_that_nobody_lists_are_told(name: str, listed: str, others: str, tmp_path: Path):
+    contents = {
+        "a/Info.cfg": "ED: 1",
+        "FileList.csv": "FileName,Split\n0X1,VAL",
+        "VolumeTracings.csv": "FileName,X1,Y1,X2,Y2,Frame",
+        "FETAL_PLANES_DB_data.csv": "Image_name,Patient_num,Plane,Brain_plane\none,1,Other,",
+        "dataset_metadata.csv": "Filename\nClip-2",
+        "scd_patientdata.csv": "PatientID,OriginalID",
+    }
+    for file in listed.split():
+        text(tmp_path / file, contents.get(file, "x"))
+    assert with_rejects(name, tmp_path)[1] == {}
+    text(tmp_path / others)
+    (subject,), rejects = with_rejects(name, tmp_path)
+    assert rejects == {Path(others).name: "neither a table nor the layout of the set tells whose it is"}
+    assert tmp_path / others not in files_of(subject.series)
+
+
+@pytest.mark.parametrize(
+    ("name", "files"),
+    [
+        ("acdc", "{}/patient001/Info.cfg {}/patient001/patient001_4d.nii.gz"),
+        ("camus", "{}/patient001/Info_2CH.cfg {}/patient001/patient001_2CH_half_sequence.nii.gz"),
+        ("mnms", "{}/A/A_sa.nii.gz about.csv"),
+        ("mnms2", "{}/001/001_SA_CINE.nii.gz"),
+    ],
+)
+def test_the_same_person_in_two_trees_is_always_listed_in_one_order(name, files, tmp_path: Path, monkeypatch):
+    for file in [file for tree in ("b", "a") for file in files.replace("{}", tree).split()]:
+        text(tmp_path / file, "External code,ED,ES\nA,1,2\n" if file == "about.csv" else "ED: 1\n")
+    orders, glob = [], Path.rglob
+    for backwards in (False, True):
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "rglob", lambda *a, back=backwards: sorted(glob(*a), reverse=back))
+            found = with_rejects(name, tmp_path)[0]
+        orders.append([subject.series[0].files[0].parts[-3] for subject in found])
+    assert orders == [["a", "b"]] * 2
 
 
 def test_a_patient_of_whom_neither_ed_nor_es_is_known_is_told(tmp_path: Path):
@@ -111,4 +255,7 @@ def test_a_patient_of_whom_neither_ed_nor_es_is_known_is_told(tmp_path: Path):
     rejects = []
     subjects = set_of("acdc").subjects(tmp_path, lambda path, reason: rejects.append((path.parent.name, reason)))
     assert [subject.name for subject in subjects] == ["patient001"]
-    assert rejects == [("patient002", "it names neither ED nor ES: the patient is left out")]
+    assert rejects == [
+        ("patient002", "ED is '?', which is no frame: not used"),
+        ("patient002", "it names neither ED nor ES: the patient is left out"),
+    ]

@@ -1,9 +1,8 @@
-"""Files that are damaged, made to deceive, or no images: each says why it is not read, soon and without much memory."""
+"""Files that are damaged, made to deceive, or no images: each says why it is not read, soon, without much memory."""
 
 import contextlib
 import gzip
 import io
-import os
 import subprocess
 import sys
 import time
@@ -149,13 +148,12 @@ def test_every_file_that_pydicom_ships_is_read_or_says_why():
     assert len(files) > 150
     assert len(read_back) > 90
     assert all(reasons.values())
-    for name in ("DICOMDIR", "waveform_ecg.dcm", "test-SR.dcm", "rtplan.dcm"):
-        assert "image" in reasons[name], name
+    assert all("image" in reasons[name] for name in ("DICOMDIR", "waveform_ecg.dcm", "test-SR.dcm", "rtplan.dcm"))
     assert reasons["MR_truncated.dcm"].startswith("it is cut off")
     # Two files of one image, and what pydicom's own documentation says of its pixels.
     plain = read_back["MR_small.dcm"][0].pixels
-    for same in ("MR_small_RLE.dcm", "MR_small_jp2klossless.dcm", "MR_small_jpeg_ls_lossless.dcm", "MR_small_expb.dcm"):
-        np.testing.assert_array_equal(read_back[same][0].pixels, plain)
+    for same in ("RLE", "jp2klossless", "jpeg_ls_lossless", "expb"):
+        np.testing.assert_array_equal(read_back[f"MR_small_{same}.dcm"][0].pixels, plain)
     assert (read_back["J2K_pixelrep_mismatch.dcm"][0].pixels.min(), plain.shape) == (-2000, (64, 64, 1))
 
 
@@ -194,8 +192,8 @@ def test_a_decoder_that_ends_or_hangs_is_replaced(whole, monkeypatch):
 
 
 def test_two_files_may_be_read_at_once(whole):
-    for one, other in zip(read(whole["jpeg-ls"]), read(whole["jpeg-ls"]), strict=True):
-        np.testing.assert_array_equal(one.pixels, other.pixels)
+    pairs = zip(read(whole["jpeg-ls"]), read(whole["jpeg-ls"]), strict=True)
+    assert [np.array_equal(one.pixels, other.pixels) for one, other in pairs] == [True] * 4
 
 
 def test_streams_that_are_larger_than_declared_are_not_decoded(whole, tmp_path):
@@ -290,15 +288,8 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
     assert int(grown) < 150_000, "kB"
 
 
-@pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() == 0, reason="root may read anything")
-def test_a_file_that_may_not_be_read(tmp_path):
-    (tmp_path / "a.dcm").write_bytes(b"x")
-    (tmp_path / "a.dcm").chmod(0)
-    assert refused(tmp_path / "a.dcm") == "Permission denied"
-
-
 def test_a_folder_and_a_broken_link_say_so(tmp_path):
     (tmp_path / "a.dcm").mkdir()
-    (tmp_path / "b.nii").symlink_to(tmp_path / "gone.nii")
     assert "directory" in refused(tmp_path / "a.dcm")
+    (tmp_path / "b.nii").symlink_to(tmp_path / "gone.nii")
     assert "No such file" in refused(tmp_path / "b.nii")

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image as Picture
 from PIL import ImageDraw
 
-from jaxssl.data.formats import Image
+from jaxssl.data.formats import Image, Unreadable
 from jaxssl.data.formats.fan import cleaned, fan_of
 from jaxssl.data.formats.image import Box
 from jaxssl.data.phantom.ultrasound.population import draw_fetus, draw_scan
@@ -136,10 +136,42 @@ def test_named_regions_hold_all_echoes():
     assert not after.pixels[5:35].any()
 
 
-def test_an_image_without_a_background_is_kept_whole():
+def noisy(shown: np.ndarray, kind: str) -> np.ndarray:
+    """With what an amplifier or a compression adds everywhere."""
+    name, strength = kind.rsplit(" ", 1)
+    rng, size = np.random.default_rng(1), float(strength)
+    noise = rng.integers(0, int(size) + 1, shown.shape) if name == "up to" else rng.normal(0, size, shown.shape)
+    return np.clip(np.rint(shown + noise), 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("kind", ["up to 2", "up to 3", "up to 5", "spread 1", "spread 2"])
+@pytest.mark.parametrize("background", [0, 20])
+def test_writing_on_a_noisy_background_goes(kind, background):
+    fan = sector()
+    shown, ink = written(clip(fan, 1, background), AROUND)
+    (after,) = cleaned(images(noisy(shown, kind)))
+    assert ink[~fan].sum() > 500
+    assert not after.pixels[ink & ~fan].any()
+    assert (after.pixels[fan | _hollow(fan)] > 0).mean() > 0.93
+
+
+def test_an_image_without_a_background_is_kept_whole_unless_a_scanner_may_have_written_in_it():
     shown = clip(np.ones((HEIGHT, WIDTH), bool), 1)
-    np.testing.assert_array_equal(cleaned(images(shown))[0].pixels, shown[0])
+    (still,) = images(shown)
+    np.testing.assert_array_equal(cleaned([still._replace(ultrasound=False)])[0].pixels, shown[0])
     assert fan_of(np.zeros((1, 20, 30, 1), np.uint8)).all()
+    everywhere = still._replace(echoes=(Box(0, 0, HEIGHT, WIDTH),))
+    for image in (still, everywhere, still._replace(pixels=np.zeros((20, 30, 1), np.uint8))):
+        with pytest.raises(Unreadable, match="its fan was not found, so that text in it would stay"):
+            cleaned([image])
+
+
+def test_where_no_fan_is_found_the_named_regions_are_what_stays():
+    shown = np.random.default_rng(0).integers(0, 40, (1, HEIGHT, WIDTH, 1)).astype(np.uint8)
+    shown[0, 100, 200] = 60  # the one that is bright enough to be of writing
+    box = Box(40, 90, 250, 330)
+    (after,) = cleaned([images(shown)[0]._replace(echoes=(box,))])
+    np.testing.assert_array_equal(after.pixels, np.where(rectangle()[..., None], shown[0], 0))
 
 
 def test_colours_and_16_bits_are_taken_as_they_are():

@@ -18,7 +18,7 @@ from jaxssl.cli import main
 from jaxssl.data.ingest import engine, merge, pool
 from jaxssl.data.ingest.engine import Counts, Outcome, ingest
 from jaxssl.data.shards import read_file
-from jaxssl.data.store import PARTS, open_store
+from jaxssl.data.store import UNFINISHED, open_store
 from jaxssl.errors import UserError
 from jaxssl.run import ingest as verb
 
@@ -195,7 +195,7 @@ def test_a_full_disk_loses_nothing(limit, parts, whole, source, key, tmp_path, h
             ingest(FakeSet(), source, tmp_path / "store", key_file=key)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert len([*(tmp_path / "store" / PARTS).glob("*.json")]) == parts
+    assert len([*(tmp_path / "store" / UNFINISHED).glob("*.json")]) == parts
     with pytest.raises(UserError, match="is unfinished"):
         open_store(tmp_path / "store")
     ingest(FakeSet(), source, tmp_path / "store", key_file=key)
@@ -208,7 +208,7 @@ def test_a_part_that_is_damaged_is_made_again(whole, source, key, tmp_path, here
         patch.setattr(engine, "merge", lambda *arguments: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             ingest(FakeSet(), source, out, key_file=key)
-    part = next((out / PARTS).glob("*.array_record"))
+    part = next((out / UNFINISHED).glob("*.array_record"))
     damaged = bytearray(part.read_bytes())
     damaged[5000] ^= 1
     part.write_bytes(damaged)
@@ -268,12 +268,12 @@ def test_a_folder_of_other_things_is_refused_and_left_alone(source, key, tmp_pat
     (tmp_path / "mine" / "thesis.tex").touch()
     with pytest.raises(UserError, match="holds something else"):
         ingest(FakeSet(), source, tmp_path / "mine", key_file=key)
-    (tmp_path / "mine" / PARTS).mkdir()
+    (tmp_path / "mine" / UNFINISHED).mkdir()
     with pytest.raises(UserError, match="holds something else"):
         ingest(FakeSet(), source, tmp_path / "mine", key_file=key)
     with pytest.raises(UserError, match="holds something else"):
         ingest(FakeSet(), source, tmp_path / "mine" / "thesis.tex", key_file=key)
-    assert sorted(os.listdir(tmp_path / "mine")) == [PARTS, "thesis.tex"]
+    assert sorted(os.listdir(tmp_path / "mine")) == [UNFINISHED, "thesis.tex"]
 
 
 def test_two_at_once_are_refused(source, key, tmp_path, here):
@@ -291,6 +291,7 @@ def test_the_verb_counts_and_strict_ends_with_3(source, key, tmp_path, here, mon
     said = capsys.readouterr().err
     assert f"18 images of 3 subjects in {tmp_path / 'store'}." in said
     assert f"3 files left out, in whole or in part: see {tmp_path / 'store.rejected.jsonl'}." in said
+    (tmp_path / "store.rejected.jsonl").unlink()
     assert main([*words, "--strict"]) == 3
     assert "It was complete already." in capsys.readouterr().err
     monkeypatch.setattr(engine, "run", lambda *given: (_ for _ in ()).throw(KeyboardInterrupt))

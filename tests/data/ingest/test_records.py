@@ -51,7 +51,8 @@ class Fixed:
 def test_a_dicom_series_comes_back_as_the_records_it_was_written_from(tmp_path):
     given = [each for each in samples.records(1, slices=3, dtype="uint16") if each.view == "sax"]
     files = scanner.write_dicom_series(given, tmp_path)
-    records, rejects = taken(Series(tuple(files), study="2019", labels={"group": "x"}, moments={0: "ED", 2: "ES"}))
+    moments = {number: each.moment for number, each in enumerate(given) if each.moment}
+    records, rejects = taken(Series(tuple(files), study="2019", labels={"group": "x"}, moments=moments))
     assert rejects == []
     assert len(records) == len(given)
     # The samples are numbered from the apex; a stack of a patient runs from the base.
@@ -100,6 +101,33 @@ def test_a_copy_of_a_file_is_rejected_and_a_still_clip_is_not(tmp_path):
     records, rejects = taken(clip, again)
     assert [record.phase for record in records] == [0, 1, 2]
     assert rejects == [(f"{n}.png", "it holds the same images as 0.png") for n in range(3)]
+
+
+def test_of_two_copies_the_one_with_a_mask_is_kept(tmp_path):
+    pixels, mask = random(5, 6), np.eye(5, 6, dtype=np.uint8)
+    one, other = picture(tmp_path / "a.png", pixels), picture(tmp_path / "b.png", pixels)
+    series = [Series((one,)), Series((other,), masks=Fixed(mask))]
+    for order in (series, series[::-1]):
+        (record,), rejects = taken(*order)
+        np.testing.assert_array_equal(record.mask, mask)
+        assert rejects == [("a.png", "it holds the same images as b.png")]
+
+
+def test_each_image_of_a_file_has_its_time(tmp_path):
+    """Whoever watches hears that the next one is begun."""
+    clip = scanner.write_video(tmp_path / "a.avi", random(4, 20, 24), "rawvideo", "gray")
+    heard = []
+    records, _ = taken(Series((clip,), view="lung"), reading=heard.append)
+    assert len(records) == 4
+    assert heard == [clip] * 5 + [None]
+
+
+def test_ultrasound_without_a_fan_is_rejected_if_its_scanner_says_so(tmp_path):
+    given = [each for each in samples.records(1, slices=1) if each.view == "sax"]
+    file = scanner.write_clip(given, tmp_path / "a.dcm")
+    records, rejects = taken(Series((file,)), fan=True)
+    assert records == []
+    assert rejects == [("a.dcm", "its fan was not found, so that text in it would stay")]
 
 
 def test_masks_go_with_their_images(tmp_path):

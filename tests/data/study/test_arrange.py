@@ -256,3 +256,44 @@ def test_studies_of_one_subject_are_apart():
 
 def test_no_images_are_no_acquisitions():
     assert acquisitions([]) == []
+
+
+def test_moments_are_those_of_the_files_whatever_else_is_missing():
+    series = Series((Path("ED"), Path("ES")), view="4ch", moments={0: "ED", 1: "ES"}, placed=False)
+    for file, moment in enumerate(("ED", "ES")):
+        for slices in (1, 3):
+            alone = [Loaded(series, file, studies.image(None, slice=i)) for i in range(slices)]
+            assert [(p.phase, p.phases, p.moment) for p in acquisitions(alone)] == [(0, 1, moment)] * slices
+    cine = Series((Path("cine"),), moments={1: "ED", 3: "ES"})
+    kept = [Loaded(cine, 0, studies.image(None, frame=i)) for i in (1, 2, 3)]
+    assert [p.moment for p in acquisitions(kept)] == ["ED", "", "ES"]
+
+
+@pytest.mark.parametrize("frames", [1, 4])
+@pytest.mark.parametrize("ultrasound", [True, False])
+def test_files_of_an_ultrasound_examination_are_stacks_of_their_own(frames, ultrasound):
+    series = Series(tuple(Path(f"{i}") for i in range(3)), view="lung")
+    images = [
+        Loaded(series, file, studies.image(None, frame=frame, ultrasound=ultrasound))
+        for file in range(3)
+        for frame in range(frames)
+    ]
+    studies_found = [(name, "lung", 1, True, [frames]) for name in ("", "repeat 2", "repeat 3")]
+    if not ultrasound:
+        studies_found = [("", "lung", 1, True, [3]) if frames == 1 else ("", "lung", 3, False, [frames] * 3)]
+    assert summary(acquisitions(images[::-1])) == studies_found
+
+
+@pytest.mark.parametrize("ultrasound", [True, False])
+def test_slices_that_a_set_names_are_those(ultrasound):
+    series = Series(tuple(Path(f"{i}") for i in range(5)), slices={0: 7, 1: 2, 2: 7, 3: 2, 4: 7})
+    images = [Loaded(series, file, studies.image(None, ultrasound=ultrasound)) for file in range(5)]
+    arranged = acquisitions(images[::-1])
+    assert [(p.slice, p.phase, p.loaded.file) for p in arranged] == [
+        (0, 0, 1),
+        (0, 1, 3),
+        (1, 0, 0),
+        (1, 1, 2),
+        (1, 2, 4),
+    ]
+    assert {(p.slices, p.ordered) for p in arranged} == {(2, False)}

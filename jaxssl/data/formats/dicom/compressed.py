@@ -31,14 +31,15 @@ def check_decoder(header: Dataset) -> None:
     except NotImplementedError as error:
         raise Unreadable(f"it is compressed as {syntax.name}, which is not read") from error
     if not decoder.is_available:
-        raise Unreadable(f"it is compressed as {syntax.name}: {INSTALL}")
+        raise Unreadable(f"it is compressed as {syntax.name}: {INSTALL}", passing=True)
 
 
 def damaged(header: Dataset) -> Unreadable:
     """What to say of pixels that no installed decoder takes."""
     syntax = header.file_meta.TransferSyntaxUID
     wanting = "" if "gdcm" in get_decoder(syntax).available_plugins else f"; for other decoders: {INSTALL}"
-    return Unreadable(f"its pixels, compressed as {syntax.name}, are damaged or of an unusual kind{wanting}")
+    reason = f"its pixels, compressed as {syntax.name}, are damaged or of an unusual kind{wanting}"
+    return Unreadable(reason, passing=bool(wanting))
 
 
 def check_frames(path: Path, header: Dataset, frames: int) -> None:

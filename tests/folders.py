@@ -1,0 +1,36 @@
+"""Folders of images as people have them, for tests of what lists them."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image as Picture
+from scans import nifti
+
+from jaxssl.data.datasets import Set
+from jaxssl.data.subject import Subject
+
+RNG = np.random.default_rng(0)
+
+
+def volume(path: Path, *axes: int, codes: bool = False) -> np.ndarray:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    array = RNG.integers(0, 4 if codes else 900, (5, 4, *axes)).astype(np.uint8 if codes else np.int16)
+    nifti(path, array)
+    return array
+
+
+def picture(path: Path) -> np.ndarray:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = RNG.integers(0, 256, (4, 5)).astype(np.uint8)
+    Picture.fromarray(pixels).save(path)
+    return pixels
+
+
+def with_rejects(kind: Set, source: Path) -> tuple[list[Subject], dict[str, str]]:
+    rejects = {}
+    subjects = list(kind.subjects(source, lambda path, reason: rejects.update({path.name: reason})))
+    return subjects, rejects
+
+
+def names_of(subject: Subject) -> list[list[str]]:
+    return [[path.name for path in series.files] for series in subject.series]
