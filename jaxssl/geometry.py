@@ -80,8 +80,8 @@ def line(host: Plane, guest: Plane) -> Line:
     """Where the guest's plane cuts the host's image, in the host's pixels.
 
     A = n_g . x_axis dx, B = n_g . y_axis dy, C = n_g . (origin_h - origin_g), all divided by sqrt(A^2 + B^2).
-    Nearly parallel planes, and those whose place or spacing is unknown (nan), give `valid` False and a finite, meaningless line.
-    Safe under jit and vmap.
+    Nearly parallel planes, and those whose place or spacing is unknown (nan), give `valid` False and a finite,
+    meaningless line. Safe under jit and vmap.
     """
     xp = _namespace(host)
     n = normal(guest)

@@ -36,6 +36,7 @@ COPIES = {
     "gamma": lambda x: (255 * (x / 255.0) ** 1.2).astype(np.uint8),
     "noise": lambda x: np.clip(x + np.random.default_rng(0).normal(0, 4, x.shape), 0, 255).astype(np.uint8),
     "letters": lambda x: np.where(np.add.outer(abs(np.arange(120) - 60), np.arange(150) % 9) < 4, 255, x),
+    "cropped by 4 pixels on the left and 6 below": lambda x: x[:-6, 4:],
     "three channels": lambda x: np.repeat(x[..., None], 3, axis=2),
 }
 
