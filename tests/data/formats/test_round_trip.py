@@ -148,7 +148,7 @@ def test_headers_sort_files_and_hold_what_must_not_be_stored(study, tmp_path):
     assert [each.number for each in known] == list(range(1, len(study) + 1))
     assert len({each.series for each in known}) == len({record.view for record in study})
     assert len({each.instance for each in known}) == len(study)
-    assert {(each.patient, each.modality, each.frames) for each in known} == {(f"HUSHID-{study[0].subject}", "MR", 1)}
+    assert {each.patient for each in known} == {f"HUSHID-{study[0].subject}"}
     assert known[0].about == "cine_trufi_SAX"
     content = paths[0].read_bytes()
     assert all(secret.encode() in content for secret in SECRETS), "what tests look for elsewhere is really there"

@@ -109,7 +109,7 @@ def native(parts, path, subjects):
     return write_file(path, to_native(parts), {"format": "jaxssl", "subjects_seen": json.dumps(subjects)})
 
 
-def refused(store, workdir, changes, sentence, recipe="mae:tiny"):
+def assert_refused(store, workdir, changes, sentence, recipe="mae:tiny"):
     with pytest.raises(UserError, match=sentence):
         jaxssl.pretrain(recipe, workdir, {"data.store": str(store), **STILL, **changes}, Console(quiet=True))
     assert not Path(workdir).exists()
@@ -118,17 +118,17 @@ def refused(store, workdir, changes, sentence, recipe="mae:tiny"):
 def test_what_cannot_be_a_start_is_refused_before_a_folder_is_made(store, colours, tmp_path):
     run, file = tmp_path / "run", {"init.weights": str(colours)}
     both = {"init.run": "runs/a", "init.weights": "b.safetensors"}
-    refused(store, run, both, r"init\.run runs/a and init\.weights b\.safetensors are two beginnings")
-    refused(store, run, {"init.weights": str(tmp_path / "none.safetensors")}, "no weights are downloaded here")
-    refused(store, run, {**file, "init.parts": ("decoder",)}, "init.parts leaves out the encoder")
-    refused(store, run, {**file, "init.parts": ("encodr",)}, "asks for encodr, but .* has encoder")
+    assert_refused(store, run, both, r"init\.run runs/a and init\.weights b\.safetensors are two beginnings")
+    assert_refused(store, run, {"init.weights": str(tmp_path / "none.safetensors")}, "no weights are downloaded here")
+    assert_refused(store, run, {**file, "init.parts": ("decoder",)}, "init.parts leaves out the encoder")
+    assert_refused(store, run, {**file, "init.parts": ("encodr",)}, "asks for encodr, but .* has encoder")
     tensors = to_torch(UNET, encoder_of(UNET), SIZE).tensors
     path = write_file(tmp_path / "other.safetensors", tensors, {})
     sentence = r"other\.safetensors looks like a U-Net of 2 levels, and the recipe has a ViT"
-    refused(store, run, {"init.weights": str(path)}, sentence)
+    assert_refused(store, run, {"init.weights": str(path)}, sentence)
     whole = colours.read_bytes()
     colours.write_bytes(whole[: len(whole) // 2])
-    refused(store, run, file, r"colours\.safetensors cannot be read as safetensors")
+    assert_refused(store, run, file, r"colours\.safetensors cannot be read as safetensors")
 
 
 def test_a_native_file_says_which_subjects_it_has_seen_and_fills_student_and_teacher(store, tmp_path):
@@ -136,7 +136,7 @@ def test_a_native_file_says_which_subjects_it_has_seen_and_fills_student_and_tea
     split = jaxssl.data.source.open_source(load_recipe("dino:tiny", {"data.store": str(store)}).data).split
     leak = {"init.weights": str(native(mine, tmp_path / "leak.safetensors", [split.test[0]]))}
     sentence = r"1 test subjects were already seen by .*leak\.safetensors"
-    refused(store, tmp_path / "run", leak, sentence, recipe="dino:tiny")
+    assert_refused(store, tmp_path / "run", leak, sentence, recipe="dino:tiny")
 
     path = native(mine, tmp_path / "fine.safetensors", ["somebody else"])
     workdir = tmp_path / "run"

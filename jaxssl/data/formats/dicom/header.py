@@ -28,8 +28,6 @@ class Header(NamedTuple):
     instance: str
     number: int | None
     """Of the instance in its series, as its scanner counts."""
-    frames: int
-    modality: str
     manufacturer: str
     about: str
     """What the scanner calls the series."""
@@ -37,17 +35,7 @@ class Header(NamedTuple):
 
 NAMES = ("SeriesDescription", "ProtocolName")
 TEXTS = ("PatientID", "PatientName", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
-TAGS = [
-    *TEXTS,
-    "InstanceNumber",
-    "NumberOfFrames",
-    "Modality",
-    "Manufacturer",
-    *NAMES,
-    "ViewCodeSequence",
-    "Rows",
-    "Columns",
-]
+TAGS = [*TEXTS, *NAMES, "InstanceNumber", "Manufacturer", "ViewCodeSequence", "Rows", "Columns"]
 
 
 def header(path: Path) -> Header | None:
@@ -63,8 +51,6 @@ def header(path: Path) -> Header | None:
         series=series,
         instance=instance,
         number=int(data.InstanceNumber) if isinstance(data.get("InstanceNumber"), int) else None,
-        frames=number(data, "NumberOfFrames", 1),
-        modality=str(data.get("Modality") or ""),
         manufacturer=str(data.get("Manufacturer") or "").strip(),
         about=about(data),
     )
