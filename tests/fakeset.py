@@ -13,6 +13,9 @@ import numpy as np
 from jaxssl.data.datasets.base import Reject, Set
 from jaxssl.data.subject import Masks, Series, Subject
 
+SUBJECTS = ("Ada", "Bob", "Eve")
+"""In the source that several tests share."""
+
 
 @dataclass(frozen=True)
 class Breaking:
@@ -51,3 +54,7 @@ def volume(path: Path, pixels: np.ndarray, depth: float = 0.0) -> Path:
     affine = np.array([[0, 1.5, 0, 0], [-1.5, 0, 0, 0], [0, 0, -8.0, -depth], [0, 0, 0, 1]])
     nibabel.save(nibabel.Nifti1Image(np.ascontiguousarray(pixels.transpose(2, 1, 0)), affine), path)
     return path
+
+
+def contents(path: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in path.iterdir()}

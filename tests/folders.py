@@ -26,6 +26,21 @@ def picture(path: Path) -> np.ndarray:
     return pixels
 
 
+def grey(path: Path, pixels: np.ndarray | None = None) -> np.ndarray:
+    """A picture of 9 rows and 12 columns, unless it is given."""
+    pixels = RNG.integers(0, 256, (9, 12)).astype(np.uint8) if pixels is None else pixels
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Picture.fromarray(pixels).save(path)
+    return pixels
+
+
+def smooth(seed: int, shape: tuple[int, int] = (96, 128)) -> np.ndarray:
+    """A picture with a pattern of its own, as coarse as an ultrasound image."""
+    spots = np.random.default_rng(seed).random((12, 16)) * 255
+    height, width = shape
+    return np.asarray(Picture.fromarray(spots.astype(np.uint8)).resize((width, height), Picture.Resampling.BICUBIC))
+
+
 def with_rejects(kind: Set, source: Path) -> tuple[list[Subject], dict[str, str]]:
     rejects = {}
     subjects = list(kind.subjects(source, lambda path, reason: rejects.update({path.name: reason})))

@@ -5,7 +5,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
+from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
 
 def nifti(path: Path, array: np.ndarray, spacing=(0.5, 0.75, 8.0, 30.0), unit="mm") -> Path:
@@ -22,7 +22,7 @@ def dicom(path: Path, pixels: np.ndarray, photometric="MONOCHROME2", bits: int |
     data = Dataset()
     data.file_meta = FileMetaDataset()
     data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    data.SOPClassUID, data.SOPInstanceUID = SecondaryCaptureImageStorage, "1.2.3"
+    data.SOPClassUID, data.SOPInstanceUID = MRImageStorage, generate_uid(entropy_srcs=[str(path)])
     shape = pixels.shape[:-1] if colours == 3 else pixels.shape
     data.Rows, data.Columns, data.SamplesPerPixel = *shape[-2:], colours
     if len(shape) == 3:

@@ -86,7 +86,7 @@ def abstract_batch(data: Data, channels: int, size: int) -> dict[str, Any]:
     }
     if guests:
         image["guests"] = planes(guests) | arrays(jnp.float32, thickness=several) | arrays(jnp.bool_, valid=several)
-    return image | ({"partners": dict.fromkeys(data.partners, image)} if data.partners else {})
+    return image | ({"partners": dict.fromkeys(data.kinds, image)} if data.kinds else {})
 
 
 def _row(name: str, mesh: Mesh, lowered: jax.stages.Lowered, state: Any) -> Row:

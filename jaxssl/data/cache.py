@@ -24,7 +24,7 @@ from jaxssl.errors import UserError
 Progress = Callable[[int, int], None]
 """Called with records done and records in all."""
 
-FORMAT = 2
+FORMAT = 3
 SUMMARY = "cache.json"
 
 
@@ -34,8 +34,8 @@ class Cache:
 
     `table` has a column for each of: subject, study, view, moment (codes; `names` has their meaning), slice, slices,
     position, phase (in [0, 1)), mean, std (of the subject's own images, padding left out), thickness, has_mask,
-    source_shape, source_spacing, the fields of the image's plane on the cached grid (origin, x_axis, y_axis, spacing,
-    shape), and `label/NAME` for each label, -1 where unknown.
+    pixels (a hash of the image, 0 if all of one value), source_shape, source_spacing, the fields of the image's plane
+    on the cached grid (origin, x_axis, y_axis, spacing, shape), and `label/NAME` for each label, -1 where unknown.
     """
 
     path: Path

@@ -28,6 +28,8 @@ class Division:
     sizes: tuple[int, ...] = (10, 15, 25, 50)
     seeds: int = 3
     shifts: tuple[str, ...] = ()
+    parts: Split | None = None
+    """Who is in which part, where somebody has said so already; others of the store are in none."""
 
 
 def values_of(store: Store, progress: Progress = lambda done, total: None) -> Values:
@@ -48,8 +50,9 @@ def divide(store: Store, values: Values, wish: Division) -> dict[str, SplitFile]
     whom any of them tests on.
     """
     strata = _strata(store, values, wish.by)
-    parts = split(values, wish.fractions, wish.seed, strata)
-    made = {"seed": wish.seed, "fractions": list(wish.fractions), "strata": _counted(parts, strata, wish.by)}
+    parts = wish.parts or split(values, wish.fractions, wish.seed, strata)
+    drawn = {} if wish.parts else {"seed": wish.seed, "fractions": list(wish.fractions)}
+    made = {**drawn, "strata": _counted(parts, strata, wish.by)}
     whole = SplitFile(store.info.name, store.fingerprint, parts, made=made)
     files = {"split": whole}
     for size in (size for size in sorted(set(wish.sizes)) if size <= len(parts.train)):

@@ -30,8 +30,11 @@ proportions: some of them are taken for copies, which is the cheaper mistake tha
 
 _SPREAD = 4.0
 """Standard deviations at which a sketch ends, so that callipers and letters do not outweigh the picture."""
-_BLOCK = 1 << 22
+_BLOCK = 1 << 20
 """Hashes compared, and bytes of sketches, at a time."""
+BANDS, NEAR = 4, 2
+"""Least number of bands of bits by which candidates are looked up, of 16 bits at most, and most bits in which they
+differ there: few enough to try them all, and of hashes at random 1 in 120 shares a band so."""
 
 
 class Alike(NamedTuple):
@@ -99,12 +102,11 @@ class Gallery:
         self._sketches.flush()
         sketches = np.memmap(self._sketches, np.int8, "r", shape=(len(self.owners), SIDE * SIDE))
         codes = np.unique(self.owners, return_inverse=True)[1]
-        for i, j in within(np.array(self._hashes, np.uint64), RADIUS, codes):
-            step = _BLOCK // sketches.shape[1]
-            for a, b in ((i[k : k + step], j[k : k + step]) for k in range(0, len(i), step)):
-                likeness = _likeness(sketches[a], sketches[b])
-                for place in np.flatnonzero(likeness >= ALIKE):
-                    yield Alike(int(a[place]), int(b[place]), float(likeness[place]))
+        candidates = within(np.array(self._hashes, np.uint64), RADIUS, codes)
+        for a, b in _batches(candidates, _BLOCK // sketches.shape[1]):
+            likeness = _likeness(sketches[a], sketches[b])
+            for place in np.flatnonzero(likeness >= ALIKE):
+                yield Alike(int(a[place]), int(b[place]), float(likeness[place]))
 
 
 def clusters(pictures: Iterable[tuple[str, Shaped[np.ndarray, "y x *channel"]]]) -> dict[str, int]:
@@ -141,41 +143,80 @@ def within(
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """All pairs i < j of different owners whose hashes differ in at most `radius` bits, each once, in blocks.
 
-    Of `radius` + 1 bands of bits such a pair has at least one in common, so that only those are compared that share
-    a band; the first that they share finds them.
+    In one of k bands of bits such a pair differs in at most radius / k: only those are compared that lie so near in a
+    band; the first band in which they do finds them.
     """
-    bands = _bands(radius + 1)
-    for number, band in enumerate(bands):
-        keys = hashes & band
-        order = np.argsort(keys, kind="stable")
-        ends = [*(np.flatnonzero(np.diff(keys[order])) + 1), len(order)]
-        for start, end in zip([0, *ends], ends, strict=False):
-            bucket = order[start:end]
-            bucket = bucket[np.argsort(owners[bucket], kind="stable")]
-            yield from _within_bucket(hashes, owners, bucket, radius, bands[:number])
+    bands = _bands(max(BANDS, radius // (NEAR + 1) + 1))
+    flips = radius // len(bands)
+    for number, (low, high) in enumerate(bands):
+        keys = (hashes >> np.uint64(low) & np.uint64((1 << high - low) - 1)).astype(np.int64)
+        order = np.lexsort((owners, keys))
+        earlier = [np.uint64((1 << top) - (1 << bottom)) for bottom, top in bands[:number]]
+        for a, b in _near_in_band(keys[order], owners[order], high - low, flips):
+            apart = hashes[order[a]] ^ hashes[order[b]]
+            found = np.bitwise_count(apart) <= radius
+            for band in earlier:
+                found &= np.bitwise_count(apart & band) > flips
+            i, j = order[a[found]], order[b[found]]
+            if len(i):
+                yield np.minimum(i, j), np.maximum(i, j)
 
 
-def _within_bucket(
-    hashes: np.ndarray, owners: np.ndarray, bucket: np.ndarray, radius: int, earlier: list[np.uint64]
+def _near_in_band(
+    keys: Int[np.ndarray, " n"], owners: Int[np.ndarray, " n"], width: int, flips: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """The pairs of a bucket, sorted by owners, that share no earlier band: rows with columns of later owners."""
-    found, whose, rows = hashes[bucket], owners[bucket], max(1, _BLOCK // max(1, len(bucket)))
-    for top in range(0, len(bucket), rows):
-        next_owner = int(np.searchsorted(whose, whose[top], side="right"))
-        apart = found[top : top + rows, None] ^ found[None, next_owner:]
-        a, b = np.nonzero(np.bitwise_count(apart) <= radius)
-        later = whose[next_owner + b] > whose[top + a]
-        a, b = a[later], b[later]
-        new = np.all([apart[a, b] & band != 0 for band in earlier], axis=0) if earlier else slice(None)
-        i, j = bucket[top + a[new]], bucket[next_owner + b[new]]
-        if len(i):
-            yield np.minimum(i, j), np.maximum(i, j)
+    """Places of different owners whose keys differ in at most `flips` bits, each two once.
+
+    Both are sorted by key, then owner.
+    """
+    starts = np.searchsorted(keys, np.arange((1 << width) + 1))
+    own_ends = np.append(np.flatnonzero(np.diff(keys) | np.diff(owners)) + 1, len(keys))
+    for flip in _flips(width, flips):
+        # Of each two keys the one without the highest of the flipped bits looks for the other.
+        asking = np.flatnonzero(keys & (1 << flip.bit_length() >> 1) == 0)
+        wanted = keys[asking] ^ flip
+        first, end = starts[wanted], starts[wanted + 1]
+        if not flip:
+            first = own_ends[np.searchsorted(own_ends, asking, side="right")]
+        else:  # of a long clip the frames are in few buckets, with nobody else
+            own, last = owners[asking], len(owners) - 1
+            end = np.where((owners[np.minimum(first, last)] == own) & (owners[end - 1] == own), first, end)
+        for a, b in _ranges(asking, first, end):
+            others = owners[a] != owners[b]
+            yield a[others], b[others]
 
 
-def _bands(count: int) -> list[np.uint64]:
-    """Masks that share 64 bits out among `count` bands."""
-    cuts = [round(64 * k / count) for k in range(count + 1)]
-    return [np.uint64((1 << high) - (1 << low)) for low, high in itertools.pairwise(cuts)]
+def _ranges(asking: np.ndarray, first: np.ndarray, end: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Each of `asking` with all places from `first` to before `end`, in blocks."""
+    counts = end - first
+    asking, first, counts = (each[counts > 0] for each in (asking, first, counts))
+    blocks = np.flatnonzero(np.diff(np.cumsum(counts) // _BLOCK)) + 1
+    for a, start, count in zip(*(np.split(each, blocks) for each in (asking, first, counts)), strict=True):
+        begun = np.cumsum(count) - count
+        yield np.repeat(a, count), np.arange(count.sum()) + np.repeat(start - begun, count)
+
+
+def _bands(count: int) -> list[tuple[int, int]]:
+    """From which to before which bit each of `count` bands of 64 bits reaches."""
+    return list(itertools.pairwise(round(64 * k / count) for k in range(count + 1)))
+
+
+def _flips(width: int, most: int) -> list[int]:
+    """All numbers of `width` bits of which at most so many are set."""
+    chosen = (bits for count in range(most + 1) for bits in itertools.combinations(range(width), count))
+    return [sum(1 << bit for bit in bits) for bits in chosen]
+
+
+def _batches(pairs: Iterable[tuple[np.ndarray, np.ndarray]], size: int) -> Iterator[np.ndarray]:
+    """Blocks of pairs, as they come, in blocks of `size`; the last may have fewer."""
+    left = np.empty((2, 0), np.int64)
+    for pair in pairs:
+        left = np.concatenate([left, np.stack(pair)], axis=1)
+        whole = left.shape[1] // size * size
+        yield from np.split(left[:, :whole], range(size, whole, size), axis=1) if whole else ()
+        left = left[:, whole:]
+    if left.size:
+        yield left
 
 
 def _likeness(a: Int8[np.ndarray, "n pixels"], b: Int8[np.ndarray, "n pixels"]) -> Float[np.ndarray, " n"]:

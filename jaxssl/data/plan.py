@@ -15,6 +15,9 @@ from jaxssl.errors import UserError
 
 Rows = Int64[np.ndarray, " n"]
 
+FLAGS = {"view": "--data.views", "moment": "--data.moments"}
+"""By which people choose."""
+
 
 class Samples(NamedTuple):
     """Rows of a cache, one a sample, and for each kind of partner another row for each."""
@@ -93,6 +96,18 @@ def one_per_subject(cache: Cache, rows: Rows) -> Plan:
 
 def ed_es(cache: Cache, rows: Rows) -> Plan:
     """Every slice that has both once: its end-diastolic image with the end-systolic one as partner "es"."""
+    both = ed_es_pairs(cache, rows)
+    pairs = np.stack([both.rows, both.partners["es"]], axis=1)
+
+    def draw(seed: int, epoch: int) -> Samples:
+        mixed = _shuffled(pairs, seed, epoch)
+        return Samples(mixed[:, 0], {"es": mixed[:, 1]})
+
+    return Plan(len(pairs), draw)
+
+
+def ed_es_pairs(cache: Cache, rows: Rows) -> Samples:
+    """The same samples in the order of the cache."""
     pairs: dict[tuple[int, ...], dict[str, int]] = {}
     for row in rows:
         place = tuple(int(cache.table[key][row]) for key in ("study", "view", "slice"))
@@ -100,12 +115,7 @@ def ed_es(cache: Cache, rows: Rows) -> Plan:
     both = np.array([(pair["ED"], pair["ES"]) for pair in pairs.values() if {"ED", "ES"} <= pair.keys()], np.int64)
     if not len(both):
         raise UserError(f"No slice of {cache.store} has an ED and an ES image among those chosen: choose another plan.")
-
-    def draw(seed: int, epoch: int) -> Samples:
-        mixed = _shuffled(both, seed, epoch)
-        return Samples(mixed[:, 0], {"es": mixed[:, 1]})
-
-    return Plan(len(both), draw)
+    return Samples(both[:, 0], {"es": both[:, 1]})
 
 
 def other_subject(cache: Cache, plan: Plan, training: Rows) -> Plan:
@@ -172,5 +182,6 @@ def _codes(cache: Cache, column: str, wanted: Collection[str]) -> list[int]:
     for name in wanted:
         if name not in names:
             shown = ", ".join(repr(n) for n in names[:20]) + (f", and {len(names) - 20} more" if names[20:] else "")
-            raise UserError(f"{cache.store} has no {column} {name!r}; it has {shown}.")
+            flag = f": choose by {FLAGS[column]}" if column in FLAGS else ""
+            raise UserError(f"{cache.store} has no {column} {name!r}; it has {shown}{flag}.")
     return [names.index(name) for name in wanted]

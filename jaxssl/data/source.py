@@ -1,9 +1,11 @@
 """A recipe's data: which store, on which grid, which subjects for what, and which images of them."""
 
+import hashlib
+import json
 from collections.abc import Collection
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -11,11 +13,15 @@ from jaxssl.data import plan as plans
 from jaxssl.data.cache import Cache, Progress, open_cache
 from jaxssl.data.grid import Layout
 from jaxssl.data.labels import Labels, labels_of, parse
-from jaxssl.data.plan import Plan, Rows, select
+from jaxssl.data.plan import Plan, Rows, Samples, select
+from jaxssl.data.seen import NOBODY, Seen
 from jaxssl.data.splitfile import split_of
 from jaxssl.data.splits import Split, label_subset, split
 from jaxssl.data.store import Store, open_store
 from jaxssl.errors import UserError
+
+Part = Literal["test", "validation"]
+"""Subjects that are not trained on: by the latter choices are made, the former are asked once."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +47,9 @@ class Data:
     """Images that come with each sample: of its slice at another phase of the beat, or of another subject."""
     resident: bool = False
     """Keep the training images on the devices, if they fit, instead of sending them from the host at every step."""
-    plan: Literal["slices", "one_per_subject"] = "slices"
-    """What an epoch is: every image once, or one random image of each subject."""
+    plan: Literal["slices", "one_per_subject", "ed_es"] = "slices"
+    """What an epoch is: every image once, one random image of each subject, or every slice that has ED and ES once,
+    the ED image with the other as its partner."""
     fractions: tuple[float, float, float] = (0.6, 0.1, 0.3)
     """Shares of the subjects for training, validation and test."""
     split_seed: int = 0
@@ -53,6 +60,11 @@ class Data:
     """Train on this many of the training subjects; none takes all."""
     subset_seed: int = 0
     """Decides which; for one seed the smaller sets lie within the larger."""
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """All that comes with each sample: the partner that the plan gives it, and those that are asked for."""
+        return ("es", *self.partners) if self.plan == "ed_es" else self.partners
 
     def check(self) -> None:
         if not self.store:
@@ -91,9 +103,31 @@ class Source:
         return label_subset(self.split.train, self.options.subjects, self.options.subset_seed)
 
     @property
-    def masks_learnt_from(self) -> tuple[str, ...]:
+    def masks_learnt_from(self) -> Seen:
         """Subjects whose true masks are behind the masks that are used, where a network has made those."""
-        return tuple(self.store.info.masks_learnt_from) if self.options.masks else ()
+        return Seen.from_json(self.store.info.masks_learnt_from) if self.options.masks else NOBODY
+
+    def seen(self, subjects: Collection[str]) -> Seen:
+        """These subjects, with all their images in the store: also those that the options leave out."""
+        names, table = self.cache.names["subject"], self.cache.table
+        images: dict[str, set[str]] = {name: set() for name in subjects}
+        for code, number in zip(table["subject"].tolist(), table["pixels"].tolist(), strict=True):
+            if number and names[code] in images:
+                images[names[code]].add(f"{number:016x}")
+        return Seen({self.store.info.key_id: {name: frozenset(own) for name, own in images.items()}})
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """By which a run knows its data again."""
+        info = self.store.info
+        known = {"name": info.name, "synthetic": info.synthetic, "fingerprint": self.store.fingerprint}
+        return known | ({"split": self.split_fingerprint} if self.options.split else {})
+
+    @property
+    def split_fingerprint(self) -> str:
+        """Names who is in which part, and at which moments: a split file may be edited between two calls of a run."""
+        said = json.dumps([asdict(self.split), self.options.moments, self.options.subset_seed])
+        return hashlib.sha256(said.encode()).hexdigest()[:16]
 
     def rows(self, subjects: Collection[str]) -> Rows:
         """These subjects' images, of the chosen views and moments."""
@@ -103,12 +137,21 @@ class Source:
     def training_plan(self) -> Plan:
         """What an epoch of training goes through."""
         rows = self.rows(self.training_subjects)
-        plan = plans.slices(rows) if self.options.plan == "slices" else plans.one_per_subject(self.cache, rows)
+        plan = {
+            "slices": lambda: plans.slices(rows),
+            "one_per_subject": lambda: plans.one_per_subject(self.cache, rows),
+            "ed_es": lambda: plans.ed_es(self.cache, rows),
+        }[self.options.plan]()
         if "phase" in self.options.partners:
             plan = plans.other_phase(self.cache, plan, rows)
         if "subject" in self.options.partners:
             plan = plans.other_subject(self.cache, plan, rows)
         return plan
+
+    def samples(self, subjects: Collection[str]) -> Samples:
+        """All samples of these subjects in the order of the cache, with the partners that the plan gives them."""
+        rows = self.rows(subjects)
+        return plans.ed_es_pairs(self.cache, rows) if self.options.plan == "ed_es" else Samples(rows)
 
     @property
     def positions_known(self) -> bool:

@@ -55,7 +55,7 @@ def read_split(path: str | Path) -> SplitFile:
         or not set(content["moments"]) <= set(MOMENTS)
     ):
         raise UserError(f"{path} is no split: it has to say {', '.join(keys)}, as `jaxssl data split` writes them.")
-    parts = Split(*(tuple(sorted(content[part])) for part in PARTS))
+    parts = Split(*(tuple(sorted(set(content[part]))) for part in PARTS))
     made = {key: value for key, value in content.items() if key not in keys}
     return SplitFile(content["store"], content["fingerprint"], parts, tuple(content["moments"]), made)
 

@@ -46,7 +46,8 @@ def split(
     for part, fraction, name in zip(parts, fractions, ("train", "validation", "test"), strict=True):
         if fraction > 0 and not part:
             raise UserError(
-                f"{len(names)} subjects are too few for {fractions}: the {name} part is empty; add subjects."
+                f"{len(names)} subjects are too few for {fractions}: the {name} part is empty; add subjects, or give "
+                "that part 0 by --data.fractions (of `jaxssl data split`: --fractions)."
             )
     return Split(*parts)
 

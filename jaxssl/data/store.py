@@ -20,6 +20,7 @@ import tensorflow_datasets as tfds
 
 from jaxssl.data.encoding import Codec, decode
 from jaxssl.data.record import Record
+from jaxssl.data.seen import NOBODY, Seen
 from jaxssl.data.shards import SPLIT, Written, describe, put_text, write_shards
 from jaxssl.data.summary import StoreInfo, Tally
 from jaxssl.errors import UserError
@@ -27,14 +28,16 @@ from jaxssl.errors import UserError
 SUMMARY = "store.json"
 FORMAT = 3
 NAME = re.compile("[a-z][a-z0-9_]*")  # what tfds turns into file names
+LEDGER = ".openings.jsonl"
+"""Beside the records: how often which question was put to test subjects. It belongs to no copy's contents."""
 UNFINISHED = "parts.unfinished"
 """The folder in an unfinished store where `data ingest` keeps what it has done."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """Of a store that was ingested: a hash that names the state of its files, their times included, and how many of
-    them were left out in whole or in part; of these, `passing` may be of use another time."""
+    """Of a store that was ingested: a hash of the names of its files and of all that is in them (their times are in
+    times.txt), and how many were left out in whole or in part; of these, `passing` may be of use another time."""
 
     files: str = ""
     rejected: int = 0
@@ -81,13 +84,13 @@ def write(
     synthetic: bool = False,
     classes: Sequence[str] = (),
     masks_by: str = "",
-    masks_learnt_from: Sequence[str] = (),
+    masks_learnt_from: Seen = NOBODY,
     key_id: str = "",
 ) -> Store:
     """Write `records` to a new store at `path`: whole or not at all, equal records to equal bytes.
 
     `classes` says what the mask codes 0, 1, ... mean; codes that nobody named go by their number. `masks_by` names a
-    segmentation run that made the masks, `masks_learnt_from` the subjects that it was trained on. `key_id` is that of
+    segmentation run that made the masks, `masks_learnt_from` those that it was trained on. `key_id` is that of
     the key by which subjects got their pseudonyms.
     """
     path = Path(path)
@@ -114,7 +117,7 @@ def write(
 
         written = write_shards(lines(), name, unfinished)
         counted = tally.info(name, description, licence, citation, synthetic)
-        info = replace(counted, masks_by=masks_by, masks_learnt_from=list(masks_learnt_from), key_id=key_id)
+        info = replace(counted, masks_by=masks_by, masks_learnt_from=masks_learnt_from.to_json(), key_id=key_id)
         finish(unfinished, codec, info, written)
         unfinished.chmod(0o755)
         unfinished.rename(path)

@@ -36,8 +36,8 @@ class StoreInfo:
     labels: Mapping[str, Mapping[str, int]]
     masks_by: str = ""
     """The segmentation run that made the masks; empty where people made them, or a phantom."""
-    masks_learnt_from: Sequence[str] = ()
-    """Subjects whose true masks that run has learnt from."""
+    masks_learnt_from: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)
+    """Subjects that it has learnt from, as `jaxssl.data.seen` writes them."""
     key_id: str = ""
     """Names the key of the site that turned names into those of subjects and studies; empty where none did."""
 

@@ -33,9 +33,9 @@ def embed(run: Place, source: OptionalPlace = None, out: Path | None = None) -> 
 
     Without a source these are the images of the run's own views and moments. Of another store they are all its
     images, whatever their view and moment, standardised by subject. Of any other folder they are its NIfTI, DICOM, PNG,
-    JPEG, AVI and MP4 files and those in the folders below: put on the run's layout by their own spacing, with a line
-    for each that could not be read. The files of one DICOM series are standardised together, as a subject; any other
-    file is one by itself.
+    JPEG, GIF, AVI and MP4 files and those in the folders below: put on the run's layout by their own spacing, with a
+    line for each that could not be read. The files of one DICOM series are standardised together, as a subject; any
+    other file is one by itself.
 
     Args:
         run: Folder of a run.
@@ -135,7 +135,7 @@ def _say(
     if sizeless and spacing is not None:
         console.print(f"Files that do not say their spacing, fitted in as a whole: {len(sizeless)}.")
     if others:
-        console.print(f"Files that are no NIfTI, DICOM, PNG, JPEG, AVI or MP4, passed over: {others}.")
+        console.print(f"Files that are no NIfTI, DICOM, PNG, JPEG, GIF, AVI or MP4, passed over: {others}.")
     if skipped:
         console.print(f"Files that could not be read, skipped: {len(skipped)}.", *skipped, sep="\n  ", markup=False)
 

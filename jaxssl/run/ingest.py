@@ -23,6 +23,7 @@ def data_ingest(
     csv: Path | None = None,
     labels: tuple[str, ...] = (),
     subject: Literal["folder", "file"] | None = None,
+    classes: tuple[str, ...] = (),
 ) -> Path:
     """Make a store of a public data set, or of any folder of DICOM, NIfTI, PNG, JPEG and clips.
 
@@ -40,7 +41,9 @@ def data_ingest(
         csv: Of a folder: the table that says whose its files are, and what is known of them, in columns file, subject,
             study, view, moment, mask, slice, phase, spacing.
         labels: Of such a table: the columns that are labels; unless given, those of usual names, such as group.
+            Of pictures with --subject file: class, where folders are classes and not people.
         subject: Of a folder of pictures: whether each folder or each file is another subject.
+        classes: Of a folder: the names of the codes 1, 2, ... of its masks, as RV MYO LV.
 
     >>> jaxssl.data_ingest("acdc", "downloads/ACDC", "stores/acdc")      # doctest: +SKIP
     """
@@ -57,7 +60,7 @@ def data_ingest(
                 bar.update(joining, total=counts.records, completed=counts.joined, visible=True)
 
         outcome = ingest(
-            set_of(name, csv, subject, labels), source, out, key_file=key, workers=workers, progress=progress
+            set_of(name, csv, subject, labels, classes), source, out, key_file=key, workers=workers, progress=progress
         )
     _say(console, outcome)
     if strict and outcome.rejected:

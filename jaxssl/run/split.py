@@ -10,6 +10,8 @@ from rich.progress import Progress
 from rich.table import Table
 
 from jaxssl.data.divide import Division, divide, values_of
+from jaxssl.data.given import given_split
+from jaxssl.data.ingest.pseudonym import site_key
 from jaxssl.data.splitfile import PARTS
 from jaxssl.data.store import open_store
 from jaxssl.errors import UserError
@@ -25,6 +27,8 @@ def data_split(
     sizes: tuple[int, ...] = Division.sizes,
     seeds: int = Division.seeds,
     shift: tuple[str, ...] = Division.shifts,
+    csv: Path | None = None,
+    key: Path | None = None,
 ) -> Path:
     """Divide the subjects of a store, once and for all runs, into files that --data.split reads.
 
@@ -41,19 +45,25 @@ def data_split(
         seeds: Subsets of each size.
         shift: LABEL=value,value trains on these values and tests on them and on all others, and the other way round;
             phase trains on ED, or on ES.
+        csv: A table that says already who is in which part, in place of fractions and seed: its columns are subject, by
+            the names that the source has, and split, which is train, validation or test.
+        key: The key that the store was ingested with, by which it knows these names; the usual one unless given.
 
     >>> jaxssl.data_split("stores/mnms", "splits/mnms", by="vendor", shift=("vendor=A,B", "phase"))   # doctest: +SKIP
     """
     store, out, console = Path(store), Path(out), console_of(None)
     if seed < 0 or seeds < 0 or min(sizes, default=1) < 1:
         raise UserError("--seed and --seeds must be at least 0, and --sizes at least 1.")
+    if csv is not None and (tuple(fractions), seed) != (Division.fractions, Division.seed):
+        raise UserError("--csv says who is in which part: leave --fractions and --seed as they are.")
     if out.exists():
         raise UserError(f"{out} exists already: runs may depend on it, so give another folder.")
     opened = open_store(store)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("reading labels", total=len(opened))
         values = values_of(opened, lambda done, total: bar.update(task, completed=done))
-    files = divide(opened, values, Division(fractions, seed, by, tuple(sizes), seeds, tuple(shift)))
+    parts = None if csv is None else given_split(csv, opened, site_key(key, store)[0] if opened.info.key_id else None)
+    files = divide(opened, values, Division(fractions, seed, by, tuple(sizes), seeds, tuple(shift), parts))
     out.parent.mkdir(parents=True, exist_ok=True)
     unfinished = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     try:

@@ -119,6 +119,17 @@ def test_every_pair_within_the_radius_is_found_once(seed, count, radius, flips, 
     assert sorted(found) == expected
 
 
+def test_of_many_hashes_few_are_compared(monkeypatch):
+    """Of 20,000 random hashes few pairs; each band of six bits would meet one in six."""
+    compared, count = [], np.bitwise_count
+    monkeypatch.setattr(np, "bitwise_count", lambda apart: compared.append(apart.size) or count(apart))
+    hashes = np.random.default_rng(0).integers(0, 2**64, 20_000, dtype=np.uint64)
+    hashes[7] = hashes[19_000] ^ np.uint64(0b11001_00000000_00110001_10000000_00100000_00001000)
+    found = [(a, b) for i, j in within(hashes, 10, np.arange(len(hashes))) for a, b in zip(i, j, strict=True)]
+    assert (7, 19_000) in found
+    assert sum(compared) < len(hashes) ** 2 / 2 / 40
+
+
 def test_crowded_bands_are_compared_in_blocks(monkeypatch):
     monkeypatch.setattr("jaxssl.data.duplicates._BLOCK", 50)
     hashes = np.array([5] * 40 + [7] * 3, np.uint64)

@@ -154,6 +154,23 @@ def test_fewer_subjects_may_be_taken_of_a_file_and_without_one_nothing_changes(s
     assert open_source(data(store, split_seed=5)).split == split(everyone, seed=5)
 
 
+def test_a_split_has_a_name_that_changes_with_who_is_where_and_when(store, folder, tmp_path):
+    """Not with the order or the repetition of names, nor with what else the file says."""
+    content = json.loads((folder / "split.json").read_text())
+
+    def name(**change) -> str:
+        (tmp_path / "mine.json").write_text(json.dumps({**content, **change}))
+        return open_source(data(store, split=str(tmp_path / "mine.json"))).split_fingerprint
+
+    train, test = content["train"], content["test"]
+    whole = open_source(data(store, split=str(folder / "split.json"))).split_fingerprint
+    same = [name(), name(train=train[::-1]), name(test=[*test, test[0]]), name(strata={})]
+    others = [name(train=train[1:]), name(test=test[1:]), name(train=train[1:], test=[*test, train[0]])]
+    others.append(name(moments=["ES"]))
+    assert set(same) == {whole}
+    assert len({whole, *others}) == 5
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [

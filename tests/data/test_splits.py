@@ -92,7 +92,7 @@ def test_fractions_that_are_none_are_refused(fractions):
 
 
 def test_an_empty_part_is_refused_unless_asked_for():
-    with pytest.raises(UserError, match="validation part is empty"):
+    with pytest.raises(UserError, match=r"validation part is empty; .* 0 by --data\.fractions"):
         split(names(3), (0.6, 0.1, 0.3))
     assert split(names(3), (1.0, 0.0, 0.0)).test == ()
 

@@ -58,7 +58,7 @@ def test_every_file_of_a_folder_is_embedded_by_itself(run, folder, tmp_path, cap
     lines = capsys.readouterr().err.splitlines()
     assert lines[:-4] == [
         "Files that do not say their spacing, fitted in as a whole: 1.",
-        "Files that are no NIfTI, DICOM, PNG, JPEG, AVI or MP4, passed over: 1.",
+        "Files that are no NIfTI, DICOM, PNG, JPEG, GIF, AVI or MP4, passed over: 1.",
         "Files that could not be read, skipped: 3.",
     ]
     assert lines[-4].startswith("  cut.nii.gz: EOFError")

@@ -10,7 +10,7 @@ from jaxssl.data.check.findings import Findings, Kind
 from jaxssl.data.ingest.pseudonym import DIGITS
 from jaxssl.data.personal import LONG, told
 from jaxssl.data.record import Record
-from jaxssl.data.store import SUMMARY, Store
+from jaxssl.data.store import LEDGER, SUMMARY, Store
 
 PSEUDONYM = re.compile(rf"[0-9a-f]{{{DIGITS}}}")
 BINARY = ("*.npy", "*.npz", "*.array_record-*")
@@ -73,14 +73,14 @@ def check_files(store: Store, files: set[str], findings: Findings) -> None:
         inside = path.relative_to(store.path)
         if not path.is_file():
             continue
-        if inside.parts[0] != ".cache" and inside.as_posix() not in (*files, SUMMARY):
+        if inside.parts[0] != ".cache" and inside.as_posix() not in (*files, SUMMARY, LEDGER):
             findings.add(Kind.FOREIGN, inside.as_posix())
         if any(path.match(pattern) for pattern in BINARY):
             continue
         for what in sorted({what for text in _strings(path) for what in told(text)}):
             findings.add(Kind.TELLING, f"{what} in {inside.as_posix()}")
     if not store.info.synthetic:
-        for name in store.info.masks_learnt_from:
+        for name in (name for names in store.info.masks_learnt_from.values() for name in names):
             if not PSEUDONYM.fullmatch(name):
                 findings.add(Kind.NAME, "masks_learnt_from in store.json")
                 break

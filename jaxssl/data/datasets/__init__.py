@@ -20,17 +20,19 @@ def set_of(
     table: Path | None = None,
     subject: Literal["folder", "file"] | None = None,
     labels: Sequence[str] = (),
+    classes: Sequence[str] = (),
 ) -> Set:
-    """The set of that name; `table`, `subject` and `labels` are options of `folder`."""
+    """The set of that name; `table`, `subject`, `labels` and `classes` are options of `folder`."""
     kinds = _kinds()
     if name not in kinds:
         nearest = difflib.get_close_matches(name, kinds, 1, 0)[0]
         raise UserError(f"There is no data set {name!r}; the nearest is {nearest!r}, of {', '.join(kinds)}.")
     if kinds[name] is Folder:
-        return Folder(table=table, subject=subject, labels=labels)
-    if table or subject or labels:
+        return Folder(table=table, subject=subject, labels=labels, classes=classes)
+    if table or subject or labels or classes:
         raise UserError(
-            f"The layout of {name} is known: leave out --csv, --labels and --subject, or ingest it as folder."
+            f"The layout of {name} is known: leave out --csv, --labels, --classes and --subject, or ingest it as "
+            "folder."
         )
     return kinds[name]()
 

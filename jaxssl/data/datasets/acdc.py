@@ -32,6 +32,7 @@ class ACDC(Set):
     70 patients the half with the lower numbers has more of the RV), so that the order of the stack is known.
     """
 
+    modality = "cardiac MR"
     licence = "CC BY-NC-SA 4.0"
     citation = "Bernard et al., IEEE Transactions on Medical Imaging 37(11):2514-2525, 2018, 10.1109/TMI.2018.2837502"
     layout = "training/patient001/Info.cfg, or subjects.csv with subjects/patient001_ED.nii.gz"

@@ -12,7 +12,7 @@ from jaxssl.data.formats.find import find
 from jaxssl.data.subject import Series, Subject, files_of
 from jaxssl.errors import UserError
 
-Reject = Callable[[Path, str], None]
+Reject = Callable[[Path, str], Any]
 """Hears of a file that a list names and that cannot be used, and why."""
 
 UNKNOWN = "neither a table nor the layout of the set tells whose it is"
@@ -25,7 +25,8 @@ class Set(ABC):
     """A data set in the layout in which it is distributed.
 
     It is known by the name of its module; the first line of its docstring describes it. Listing the subjects reads
-    names and tables, headers where these tell whose an image is, and pixels where nothing else does (BUSI).
+    names and tables, headers where these tell whose an image is, and pixels where nothing else does: in BUSI and POCUS,
+    and in M&Ms-2 which moment it is.
 
     With a `source` and a `data_dir` it goes where a builder of tensorflow-datasets goes, without TensorFlow:
 
@@ -41,7 +42,9 @@ class Set(ABC):
     citation: ClassVar[str]
     layout: ClassVar[str]
     """Files by which a source is known, for a user who named another folder."""
-    classes: ClassVar[tuple[str, ...]] = ()
+    modality: ClassVar[str]
+    """What was examined, and how, in two or three words."""
+    classes: tuple[str, ...] = ()
     """What the codes of the masks mean."""
     fan: ClassVar[bool] = False
     """Whether images show more than echoes, such as letters and scales, which is to be blackened."""

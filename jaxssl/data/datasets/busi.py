@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jaxssl.data.datasets import tables
+from jaxssl.data.datasets.alike import gathered
 from jaxssl.data.datasets.base import Reject, Set
 from jaxssl.data.datasets.masks import Pictures
-from jaxssl.data.duplicates import clusters
-from jaxssl.data.formats import Unreadable, read
-from jaxssl.data.formats.image import with_channels
 from jaxssl.data.subject import Series, Subject
 
 GROUPS = ("benign", "malignant", "normal")
@@ -43,6 +41,7 @@ class BUSI(Set):
     as images/benign_015.png. Nobody knows how large a pixel is.
     """
 
+    modality = "breast ultrasound"
     licence = "not stated by the authors; marked CC BY 4.0 or CC0 where it is passed on"
     citation = "Al-Dhabyani et al., Data in Brief 28:104863, 2020, 10.1016/j.dib.2019.104863"
     layout = "benign/benign (1).png with benign (1)_mask.png, or busi.csv"
@@ -51,15 +50,12 @@ class BUSI(Set):
     def listed(self, source: Path, reject: Reject) -> Iterator[Subject]:
         """The clusters of pictures that nearly are the same, each picture a study of its own."""
         pictures = [*_folders(source), *_table(source / "busi.csv", reject)]
-        one_each = {picture.name: picture.file for picture in pictures}
-        cluster_of = clusters((name, grey) for name, file in sorted(one_each.items()) for grey in _grey(file))
+        subject_of = gathered(((picture.name, picture.file) for picture in pictures), source)
         subjects = defaultdict(list)
         for picture in pictures:
-            # A picture that cannot be read is in no cluster; it is told when the images are read.
-            subjects[cluster_of.get(picture.name, picture.name)].append(picture)
-        named = {min(picture.name for picture in own): own for own in subjects.values()}
-        for name, own in sorted(named.items()):
-            yield Subject(name, tuple(_series(picture, source) for picture in own))
+            subjects[subject_of[picture.name]].append(_series(picture, source))
+        for name, series in sorted(subjects.items()):
+            yield Subject(name, tuple(series))
 
 
 def _folders(source: Path) -> Iterator[_Picture]:
@@ -87,11 +83,3 @@ def _series(picture: _Picture, source: Path) -> Series:
     masks = Pictures(picture.masks) if picture.masks else None
     study = picture.file.relative_to(source).as_posix()
     return Series((picture.file,), study=study, view="breast", masks=masks, labels={"group": picture.group})
-
-
-def _grey(file: Path) -> Iterator:
-    try:
-        for image in read(file):
-            yield with_channels(image.pixels, 1)[..., 0]
-    except (Unreadable, OSError):
-        return

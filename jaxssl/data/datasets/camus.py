@@ -29,6 +29,7 @@ class CAMUS(Set):
     how large a pixel is, and not where it lies.
     """
 
+    modality = "echocardiography"
     licence = "CC BY-NC-SA 4.0"
     citation = "Leclerc et al., IEEE Transactions on Medical Imaging 38(9):2198-2210, 2019, 10.1109/TMI.2019.2900516"
     layout = "patient0001/Info_2CH.cfg and patient0001/patient0001_2CH_ED.nii.gz"

@@ -26,6 +26,7 @@ class EchoNetDynamic(Set):
     ejection fraction is a number and no class, and is left where it is.
     """
 
+    modality = "echocardiography"
     licence = "Stanford University Dataset Research Use Agreement: research, not to be passed on"
     citation = "Ouyang et al., Nature 580:252-256, 2020, 10.1038/s41586-020-2145-8"
     layout = "FileList.csv, VolumeTracings.csv and Videos/*.avi"

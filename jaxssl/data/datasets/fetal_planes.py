@@ -32,6 +32,7 @@ class FetalPlanes(Set):
     Nobody knows how large a pixel is.
     """
 
+    modality = "fetal ultrasound"
     licence = "CC BY 4.0"
     citation = "Burgos-Artizzu et al., Scientific Reports 10:10200, 2020, 10.1038/s41598-020-67076-5"
     layout = f"{TABLE} and Images/*.png"

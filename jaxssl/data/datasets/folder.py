@@ -1,21 +1,23 @@
 """Anything: a folder of DICOM, NIfTI, pictures and clips, with or without a csv."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
 from jaxssl.data.datasets import listing, volumes
 from jaxssl.data.datasets.base import Reject, Set
-from jaxssl.data.datasets.names import NOBODY, STRUCTURAL, first_folder, images_among, mask_of, vendor_of
+from jaxssl.data.datasets.names import NOBODY, STRUCTURAL, first_folder, vendor_of
+from jaxssl.data.datasets.pairs import masks_of
 from jaxssl.data.formats import header
 from jaxssl.data.formats.find import find
-from jaxssl.data.personal import is_personal
 from jaxssl.data.subject import Series, Subject
 from jaxssl.errors import UserError
 
 VOLUMES = (".nii", ".nii.gz")
-PICTURES = (".png", ".jpg", ".jpeg", ".avi", ".mp4", ".npy")
+CLASS = "class"
+"""The label that folders of pictures may be."""
+PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".avi", ".mp4", ".npy")
 
 
 class Folder(Set):
@@ -28,14 +30,16 @@ class Folder(Set):
     - of NIfTI the folders and the names of the files tell: `jaxssl.data.datasets.volumes`. Masks lie beside the images,
       as X_gt, X_label, X_seg or X_mask, or under the same name in a folder labels or masks;
     - of pictures and clips nobody can tell, so that `subject` has to say whether everyone has a folder, or a file. In
-      the latter case folders are classes, the label `class`, unless they might be people: there are more of them than
-      each has images on average, or one has a single image, or a date or the like in its name. It decides of NIfTI as
-      well.
+      the latter case folders are a label if `labels` names `class`, and else kept out: they might be people. It
+      decides of NIfTI as well.
+
+    `classes` are the names of the codes 1, 2, ... of the masks; where none is given, they go by their numbers.
     """
 
+    modality = "any"
     licence = "not stated: the terms of whoever owns the images"
     citation = ""
-    layout = "DICOM, NIfTI, PNG, JPEG, AVI, MP4 or NPY files"
+    layout = "DICOM, NIfTI, PNG, JPEG, GIF, AVI, MP4 or NPY files"
 
     def __init__(
         self,
@@ -44,9 +48,13 @@ class Folder(Set):
         table: Path | None = None,
         subject: Literal["folder", "file"] | None = None,
         labels: Sequence[str] = (),
+        classes: Sequence[str] = (),
     ):
         super().__init__(source, data_dir)
-        self.table, self.labels = table, labels
+        self.table, self.labels = table, tuple(labels)
+        self.classes = ("background", *classes) if classes else ()
+        if len(set(self.classes)) < len(self.classes) or "" in self.classes:
+            raise UserError(f"The classes {', '.join(classes)} are named twice, or not at all, or name the background.")
         self.subject: Literal["folder", "file"] | None = subject
 
     def listed(self, source: Path, reject: Reject) -> Iterator[Subject]:
@@ -55,6 +63,11 @@ class Folder(Set):
         if table is not None:
             yield from listing.subjects(source, table, self.labels, reject)
             return
+        if self.labels and (self.labels, self.subject) != ((CLASS,), "file"):
+            raise UserError(
+                f"{source} has no csv with columns that --labels could name: add one, or say --subject file --labels "
+                f"{CLASS} if its folders are classes."
+            )
         images, others = find(source)
         for path in others:
             reject(path, "it is no image")
@@ -63,7 +76,7 @@ class Folder(Set):
             kinds[_kind(path)].append(path)
         people = defaultdict(list)
         for name, series in [
-            *_dicom(source, kinds["dicom"], reject),
+            *_dicom(source, kinds["dicom"]),
             *volumes.series(source, kinds["volumes"], self.subject, reject),
             *self._pictures(source, kinds["pictures"], bool(kinds["dicom"] or kinds["volumes"]), reject),
         ]:
@@ -84,14 +97,15 @@ class Folder(Set):
                 f"{', '.join(folders[:8])}): add a csv with the columns file and subject, or say --subject folder "
                 "if each folder is one person, --subject file if each is another person and folders are classes."
             )
-        there, images = set(paths), images_among(paths, reject)
-        classes = _classes(source, images, reject) if self.subject == "file" else set()
-        for path in images:
-            study = path.relative_to(source).as_posix()
-            folder = first_folder(path, source)
+        folders = {path: first_folder(path, source) for path in paths}
+        sorts = sorted({folder for folder in folders.values() if folder and not STRUCTURAL(folder)})
+        if self.subject == "file" and sorts and not self.labels:
+            reject(source, f"its folders, as {sorts[0]}, are no labels: say --labels {CLASS} if they are classes")
+        for path, mask in masks_of(paths, source, reject).items():
+            study, folder = path.relative_to(source).as_posix(), folders[path]
             name = study if self.subject == "file" else folder or source.resolve().name
-            labels = {"class": folder} if folder in classes else {}
-            yield name, Series((path,), study=study, masks=mask_of(path, there), labels=labels)
+            labels = {CLASS: folder} if self.labels and folder in sorts else {}
+            yield name, Series((path,), study=study, masks=mask, labels=labels)
 
 
 def _kind(path: Path) -> str:
@@ -99,50 +113,20 @@ def _kind(path: Path) -> str:
     return "volumes" if name.endswith(VOLUMES) else "pictures" if name.endswith(PICTURES) else "dicom"
 
 
-def _classes(source: Path, images: Sequence[Path], reject: Reject) -> set[str]:
-    """The folders that are classes and not people; says how many may be the latter."""
-    folders = (first_folder(path, source) for path in images)
-    sizes = Counter(folder for folder in folders if folder and not STRUCTURAL(folder))
-    few = len(sizes) ** 2 <= sizes.total()
-    classes = {folder for folder, size in sizes.items() if few and size > 1 and not is_personal(folder)}
-    if people := len(sizes) - len(classes):
-        reject(source, f"{people} of its {len(sizes)} folders may be people: no label class, the images kept")
-    return classes
-
-
-def _dicom(source: Path, paths: Iterable[Path], reject: Reject) -> Iterator[tuple[str, Series]]:
+def _dicom(source: Path, paths: Iterable[Path]) -> Iterator[tuple[str, Series]]:
     """The series of each patient; of a file without a header, which cannot be read, its folder is one."""
     series = defaultdict(list)
     for path in paths:
         about, folder = header(path), path.parent.as_posix()
         if about is None:
-            series[first_folder(path, source) or folder, "", folder].append((0, path, "", ""))
+            series[first_folder(path, source) or folder, "", folder].append((0, path, ""))
             continue
         named = "" if NOBODY(about.patient) else about.patient
         who = named or first_folder(path, source) or folder
         key = who, about.study, about.series or folder
-        series[key].append((about.number or 0, path, about.manufacturer, about.instance))
+        series[key].append((about.number or 0, path, about.manufacturer))
     for (who, study, _), files in sorted(series.items()):
         files.sort()
-        vendor = next((vendor for _, _, vendor, _ in files if vendor), "")
+        vendor = next((vendor for _, _, vendor in files if vendor), "")
         labels = {"vendor": vendor_of(vendor)} if vendor else {}
-        paths = _once([(path, instance) for _, path, _, instance in files], reject)
-        yield who, Series(tuple(paths), study=study, labels=labels)
-
-
-def _once(files: Sequence[tuple[Path, str]], reject: Reject) -> list[Path]:
-    """The files of a series, of those with the same SOPInstanceUID the first: others would become phases that never
-    were.
-
-    Where UIDs are the same as a rule, somebody has written one over many, and they tell nothing.
-    """
-    named = [instance for _, instance in files if instance]
-    different = len(set(named))
-    if different < len(named) and (different == 1 or 2 * different < len(named)):
-        reject(files[0][0], "its series has one SOPInstanceUID for many files, so that copies cannot be told: all kept")
-        return [path for path, _ in files]
-    first: dict[str, Path] = {}
-    for path, instance in files:
-        if (same := first.setdefault(instance or str(path), path)) is not path:
-            reject(path, f"it has the SOPInstanceUID of {same.name}")
-    return list(first.values())
+        yield who, Series(tuple(path for _, path, _ in files), study=study, labels=labels)

@@ -34,6 +34,7 @@ class HC18(Set):
     which the outlines are filled.
     """
 
+    modality = "fetal ultrasound"
     licence = "CC BY 4.0"
     citation = "van den Heuvel et al., PLoS ONE 13(8):e0200412, 2018, 10.1371/journal.pone.0200412"
     layout = "training_set/000_HC.png with training_set_pixel_size_and_HC.csv, or images/000_HC.png with hc18.csv"

@@ -23,6 +23,7 @@ class KaggleDSB(Set):
     The left ventricle's volumes in ED and ES, in train.csv, are numbers and no classes, and are left where they are.
     """
 
+    modality = "cardiac MR"
     licence = "the competition's rules: research and education, not to be passed on"
     citation = "Second Annual Data Science Bowl, Kaggle and Booz Allen Hamilton, 2015"
     layout = "train/1/study/sax_5/IM-4562-0001.dcm"

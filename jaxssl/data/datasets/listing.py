@@ -23,7 +23,7 @@ from pathlib import Path
 from jaxssl.data.datasets import tables
 from jaxssl.data.datasets.base import Reject
 from jaxssl.data.datasets.masks import ByFile
-from jaxssl.data.datasets.names import as_mask
+from jaxssl.data.datasets.pairs import as_mask
 from jaxssl.data.personal import is_personal
 from jaxssl.data.record import MOMENTS
 from jaxssl.data.subject import Masks, Series, Subject
@@ -123,6 +123,8 @@ def _listed(path: Path, field: Row, labels: Row, here: Path, source: Path) -> _L
     moment, mask, size = field.get("moment", "").upper(), field.get("mask", ""), field.get("spacing", "")
     if moment not in MOMENTS:
         raise _Refused(f"has the moment {moment!r}, which is neither ED nor ES")
+    if is_personal(field.get("view", "")):
+        raise _Refused("has a view that looks like a name, a date or an id")
     if mask:
         _inside(here / mask, source)
     spacing = tables.spacing(size) if size else None

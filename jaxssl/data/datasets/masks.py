@@ -71,7 +71,10 @@ class Volume:
         """The codes of an image."""
         if self.frames is not None and frame not in self.frames:
             return None
-        mask = _volume(self.path).get((frame, 0) if self.clip else (slice, frame))
+        volume = _volume(self.path)
+        if isinstance(volume, Unreadable):
+            raise volume
+        mask = volume.get((frame, 0) if self.clip else (slice, frame))
         if mask is None:
             raise Unreadable(f"its mask {self.path.name} has no slice {slice} of frame {frame}")
         return recoded(fitting(mask, shape, self.path), self.codes, self.path)
@@ -204,8 +207,12 @@ def fitting(mask: Shaped[np.ndarray, "y x"], shape: tuple[int, int], path: Path)
 
 
 @functools.lru_cache(maxsize=2)  # a subject's images come one after the other, at most from one file of ED and of ES
-def _volume(path: Path) -> Mapping[tuple[int, int], Mask]:
-    return {(image.slice, image.frame): _codes(image, path) for image in _images(path)}
+def _volume(path: Path) -> Mapping[tuple[int, int], Mask] | Unreadable:
+    """A damaged file is a result too: it is not unpacked again for each image."""
+    try:
+        return {(image.slice, image.frame): _codes(image, path) for image in _images(path)}
+    except Unreadable as error:
+        return error
 
 
 def _codes(image: Image, path: Path) -> Mask:

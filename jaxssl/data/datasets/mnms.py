@@ -27,6 +27,7 @@ class MnMs(Set):
         Training/Unlabeled/..., Validation/..., Testing/...
     """
 
+    modality = "cardiac MR"
     licence = "not known here: see the terms of the challenge"
     citation = "Campello et al., IEEE Transactions on Medical Imaging 40(12):3543-3554, 2021, 10.1109/TMI.2021.3090082"
     layout = "the csv with the column 'External code', and Training/Labeled/A0S9V9/A0S9V9_sa.nii.gz"
@@ -38,6 +39,8 @@ class MnMs(Set):
         about = _about(source) if cines else {}
         for cine in cines:
             name = cine.name.removesuffix("_sa.nii.gz")
+            if name not in about:
+                reject(cine, f"no csv has a row of {name}: no moments, no masks and no labels, the images kept")
             yield _patient(cine, name, about.get(name, {}), reject)
 
 

@@ -27,6 +27,7 @@ class MRNet(Set):
     is not said, but that nobody is in two parts, the label `split`.
     """
 
+    modality = "knee MR"
     licence = "Stanford University School of Medicine MRNet Dataset Research Use Agreement: not to be passed on"
     citation = "Bien et al., PLoS Medicine 15(11):e1002699, 2018, 10.1371/journal.pmed.1002699"
     layout = "train/axial/0000.npy and train-abnormal.csv"

@@ -9,7 +9,7 @@ from jaxssl.data.datasets.base import Reject, Set
 from jaxssl.data.formats import header
 from jaxssl.data.subject import Series, Subject
 
-RELEASE, PATIENT, DATE = re.compile(r"\d\.[A-Z]\.\d"), re.compile(r"9\d{6}"), re.compile(r"\d{8}")
+RELEASE, PATIENT, DATE = re.compile(r"\d+\.[A-Z]\.\d"), re.compile(r"9\d{6}"), re.compile(r"\d{8}")
 SEQUENCE = re.compile(r"(SAG_IW_TSE|COR_IW_TSE|SAG_3D_DESS|COR_T1_3D_FLASH)_(LEFT|RIGHT)")
 VIEWS = {
     "SAG_IW_TSE": "sagittal",
@@ -31,6 +31,7 @@ class OAI(Set):
     localisers, thighs and radiographs are not. A knee at a date is a study.
     """
 
+    modality = "knee MR"
     licence = "the OAI data use agreement: research, not to be passed on"
     citation = "Peterfy et al., Osteoarthritis and Cartilage 16(12):1433-1441, 2008, 10.1016/j.joca.2008.06.016"
     layout = "00m/0.E.1/9000099/20050802/10263603/001"

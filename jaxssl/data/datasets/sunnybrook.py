@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from jaxssl.data.datasets import tables
@@ -16,6 +16,8 @@ CONTOUR = re.compile(r"IM-\d+-(\d+)-([io])contour-manual\.txt")
 CINES, NUMBER = "CINE[SL]AX*", re.compile(r"-(\d+)$")
 CODES = {"o": CINE_CLASSES.index("MYO"), "i": CINE_CLASSES.index("LV")}
 """Of the inside of an outer and of an inner contour, in the order in which they are drawn."""
+Contoured = Mapping[int, tuple[tuple[int, Path], ...]]
+"""Code and file of the contours of a patient's images, by their numbers."""
 
 
 class Sunnybrook(Set):
@@ -33,6 +35,7 @@ class Sunnybrook(Set):
     (p1contour, p2contour) are not used: they belong to the LV here, as in ACDC.
     """
 
+    modality = "cardiac MR"
     licence = "CC0 1.0"
     citation = "Radau et al., The MIDAS Journal, 2009, hdl.handle.net/10380/3070"
     layout = "scd_patientdata.csv, SCD_IMAGES_01/SCD0000101/CINESAX_300/*.dcm and SCD_ManualContours"
@@ -48,27 +51,50 @@ class Sunnybrook(Set):
             patients[folder.parent.name].append(folder)
         for name, folders in sorted(patients.items()):
             row = about.get(name, {})
-            own = contours.get(_number(row.get("OriginalID", "")), {})
+            own = contours.pop(_number(row.get("OriginalID", "")), {})
             labels = tables.known(group=row.get("Pathology", ""))
-            yield Subject(name, tuple(_series(folder, own, labels) for folder in folders))
+            drawn = _drawn_on(folders, own, reject) if own else None
+            yield Subject(name, tuple(_series(each, own if each == drawn else {}, labels) for each in folders))
+        for images in contours.values():
+            for _, path in (each for drawn in images.values() for each in drawn):
+                reject(path, "no patient that is here has its name as the original one")
 
     def images(self, source: Path) -> Iterable[Path]:
         """Those of cines."""
         return (path for folder in sorted(source.rglob(CINES)) for path in find(folder)[0])
 
 
-def _series(folder: Path, contours: Mapping[int, tuple[tuple[int, Path], ...]], labels: Mapping[str, str]) -> Series:
-    files = sorted(folder.glob("*.dcm"))
-    if not folder.name.startswith("CINESAX"):
-        return Series(tuple(files), labels=labels)
-    numbers = {place: NUMBER.search(path.stem) for place, path in enumerate(files)}
-    drawn = {place: contours.get(int(number[1])) for place, number in numbers.items() if number}
-    masks = ByFile({place: Contours(paths) for place, paths in drawn.items() if paths})
-    return Series(tuple(files), view="sax", masks=masks, labels=labels)
+def _drawn_on(folders: Sequence[Path], contours: Contoured, reject: Reject) -> Path | None:
+    """The short-axis cine that the contours are of, where there are several: that with most of the images that they
+    name, and of these the one of most files."""
+    short = {folder: _files(folder) for folder in folders if folder.name.startswith("CINESAX")}
+    rank = {each: (len(contours.keys() & _numbers(files).values()), len(files)) for each, files in short.items()}
+    best = [folder for folder in short if rank[folder] == max(rank.values())]
+    if len(best) == 1:
+        return best[0]
+    reject(folders[0].parent, f"its contours may be of {len(best)} short-axis cines: no masks, the images kept")
 
 
-def _contours(source: Path) -> dict[str, dict[int, tuple[tuple[int, Path], ...]]]:
-    """Code and file of the contours of each image, by the patient's original name and the image's number."""
+def _series(folder: Path, contours: Contoured, labels: Mapping[str, str]) -> Series:
+    files = _files(folder)
+    drawn = {place: contours[number] for place, number in _numbers(files).items() if number in contours}
+    masks = ByFile({place: Contours(paths) for place, paths in drawn.items()})
+    view = "sax" if folder.name.startswith("CINESAX") else ""
+    return Series(files, view=view, masks=masks, labels=labels)
+
+
+def _files(folder: Path) -> tuple[Path, ...]:
+    return tuple(sorted(folder.glob("*.dcm")))
+
+
+def _numbers(files: Sequence[Path]) -> dict[int, int]:
+    """The number in the name of each file, by its place."""
+    found = {place: NUMBER.search(path.stem) for place, path in enumerate(files)}
+    return {place: int(number[1]) for place, number in found.items() if number}
+
+
+def _contours(source: Path) -> dict[str, Contoured]:
+    """The contours by the patient's original name."""
     found = defaultdict(lambda: defaultdict(dict))
     for path in sorted(source.rglob("IM-*contour-manual.txt")):
         if named := CONTOUR.fullmatch(path.name):

@@ -18,11 +18,10 @@ from jaxssl.data.datasets.names import (
     STRUCTURAL,
     first_folder,
     identity,
-    images_among,
-    mask_of,
     moment_in,
     stem_of,
 )
+from jaxssl.data.datasets.pairs import masks_of
 from jaxssl.data.study.words import view_in
 from jaxssl.data.subject import Series
 from jaxssl.errors import UserError
@@ -32,8 +31,8 @@ def series(
     source: Path, paths: list[Path], subject: Literal["folder", "file"] | None, reject: Reject
 ) -> Iterator[tuple[str, Series]]:
     """The stacks and whose they are; files with the name of a mask and without an image are rejected."""
-    there = set(paths)
-    images = images_among(paths, reject)
+    masks = masks_of(paths, source, reject)
+    images = list(masks)
     owners = _owners(source, images, subject)
     stacks = defaultdict(list)
     for path in images:
@@ -41,7 +40,7 @@ def series(
         stacks[owners[path], path.parent, rest if moment else path.name].append((moment, path))
     for (owner, folder, name), files in sorted(stacks.items()):
         files.sort()
-        drawn = {place: mask_of(path, there) for place, (_, path) in enumerate(files)}
+        drawn = {place: masks[path] for place, (_, path) in enumerate(files)}
         known = {place: mask for place, mask in drawn.items() if mask is not None}
         yield (
             owner,

@@ -1,4 +1,4 @@
-"""Files from scanners and cameras: NIfTI, DICOM, PNG, JPEG, AVI, MP4 and NPY, read image by image.
+"""Files from scanners and cameras: NIfTI, DICOM, PNG, JPEG, GIF, AVI, MP4 and NPY, read image by image.
 
 Each format is a module here with `read(path) -> Iterator[Image]`, imported when a file of it is met. A reader holds one
 image at a time and may raise anything: `read` below turns it into an `Unreadable` with a reason.
@@ -26,6 +26,7 @@ ENDINGS = {
     ".png": "pictures",
     ".jpg": "pictures",
     ".jpeg": "pictures",
+    ".gif": "pictures",
     ".avi": "video",
     ".mp4": "video",
     ".npy": "arrays",
@@ -79,7 +80,7 @@ def _images(path: Path) -> Iterator[Image]:
         raise Unreadable("it is empty")
     reader = _format(path)
     if reader is None:
-        raise Unreadable("it is no NIfTI, DICOM, PNG, JPEG, AVI, MP4 or NPY file")
+        raise Unreadable("it is no NIfTI, DICOM, PNG, JPEG, GIF, AVI, MP4 or NPY file")
     yield from import_module(f"{__name__}.{reader}").read(path)
 
 

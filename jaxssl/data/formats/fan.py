@@ -5,9 +5,9 @@ but the background, in any frame of a clip; writing, rulers and grey scales fill
 fan is found, what a file of an ultrasound scanner writes anywhere would stay: such a file is refused. What this cannot
 do: it does not read. Writing and callipers inside the fan of a single image stay, and so do those in a clip that move,
 are dim or lie on saturated tissue. So does what stands in the hollow under a curved probe, or between two fans in one
-image. A border of the fan where there are no echoes at all is not seen, so that it may be drawn narrower there; what is
-lost has the brightness of the background. Where the file names the regions of its echoes, the fan is looked for in
-these alone.
+image, or beside it where a background is brighter. A border of the fan where there are no echoes at all is not seen, so
+that it may be drawn narrower there; what is lost has the brightness of the background. Where the file names the regions
+of its echoes, the fan is looked for in these alone.
 """
 
 from collections.abc import Iterable, Sequence
@@ -30,11 +30,15 @@ NOISE, EVEN, ROOM = 9, 0.95, 0.1
 the image it is. Measured: 0.98 is of one level where noise is of 0 to 7 grey levels; shadows in breast images (BUSI)
 that fill the picture are less even, but for three that are less than 0.06 of it."""
 WHOLE = 0.95
-"""A file that names more of the image than this as that of its echoes does not say where it writes."""
+"""A file that names more of the image than this as that of its echoes does not say where it writes; nor does a fan that
+fills more, as a background that grows brighter from side to side does."""
 WINDOW, STROKE = 0.04, 0.008
 """Side of the area in which filling is looked at, and of what no stroke of writing fills; parts of the shorter side."""
 FILLED, CORNER = 0.5, 0.25
 """How full the window is at the fan's straight border, and at a right angle."""
+SMALLEST, DENSE = 0.05, 0.25
+"""Part of the image that a fan fills, and how full it is: else it is a line of writing, or several with room between.
+Measured: fans of real images are full to 0.44 or more, the outline of writing on a noisy screen to 0.06."""
 MINOR = 0.1
 """A filled area this much smaller than the largest is none of echoes."""
 RECTANGLE = 0.97
@@ -61,9 +65,9 @@ def cleaned(images: Sequence[Image]) -> list[Image]:
     """
     low, high = _extremes(image.pixels for image in images)
     fan = _fan(high, images[0].echoes)
+    if (fan is None or fan.mean() > WHOLE) and any(image.ultrasound for image in images):
+        raise Unreadable("its fan was not found, so that text in it would stay")
     if fan is None:
-        if any(image.ultrasound for image in images):
-            raise Unreadable("its fan was not found, so that text in it would stay")
         fan = np.ones(high.shape, bool)
     kept = fan & ~_across(high, fan)
     if len(images) >= FEWEST:
@@ -120,7 +124,8 @@ def _found(
     solid = _opened(np.pad(filled, stroke, mode="edge"), stroke)[stroke:-stroke, stroke:-stroke]
     outline = _outline(main | (near & solid & (density > CORNER)))
     rest = ~outline
-    return outline if rest.mean() >= room and filled[rest].sum() <= (1 - even) * rest.sum() else None
+    apart = rest.mean() >= room and filled[rest].sum() <= (1 - even) * rest.sum()
+    return outline if apart and outline.mean() >= SMALLEST and filled[outline].mean() >= DENSE else None
 
 
 def _outline(area: np.ndarray) -> np.ndarray:

@@ -55,12 +55,18 @@ class Image(NamedTuple):
     """Of the slice, in mm."""
     time: float | None = None
     """In ms after the trigger, or the start of the clip."""
+    depth: float | None = None
+    """Along its stack in mm, where the file says no more of its place than that."""
     about: str = ""
     """What the scanner calls it: tells views apart, and is never stored."""
     ultrasound: bool = False
     """Of a file that says so: its frame may hold text, and nothing where no beam went."""
     echoes: tuple[Box, ...] = ()
     """Where the file says that echoes are shown in an ultrasound image."""
+    written: bool = False
+    """Of a file that says so, or is a screen that was saved: names may stand in its pixels."""
+    instance: str = ""
+    """The UID of the DICOM file: tells files apart, and is never stored."""
 
 
 def check_size(height: int, width: int) -> None:
@@ -100,14 +106,18 @@ def in_patient(
     spacing: tuple[float, float] | None,
     shape: Iterable[int],
 ) -> Plane | None:
-    """The place of an image, in LPS; none where what its file says is no rectangle of pixels in space."""
+    """The place of an image, in LPS; none where what its file says is no rectangle of pixels in space.
+
+    Without a spacing it is known where the image begins and how it lies, which puts slices in order.
+    """
     start, along_x, along_y = (np.array([*vector], np.float64) for vector in (origin, x_axis, y_axis))
     gram = np.stack([along_x, along_y]) @ np.stack([along_x, along_y]).T
-    if spacing is None or not np.isfinite(start).all() or not np.allclose(gram, np.eye(2), rtol=0, atol=SQUARE):
+    if not np.isfinite(start).all() or not np.allclose(gram, np.eye(2), rtol=0, atol=SQUARE):
         return None
     along_x /= np.linalg.norm(along_x)
     along_y -= (along_y @ along_x) * along_x
-    return Plane(start, along_x, along_y / np.linalg.norm(along_y), np.array(spacing), np.array([*shape]))
+    along_y /= np.linalg.norm(along_y)
+    return Plane(start, along_x, along_y, np.array(spacing or (np.nan, np.nan)), np.array([*shape]))
 
 
 def with_channels(pixels: Shaped[np.ndarray, "y x _"], channels: int) -> Shaped[np.ndarray, "y x {channels}"]:

@@ -46,12 +46,12 @@ def prepared(
     for path in whole:
         try:
             for image in read(path):
-                yield path, _placed(image, layout, channels, *moments.scale, air)
+                yield path, on_layout(image, layout, channels, *moments.scale, air)
         except Unreadable as error:
             skip(path, error)
 
 
-def _placed(image: Image, layout: Layout, channels: int, mean: float, std: float, air: float) -> Image:
+def on_layout(image: Image, layout: Layout, channels: int, mean: float, std: float, air: float) -> Image:
     """An image on a layout, in units of `std` about `mean`; `air` is the lowest value of its subject if below 0."""
     pixels = with_channels(image.pixels, channels)
     own = grid.on(layout, pixels.shape[:2], image.spacing or (np.nan, np.nan))

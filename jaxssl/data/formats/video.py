@@ -1,4 +1,7 @@
-"""AVI and MP4, frame by frame; grey where the file's own format is, and red, green and blue otherwise."""
+"""AVI and MP4, frame by frame; grey where the file's own format is, and red, green and blue otherwise.
+
+More than 8 bits become 16, which hold them all.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +11,8 @@ from jaxssl.data.formats.image import Image, Unreadable, check_size
 
 INSTALL = "it is a video: pip install 'jaxssl[video]'"
 AVI, MP4 = "avi", "mp4"
+KINDS = {(True, False): "gray", (True, True): "gray16le", (False, False): "rgb24", (False, True): "rgb48le"}
+"""By whether frames are grey, and deeper than 8 bits."""
 BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
 """With which an MP4 file may begin."""
 
@@ -26,7 +31,8 @@ def read(path: Path) -> Iterator[Image]:
         check_size(stream.height, stream.width)
         for number, frame in enumerate(container.decode(stream)):
             check_size(frame.height, frame.width)
-            pixels = frame.to_ndarray(format="gray" if frame.format.name.startswith("gray") else "rgb24")
+            grey, deep = frame.format.name.startswith("gray"), frame.format.components[0].bits > 8
+            pixels = frame.to_ndarray(format=KINDS[grey, deep])
             start = frame.time if start is None else start
             time = None if frame.time is None else 1000 * (frame.time - start)
             yield Image(pixels.reshape(*pixels.shape[:2], -1), None, frame=number, time=time)

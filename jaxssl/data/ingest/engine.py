@@ -12,12 +12,12 @@ from pathlib import Path
 from jaxssl.data.datasets.base import Set
 from jaxssl.data.ingest.loading import nobody
 from jaxssl.data.ingest.merge import is_made_here, merge
-from jaxssl.data.ingest.parts import Part, PartWriter, find_part, key_of, relative
+from jaxssl.data.ingest.parts import Part, PartWriter, find_part
 from jaxssl.data.ingest.pool import Job, run
 from jaxssl.data.ingest.pseudonym import Pseudonyms, site_key
+from jaxssl.data.ingest.sources import Sources, sources_of
 from jaxssl.data.shards import put_text
 from jaxssl.data.store import SUMMARY, UNFINISHED, Source, check_name, open_store
-from jaxssl.data.subject import Subject
 from jaxssl.errors import UserError
 
 
@@ -69,17 +69,14 @@ def ingest(
         raise UserError(f"{out} lies in {source}, where it would be read as well: give --out a place elsewhere.")
     finished = _is_finished(out)
     key, key_path, made = site_key(key_file, out)
-    names, left_out = Pseudonyms(key, kind.name), {}
-    jobs = _jobs(kind, source, names, left_out)
-    files = names.digest("sources", json.dumps([sorted(job.key for job in jobs), left_out], sort_keys=True))
+    sources = sources_of(kind, source, Pseudonyms(key, kind.name))
     if not finished:
         with _writing(out):
             finished = _is_finished(out)  # by another who was at work when we looked
             if not finished:
-                work = PartWriter(out, source, names, kind.fan, tuple(kind.classes))
-                _make(kind, work, jobs, workers or _cores(), files, left_out, progress)
+                _make(kind, out, sources, workers or _cores(), progress)
     store = open_store(out)
-    if store.source.files != files:
+    if not sources.made(store, lambda read: progress(Counts(len(sources.jobs), read))):
         raise UserError(
             f"{out} is a finished store, of other files, by another key or another jaxssl: give another path, or "
             "delete it first."
@@ -89,27 +86,25 @@ def ingest(
     return Outcome(out, *counts, rejects_of(out), key_path, made, finished)
 
 
-def _make(
-    kind: Set,
-    work: PartWriter,
-    jobs: Sequence[Job],
-    workers: int,
-    files: str,
-    left_out: dict[str, str],
-    progress: Callable[[Counts], None],
-) -> None:
-    """The store, from parts that are made where they are missing; `left_out` are files that were not listed at all."""
+def _make(kind: Set, out: Path, sources: Sources, workers: int, progress: Callable[[Counts], None]) -> None:
+    """The store, from parts that are made where they are missing."""
+    jobs, left_out, rejects = sources.jobs, dict(sources.left_out), rejects_of(out)
+    work = PartWriter(out, sources.folder, sources.names, kind.fan, tuple(kind.classes), sources.options)
     parts, counts = _parts(work, jobs, workers, Counts(len(jobs), rejected=len(left_out)), progress)
-    for part in parts:
-        left_out |= part.rejects
-    rejects = rejects_of(work.store)
+    for file, reason in (each for part in parts for each in part.rejects.items()):
+        left_out[file] = f"{left_out[file]}; {reason}" if file in left_out else reason
     _list(left_out, rejects)
     useful = [part for part in parts if part.records]
     if not useful:
-        shutil.rmtree(work.store)
-        raise UserError(f"None of the files of {work.source} can be used: {rejects} says why.")
+        shutil.rmtree(out)
+        raise UserError(f"None of the files of {sources.folder} can be used: {rejects} says why.")
+    files = sources.digest(part.content for part in parts)
     made_of = Source(files, len(left_out), sum(part.passing for part in parts))
-    merge(kind, work.store, useful, work.names.key_id, made_of, lambda joined: progress(replace(counts, joined=joined)))
+
+    def joined(number: int) -> None:
+        progress(replace(counts, joined=number))
+
+    merge(kind, out, useful, sources.names.key_id, made_of, sources.note, joined)
 
 
 def rejects_of(store: Path) -> Path:
@@ -126,24 +121,6 @@ def _is_finished(out: Path) -> bool:
     if there and not begun and SUMMARY not in there:
         raise UserError(f"{out} holds something else than the beginning of a store: give another path.")
     return SUMMARY in there
-
-
-def _jobs(kind: Set, source: Path, names: Pseudonyms, left_out: dict[str, str]) -> list[Job]:
-    """A job for each subject; one that is listed twice is one all the same."""
-    listed: dict[str, Subject] = {}
-
-    def reject(path: Path, reason: str) -> None:
-        """A csv may be wrong in several lines."""
-        file = relative(path, source)
-        left_out[file] = f"{left_out[file]}; {reason}" if file in left_out else reason
-
-    for subject in kind.subjects(source, reject):
-        before = listed.get(subject.name)
-        listed[subject.name] = replace(subject, series=before.series + subject.series) if before else subject
-    for name in listed:
-        names.subject(name)  # which notices if two have the same pseudonym
-    options = json.dumps([kind.fan, *kind.classes])
-    return [Job(subject, key_of(subject, source, options, names)) for subject in listed.values()]
 
 
 @contextlib.contextmanager

@@ -1,8 +1,7 @@
 """The images of a subject's files in grey, each file once, and of ultrasound the echoes alone."""
 
-import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -12,8 +11,13 @@ from jaxssl.data.datasets.base import Reject
 from jaxssl.data.formats import read
 from jaxssl.data.formats.fan import cleaned
 from jaxssl.data.formats.image import Image, Unreadable, with_channels
+from jaxssl.data.ingest.copies import file_of, instances, without_copies
+from jaxssl.data.ingest.depth import Intensity
 from jaxssl.data.study import Loaded
 from jaxssl.data.subject import Series, Subject
+
+LARGEST = 2**32
+"""Bytes that the pixels of a file may take: a subject is in memory as a whole, and a clip unpacks to anything."""
 
 
 def nobody(_: object) -> None:
@@ -30,6 +34,8 @@ class Hearers:
     """Of one that is left out for a reason which may pass."""
     reading: Callable[[Path | None], None] = nobody
     """Of each file before it is opened and after each of its images, and of none in the end."""
+    measured: Callable[[Intensity], None] = nobody
+    """Of a subject's intensities."""
     refused: Mapping[Path, str] = field(default_factory=dict)
     """Files that are not to be read, with reasons."""
 
@@ -40,79 +46,50 @@ class Hearers:
             self.passing(file)
 
 
-def file_of(loaded: Loaded) -> Path:
-    """The file that an image is in."""
-    return loaded.series.files[loaded.file]
-
-
 def load(subject: Subject, fan: bool, hearers: Hearers) -> list[Loaded]:
     """All images of a subject; a file that is damaged anywhere gives none, nor does one that is refused.
 
     `fan` blackens what lies beside the echoes; for files that say they are of ultrasound that is always done.
     """
-    kept: dict[bytes, list[Loaded]] = {}
-    for series in subject.series:
-        for images in _units(_read(series, hearers)):
-            content = _content(images)
-            if (same := kept.setdefault(content, images)) is images:
-                continue
-            if images[0].series.masks and not same[0].series.masks:
-                kept[content], images, same = images, same, images
-            for file in dict.fromkeys(map(file_of, images)):
-                hearers.reject(file, f"it holds the same images as {file_of(same[0]).name}")
-    return _echoes([each for images in kept.values() for each in images], fan, hearers)
+    series = (instances([*_read(each, hearers)], hearers.reject) for each in subject.series)
+    return _echoes(without_copies(series, hearers.reject), fan, hearers)
 
 
 def _read(series: Series, hearers: Hearers) -> Iterator[list[Loaded]]:
     for number, file in enumerate(series.files):
         try:
-            images = _images(file, hearers)
-            if series.clip:
-                images = [image._replace(slice=0, frame=image.slice) for image in images]
-            yield [Loaded(series, number, image) for image in images]
+            yield [Loaded(series, number, _as_told(image, series)) for image in _images(file, hearers)]
         except Unreadable as error:
             hearers.refuse(file, error)
+
+
+def _as_told(image: Image, series: Series) -> Image:
+    """What the set says of its images comes before what their files say."""
+    if series.clip:
+        image = image._replace(slice=0, frame=image.slice)
+    if series.spacing:
+        plane = image.plane and replace(image.plane, spacing=np.array(series.spacing))
+        image = image._replace(spacing=series.spacing, plane=plane)
+    return image
 
 
 def _images(file: Path, hearers: Hearers) -> list[Image]:
     if file in hearers.refused:
         raise Unreadable(hearers.refused[file], passing=True)
     hearers.reading(file)
-    images = []
+    images, held = [], 0
     try:
         for image in read(file):
+            if image.written and not image.ultrasound:
+                raise Unreadable("its pixels may name somebody: it is a screen that was saved, or says so itself")
             images.append(image._replace(pixels=with_channels(image.pixels, 1)))
+            held += images[-1].pixels.nbytes
+            if held > LARGEST:
+                raise Unreadable(f"it has more than {LARGEST / 2**30:.0f} GiB of pixels")
             hearers.reading(file)
         return images
     finally:
         hearers.reading(None)
-
-
-def _units(files: Iterable[list[Loaded]]) -> Iterator[list[Loaded]]:
-    """What is a copy of something as a whole, or not at all.
-
-    That is a file whose images have a place or a time, and all others of a series together: two frames of a clip in
-    which nothing moves are alike, and both belong to it.
-    """
-    others = []
-    for images in files:
-        if any(each.image.plane is not None or each.image.time is not None for each in images):
-            yield images
-        else:
-            others += images
-    if others:
-        yield others
-
-
-def _content(unit: Iterable[Loaded]) -> bytes:
-    digest = hashlib.sha256()
-    for image in (each.image for each in unit):
-        plane = image.plane
-        place = () if plane is None else (plane.origin, plane.x_axis, plane.y_axis, plane.spacing)
-        about = (image.pixels.dtype.str, image.pixels.shape, image.slice, image.frame, image.time)
-        digest.update(repr((*about, [np.asarray(numbers).tolist() for numbers in place])).encode())
-        digest.update(np.ascontiguousarray(image.pixels).data)
-    return digest.digest()
 
 
 def _echoes(loaded: Sequence[Loaded], fan: bool, hearers: Hearers) -> list[Loaded]:

@@ -16,8 +16,9 @@ from jaxssl.data.shards import put_text, write_shards
 from jaxssl.data.store import UNFINISHED, Source, finish
 from jaxssl.data.summary import StoreInfo, Tally
 
-INTENSITIES = "intensities.jsonl"
-MADE_HERE = (UNFINISHED, "*.array_record-*", "features.json", "dataset_info.json", "LICENSE", INTENSITIES, ".*-[0-9]*")
+INTENSITIES, TIMES = "intensities.jsonl", "times.txt"
+WRITTEN = ("*.array_record-*", "features.json", "dataset_info.json", "LICENSE", INTENSITIES, TIMES)
+MADE_HERE = (UNFINISHED, *WRITTEN, ".*-[0-9]*")
 """All that an unfinished store may hold; the last are files that were being written."""
 
 
@@ -27,9 +28,18 @@ def is_made_here(name: str) -> bool:
 
 
 def merge(
-    kind: Set, store: Path, parts: Sequence[Part], key_id: str, source: Source, progress: Callable[[int], None]
+    kind: Set,
+    store: Path,
+    parts: Sequence[Part],
+    key_id: str,
+    source: Source,
+    note: str,
+    progress: Callable[[int], None],
 ) -> StoreInfo:
-    """Make the store of parts that have records, and drop them; `progress` hears how many records are in it."""
+    """Make the store of parts that have records, and drop them; `progress` hears how many records are in it.
+
+    By `note` the files are known again without being read.
+    """
     for left in store.iterdir():
         if left.name != UNFINISHED and is_made_here(left.name):
             left.unlink()
@@ -42,6 +52,7 @@ def merge(
     codec = Codec(tally.dtype, tally.channels)
     written = write_shards(_told(_lines(store, parts, codec, tally.dtype), progress), kind.name, store)
     put_text(store / INTENSITIES, "".join(json.dumps(part.intensity) + "\n" for part in parts))
+    put_text(store / TIMES, note)
     finish(store, codec, info, written, source)
     shutil.rmtree(store / UNFINISHED)
     return info

@@ -1,20 +1,18 @@
 """From the files of one subject to its records, held in memory."""
 
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import UInt8
 
-from jaxssl.data.datasets.base import Reject
-from jaxssl.data.formats import PASSING, Image, Unreadable
-from jaxssl.data.ingest.depth import Intensity, depth_of, intensity_of
-from jaxssl.data.ingest.loading import Hearers, file_of, load, nobody
+from jaxssl.data.formats import PASSING, Unreadable
+from jaxssl.data.ingest.copies import file_of
+from jaxssl.data.ingest.depth import depth_of, intensity_of
+from jaxssl.data.ingest.loading import Hearers, load
 from jaxssl.data.ingest.pseudonym import Pseudonyms
 from jaxssl.data.record import Record, unplaced
 from jaxssl.data.study import Loaded, acquisitions
-from jaxssl.data.subject import Series, Subject
-from jaxssl.geometry import Plane
+from jaxssl.data.subject import Subject
 
 SAME = ("view", "slice", "slices", "phase", "phases", "moment", "ordered")
 """Fields of a record that are those of a place in a study."""
@@ -23,21 +21,15 @@ SAME = ("view", "slice", "slices", "phase", "phases", "moment", "ordered")
 def records_of(
     subject: Subject,
     names: Pseudonyms,
-    reject: Reject,
+    hearers: Hearers,
     *,
     fan: bool = False,
     classes: Sequence[str] = (),
-    refused: Mapping[Path, str] | None = None,
-    reading: Callable[[Path | None], None] = nobody,
-    passing: Callable[[Path], None] = nobody,
-    measured: Callable[[Intensity], None] = nobody,
 ) -> list[Record]:
     """The records of a subject, sorted; none where no file is of use.
 
-    `fan` blackens what lies beside the echoes, `classes` bounds the codes of masks, and files in `refused` are rejected
-    unread, for the reason given. `reading` and `passing` are as in `Hearers`; `measured` hears of the intensities.
+    `fan` blackens what lies beside the echoes, and `classes` bounds the codes of masks.
     """
-    hearers = Hearers(reject, passing, reading, refused or {})
     loaded = load(subject, fan, hearers)
     if not loaded:
         return []
@@ -45,35 +37,27 @@ def records_of(
         depth = depth_of([each.image.pixels for each in loaded])
     except Unreadable as error:
         for file in dict.fromkeys(map(file_of, loaded)):
-            reject(file, str(error))
+            hearers.reject(file, str(error))
         return []
     who, records = names.subject(subject.name), []
     for placed in acquisitions(loaded):
         if placed.remark:
-            reject(file_of(placed.loaded), f"{placed.remark}; kept without its place")
-        image, series = placed.loaded.image, placed.loaded.series
+            hearers.reject(file_of(placed.loaded), f"{placed.remark}; kept without its place")
+        image = placed.loaded.image
         records.append(
             Record(
                 image=depth.stored(image.pixels),
                 subject=who,
                 study=names.study(subject.name, placed.study),
-                plane=_plane(image, series),
+                plane=image.plane or unplaced(image.pixels.shape[:2], image.spacing),
                 thickness=float("nan") if image.thickness is None else float(image.thickness),
                 mask=_mask(placed.loaded, classes, hearers),
-                labels=dict(series.labels),
+                labels=dict(placed.loaded.series.labels),
                 **{name: getattr(placed, name) for name in SAME},
             )
         )
-    measured(intensity_of(who, depth, (record.image for record in records)))
+    hearers.measured(intensity_of(who, depth, (record.image for record in records)))
     return sorted(records, key=lambda record: (record.study, record.view, record.slice, record.phase))
-
-
-def _plane(image: Image, series: Series) -> Plane:
-    """Where an image lies; what the set says of its pixels' size comes before what the file says."""
-    spacing, plane = series.spacing or image.spacing, image.plane
-    if plane is None or not series.placed:
-        return unplaced(image.pixels.shape[:2], spacing)
-    return Plane(plane.origin, plane.x_axis, plane.y_axis, np.array(spacing or plane.spacing, np.float64), plane.shape)
 
 
 def _mask(loaded: Loaded, classes: Sequence[str], hearers: Hearers) -> UInt8[np.ndarray, "y x"] | None:

@@ -15,7 +15,8 @@ from jaxssl.data.study.views import views_of
 class Placed:
     """An image and its place in the subject's studies, counted as in `jaxssl.data.record.Record`.
 
-    `loaded.image.plane` is none where the series is not placed, or where `remark` says what is wrong with it.
+    `loaded.image.plane` is none where the series is not placed, where nobody knows how large a pixel is, or where
+    `remark` says what is wrong with it.
     """
 
     loaded: Loaded
@@ -60,7 +61,7 @@ def _images(stack: Stack, study: str, view: str, wrong: Mapping[Loaded, str]) ->
             # By its place in the files, never in time: what is missing there must not shift ES to ED.
             number = each.file if len(each.series.files) > 1 else each.image.frame
             yield Placed(
-                each if stack.placed else replace(each, image=each.image._replace(plane=None)),
+                each if stack.placed and each.sized else replace(each, image=each.image._replace(plane=None)),
                 study,
                 view,
                 place,

@@ -32,6 +32,9 @@ SURE = 1.0
 SPREAD = 0.5
 """Least product of two normals with each other's plane, from which a line where both planes meet is taken."""
 
+ENOUGH, SAME = 40, 0.01
+"""Long-axis planes of which each two are looked at, cines first; planes that differ by less (mm) are one of them."""
+
 
 class Axis(NamedTuple):
     """The long axis of a left ventricle, from base to apex."""
@@ -50,7 +53,8 @@ def axis_of(stacks: Sequence[Stack]) -> Axis:
     if not short:
         return Axis(_common(placed))
     stack = max(short, key=lambda stack: len(stack.slices))
-    return _through(stack, [other for other in placed if is_along(other, stack.normal)])
+    # Where an image ends is not known without its spacing, nor is its middle then.
+    return _through(stack, [other for other in placed if is_along(other, stack.normal) and other.first.sized])
 
 
 def _is_short_axis(stack: Stack) -> bool:
@@ -82,11 +86,20 @@ def _through(short: Stack, long: Sequence[Stack]) -> Axis:
     across = np.linalg.svd(direction[None])[2][1:]
     slopes = np.array([across @ stack.normal for stack in long]).reshape(-1, 2)
     offsets = np.array([(stack.centre - centre) @ stack.normal for stack in long])
+    own = _different(np.column_stack([slopes, offsets]))[:ENOUGH]
+    slopes, offsets = slopes[own], offsets[own]
     points = [np.zeros(2)]
-    for pair in map(list, itertools.combinations(range(len(long)), 2)):
+    for pair in map(list, itertools.combinations(range(len(own)), 2)):
         if abs(np.linalg.det(slopes[pair])) > SPREAD:
             points.append(np.linalg.solve(slopes[pair], offsets[pair]))
     distances = abs(np.array(points) @ slopes.T - offsets)
     near = np.clip(1 - distances / THROUGH, 0, None).sum(1) - np.linalg.norm(points, axis=1) / STRAY
     best = int(np.argmax(near))
     return Axis(direction, centre + points[best] @ across, bool(near[best] > SURE))
+
+
+def _different(planes: np.ndarray) -> np.ndarray:
+    """The first of each that are the same: a view that was taken twice is no other plane through the axis."""
+    if not len(planes):
+        return np.arange(0)
+    return np.sort(np.unique(np.round(planes / SAME), axis=0, return_index=True)[1])

@@ -46,7 +46,7 @@ def _fit(stack: Stack, part: Stack) -> bool:
         return False
     one, other = stack.first, part.first
     apart = np.min(abs(np.subtract.outer(stack.depths(stack.normal), part.depths(stack.normal))))
-    same_grid = np.allclose(one.plane.spacing, other.plane.spacing, rtol=SAME_SPACING, atol=0)
+    same_grid = np.allclose(one.plane.spacing, other.plane.spacing, rtol=SAME_SPACING, atol=0, equal_nan=True)
     return same_grid and bool(apart >= max(SAME_SLICE, (other.image.thickness or 0) / 2))
 
 

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import cast
 
+import numpy as np
+
 from jaxssl.data.formats.image import Image
 from jaxssl.data.subject import Series
 from jaxssl.geometry import Plane
@@ -20,6 +22,11 @@ class Loaded:
     def plane(self) -> Plane:
         """Where it lies in the patient; asked only of an image that has a place there."""
         return cast(Plane, self.image.plane)
+
+    @property
+    def sized(self) -> bool:
+        """Whether it is known how large a pixel of its plane is."""
+        return bool(np.isfinite(self.plane.spacing).all())
 
     def place(self) -> tuple[int, int, int]:
         """Its place in the files of the series: what orders images of which nothing else is known."""

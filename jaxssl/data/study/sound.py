@@ -39,7 +39,8 @@ def _contradiction(image: Image) -> str:
         return "its place in the patient is not finite"
     if np.max(abs(axes @ axes.T - np.eye(2))) > RIGHT_ANGLED:
         return "the axes of its plane are not at right angles, or not of length 1"
-    if not np.all(np.asarray(plane.spacing) > 0) or not np.isfinite(plane.spacing).all():
+    known = not np.isnan(plane.spacing).all()
+    if known and not (np.all(np.asarray(plane.spacing) > 0) and np.isfinite(plane.spacing).all()):
         return "the pixels of its plane have no size"
     if tuple(plane.shape) != image.pixels.shape[:2]:
         return "its plane has another shape than its pixels"

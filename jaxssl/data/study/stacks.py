@@ -1,5 +1,6 @@
 """Parallel images of a subject put together as slices of one stack, each with its phases in time."""
 
+import functools
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -33,7 +34,7 @@ class Stack:
         """The view that the set says; else what the scanner's words say, which are no words for ultrasound."""
         return self.first.series.view or ("" if self.first.image.ultrasound else view_in(self.first.image.about))
 
-    @property
+    @functools.cached_property  # asked for each pair of stacks
     def normal(self) -> np.ndarray:
         """Unit normal of its planes, towards the apex of the heart."""
         return _across(self.first.plane)
@@ -101,14 +102,15 @@ def in_order(stack: Stack) -> tuple[tuple[tuple[Loaded, ...], ...], bool]:
 def _orientations(images: Sequence[Loaded]) -> list[list[Loaded]]:
     """The images by the direction of their planes."""
     groups: list[list[Loaded]] = []
+    directions = np.empty((0, 3))
     for each in images:
         across = normal(each.plane)
-        same = (g for g in groups if abs(normal(g[0].plane) @ across) > PARALLEL)
-        group = next(same, None)
-        if group is None:
-            groups.append([each])
+        same = np.flatnonzero(abs(directions @ across) > PARALLEL)
+        if len(same):
+            groups[same[0]].append(each)
         else:
-            group.append(each)
+            groups.append([each])
+            directions = np.vstack([directions, across])
     return groups
 
 
@@ -146,7 +148,7 @@ def _told_slices(images: Sequence[Loaded]) -> list[list[Loaded]]:
 
     The set may say which slice a file is. Else a file of several slices is a volume, and such files follow each other
     in time; a file of several frames is a slice. Files of one image are slices where the set says that they are in
-    order, or that they have no place and are of no cardiac moment, else frames.
+    order, or that they have no place and are of no cardiac moment, else frames: those of one depth of the same slice.
     """
     series = images[0].series
     by_file = (
@@ -155,7 +157,7 @@ def _told_slices(images: Sequence[Loaded]) -> list[list[Loaded]]:
     volumes = any(each.image.slice for each in images)
     slices = defaultdict(list)
     for each in images:
-        own = 0 if volumes or not by_file else each.file
+        own = 0 if volumes else each.file if by_file else each.image.depth or 0
         slices[series.slices.get(each.file, own), each.image.slice].append(each)
     return [slices[place] for place in sorted(slices)]
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from jaxssl.data.datasets import Set
+from jaxssl.data.ingest.loading import Hearers
 from jaxssl.data.ingest.pseudonym import Pseudonyms
 from jaxssl.data.ingest.records import records_of
 from jaxssl.data.record import Record
@@ -32,10 +33,11 @@ def made(listed) -> Callable[[Set, Path], dict[str, list[Record]]]:
         def fail(path: Path, reason: str) -> None:
             pytest.fail(f"{path}: {reason}")
 
-        names = Pseudonyms(bytes(32), kind.name)
+        names, hearers = Pseudonyms(bytes(32), kind.name), Hearers(fail)
         subjects = listed(kind, source)
         return {
-            name: records_of(each, names, fail, fan=kind.fan, classes=kind.classes) for name, each in subjects.items()
+            name: records_of(each, names, hearers, fan=kind.fan, classes=kind.classes)
+            for name, each in subjects.items()
         }
 
     return of

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
+from pydicom.uid import MRImageStorage
 from scans import dicom, nifti
 
 from jaxssl.data.datasets import set_of
@@ -136,6 +138,50 @@ def test_mnms2(made: Callable, tmp_path: Path):
     assert len({r.study for r in records}) == 2
 
 
+def test_mnms2_frames_that_are_in_the_cine_are_there_once(made: Callable, tmp_path: Path):
+    """ED is in the cine and ES is not: no image is two records, and the masks are on the right ones."""
+    folder = tmp_path / "dataset" / "002"
+    cine = write(folder / "002_SA_CINE.nii.gz", volume(2, 4))
+    write(folder / "002_SA_ED.nii.gz", cine[..., 2])
+    still = write(folder / "002_SA_ES.nii.gz", volume(2))
+    drawn = {at: write(folder / f"002_SA_{at}_gt.nii.gz", codes(2)) for at in ("ED", "ES")}
+    (records,) = made(set_of("mnms2"), tmp_path).values()
+    pixels = [r.image.tobytes() for r in records]
+    assert len(pixels) == len(set(pixels)) == 2 * 4 + 2
+    swapped = np.array([0, 3, 2, 1])
+    for record in records:
+        of_cine = record.phases == 4
+        assert record.moment == ({2: "ED"}.get(record.phase, "") if of_cine else "ES")
+        frame = cine[..., record.phase] if of_cine else still
+        (place,) = [z for z in range(2) if np.array_equal(record.image[..., 0], frame[..., z].T)]
+        if record.moment:
+            np.testing.assert_array_equal(record.mask, swapped[drawn[record.moment][..., place].T])
+        else:
+            assert record.mask is None
+
+
+def test_mnms2_frames_are_kept_where_their_cine_is_damaged(tmp_path: Path):
+    folder = tmp_path / "dataset" / "002"
+    cine = write(folder / "002_SA_CINE.nii.gz", volume(2, 4))
+    write(folder / "002_SA_ED.nii.gz", cine[..., 0])
+    whole = (folder / "002_SA_CINE.nii.gz").read_bytes()
+    (folder / "002_SA_CINE.nii.gz").write_bytes(whole[: len(whole) * 3 // 4])
+    (subject,) = set_of("mnms2").subjects(tmp_path)
+    assert [(series.study, dict(series.moments)) for series in subject.series] == [
+        ("cine", {}),
+        ("segmented", {0: "ED"}),
+    ]
+
+
+def test_mnms_without_a_row_in_the_table_is_told(tmp_path: Path):
+    write(tmp_path / "Training" / "Labeled" / "A" / "A_sa.nii.gz", volume(2, 4))
+    (tmp_path / "about.csv").write_text("External code,ED,ES\nB,0,1\n")
+    told = []
+    (subject,) = set_of("mnms").subjects(tmp_path, lambda path, reason: told.append((path.name, reason)))
+    assert subject.name == "A"
+    assert told == [("A_sa.nii.gz", "no csv has a row of A: no moments, no masks and no labels, the images kept")]
+
+
 def cine_slice(folder: Path, depth: float, first: int, phases: int = 2, stem: str = "IM-0003") -> list[np.ndarray]:
     """A short-axis slice as DICOM, a file a phase, `depth` mm towards the apex."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -146,6 +192,7 @@ def cine_slice(folder: Path, depth: float, first: int, phases: int = 2, stem: st
         dicom(
             folder / f"{stem}-{first + phase:04d}.dcm",
             pixels,
+            SOPClassUID=MRImageStorage,
             SeriesInstanceUID=f"1.2.{folder.name.rpartition('_')[2]}",
             PixelSpacing=[1.5, 1.25],
             ImageOrientationPatient=[*across, *np.cross(normal, across)],
@@ -198,3 +245,34 @@ def test_sunnybrook(made: Callable, tmp_path: Path):
     wanted[2:4, 2:5] = 3
     np.testing.assert_array_equal(records[1].mask, wanted)
     assert records[1].labels == {"group": "Heart failure with infarct"}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "drawn_on"),
+    [
+        ("1 2", "1 2 3 4", "CINESAX_301"),  # the one that has all images which somebody drew on
+        ("2 4", "2 4 5", "CINESAX_301"),  # the one of more images
+        ("2 4", "2 4", None),
+    ],
+)
+def test_contours_of_sunnybrook_are_drawn_on_one_cine(first: str, second: str, drawn_on: str | None, tmp_path: Path):
+    """Some patients have several short-axis cines, whose images have the same numbers."""
+    (tmp_path / "scd_patientdata.csv").write_text("PatientID,OriginalID,Pathology\nSCD0000101,SC-N-2,Normal\n")
+    for folder, numbers in (("CINESAX_300", first), ("CINESAX_301", second), ("CINELAX_302", "2 4 6")):
+        path = tmp_path / "SCD0000101" / folder
+        path.mkdir(parents=True)
+        for number in numbers.split():
+            (path / f"IM-0003-{number:>04}.dcm").write_bytes(b"x")
+    for patient, number in (("SC-N-02", 2), ("SC-N-02", 4), ("SC-N-03", 2)):
+        drawn = tmp_path / "SCD_ManualContours" / patient / "contours-manual" / "IRCCI-expert"
+        drawn.mkdir(parents=True, exist_ok=True)
+        (drawn / f"IM-0001-{number:04d}-icontour-manual.txt").write_text("1 1\n2 1\n2 2\n")
+    told = {}
+    (subject,) = set_of("sunnybrook").subjects(tmp_path, lambda path, reason: told.update({path.name: reason}))
+    masked = {series.files[0].parent.name for series in subject.series if series.masks.parts}
+    assert masked == ({drawn_on} if drawn_on else set())
+    several = "its contours may be of 2 short-axis cines: no masks, the images kept"
+    assert told == {
+        "IM-0001-0002-icontour-manual.txt": "no patient that is here has its name as the original one",
+        **({} if drawn_on else {"SCD0000101": several}),
+    }

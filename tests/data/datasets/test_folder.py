@@ -13,6 +13,7 @@ from jaxssl.data.datasets import set_of
 from jaxssl.errors import UserError
 
 RNG = np.random.default_rng(0)
+ORPHAN = "by its name it is the mask of an image, which is not there, or is not the only one"
 
 
 @pytest.mark.parametrize(
@@ -88,7 +89,7 @@ def test_a_mask_without_an_image_and_what_is_no_image_are_told(tmp_path: Path):
     subjects, rejects = with_rejects(set_of("folder"), tmp_path)
     assert [subject.name for subject in subjects] == ["p1"]
     assert rejects == {
-        "p2_gt.nii.gz": "by its name it is the mask of an image, which is not there",
+        "p2_gt.nii.gz": ORPHAN,
         "notes.txt": "it is no image",
     }
 
@@ -138,7 +139,7 @@ def test_whose_pictures_are_has_to_be_told(tmp_path: Path, made: Callable):
     picture(tmp_path / "benign" / "b_mask.png")
     with pytest.raises(UserError, match=r"cannot be told \(folders: benign, malignant\): add a csv .* --subject file"):
         list(set_of("folder").subjects(tmp_path))
-    found = made(set_of("folder", subject="file"), tmp_path)
+    found = made(set_of("folder", subject="file", labels=("class",)), tmp_path)
     assert {name: records[0].labels for name, records in found.items()} == {
         "benign/a.png": {"class": "benign"},
         "benign/b.png": {"class": "benign"},
@@ -172,21 +173,63 @@ def test_a_folder_without_images_is_refused(tmp_path: Path):
         list(set_of("folder").subjects(tmp_path))
 
 
-@pytest.mark.parametrize(
-    ("files", "classes", "reason"),
-    [
-        ("Doe_John/1 Doe_John/2 Miller_Anna/1 Miller_Anna/2 Smith_Eve/1 Smith_Eve/2", set(), "3 of its 3"),
-        ("benign/1 benign/2 benign/3 Doe_John/1", {"benign"}, "1 of its 2"),
-        ("sick/1 sick/2 2019-05-03/1 2019-05-03/2", {"sick"}, "1 of its 2"),
-    ],
-)
-def test_folders_that_may_be_people_are_no_classes(files, classes, reason, tmp_path: Path):
-    for file in files.split():
+def test_folders_that_may_be_people_are_no_classes_unless_somebody_says_so(tmp_path: Path):
+    """Nobody can tell Doe_John from benign but who knows them: a name must not come into a store unasked."""
+    for file in ("Doe_John/1", "Doe_John/2", "Miller_Anna/1", "images/1"):
         picture(tmp_path / f"{file}.png")
     subjects, rejects = with_rejects(set_of("folder", subject="file"), tmp_path)
-    assert len(subjects) == len(files.split())
-    assert {s.series[0].labels["class"] for s in subjects if s.series[0].labels} == classes
-    assert rejects == {tmp_path.name: f"{reason} folders may be people: no label class, the images kept"}
+    assert [subject.series[0].labels for subject in subjects] == [{}] * 4
+    assert rejects == {tmp_path.name: "its folders, as Doe_John, are no labels: say --labels class if they are classes"}
+    subjects, rejects = with_rejects(set_of("folder", subject="file", labels=("class",)), tmp_path)
+    labels = [subject.series[0].labels.get("class") for subject in subjects]
+    assert (labels, rejects) == (["Doe_John", "Doe_John", "Miller_Anna", None], {})
+    for subject, named in (("folder", "class"), ("file", "ward")):
+        with pytest.raises(UserError, match="has no csv with columns that --labels could name"):
+            list(set_of("folder", subject=subject, labels=(named,)).subjects(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("image", "mask"),
+    [
+        ("images/p1/a.png", "masks/p1/a.png"),
+        ("p1/images/a.png", "p1/masks/a.png"),
+        ("train/images/p1/a.png", "train/segmentations/p1/a.png"),
+        ("p1/a.png", "p1/a_GT.png"),
+        ("p1/a.png", "p1/a_segmentation.png"),
+        ("p1/a.png", "p1/Ground_Truth/a_mask.png"),
+        ("p1/Images/a.png", "p1/Annotations/a.png"),
+        ("p1/a.jpg", "p1/a-label.png"),
+        ("p1/sax/a.png", "p1/masks/a.png"),
+        ("imagesTr/p1_0000.png", "labelsTr/p1.png"),
+    ],
+)
+def test_a_mask_is_found_wherever_people_put_it(image: str, mask: str, tmp_path: Path):
+    picture(tmp_path / image)
+    picture(tmp_path / mask)
+    Picture.fromarray(np.array([[0, 2]], np.uint8)).save(tmp_path / mask)
+    (subject,), rejects = with_rejects(set_of("folder", subject="folder"), tmp_path)
+    (series,) = subject.series
+    assert (series.files, rejects) == ((tmp_path / image,), {})
+    np.testing.assert_array_equal(series.masks(0, 0, 0, (1, 2)), [[0, 2]])
+
+
+def test_of_several_masks_the_nearest_is_taken_and_none_is_of_another_part(tmp_path: Path):
+    for name in ("imagesTr/a", "imagesTs/a", "labelsTr/a", "p1/a", "p1/a_seg", "p1/masks/a", "p2/a"):
+        picture(tmp_path / f"{name}.png")
+    subjects, rejects = with_rejects(set_of("folder", subject="file"), tmp_path)
+    masks = {subject.name: subject.series[0].masks for subject in subjects}
+    drawn = {name: mask.path.relative_to(tmp_path).as_posix() for name, mask in masks.items() if mask}
+    assert drawn == {"imagesTr/a.png": "labelsTr/a.png", "p1/a.png": "p1/a_seg.png"}
+    assert (rejects["a.png"], len(subjects)) == (ORPHAN, 4)
+
+
+def test_a_mask_that_may_be_of_several_images_is_of_none(tmp_path: Path):
+    for name in ("p1/a", "p2/a", "p2/b", "masks/a", "masks/b", "c", "p1/c", "masks/c"):
+        picture(tmp_path / f"{name}.png")
+    subjects, rejects = with_rejects(set_of("folder", subject="file"), tmp_path)
+    drawn = {subject.name: subject.series[0].masks.path.name for subject in subjects if subject.series[0].masks}
+    assert drawn == {"p2/b.png": "b.png", "c.png": "c.png"}
+    assert rejects["a.png"] == ORPHAN
 
 
 def test_masks_of_pictures_are_never_images(tmp_path: Path):
@@ -202,31 +245,17 @@ def test_masks_of_pictures_are_never_images(tmp_path: Path):
     assert series.files == (image,)
     np.testing.assert_array_equal(series.masks(0, 0, 0, (4, 5)), drawn.any(axis=0))
     orphans = ("b_mask.png", "c_mask_2.png", "d_seg.png", "e.png")
-    assert rejects == dict.fromkeys(orphans, "by its name it is the mask of an image, which is not there")
+    assert rejects == dict.fromkeys(orphans, ORPHAN)
 
 
-@pytest.mark.parametrize(
-    ("uids", "kept", "told"),
-    [
-        ("123", "012", {}),
-        ("1213", "013", {"2": "it has the SOPInstanceUID of 0"}),
-        ("1122", "02", {"1": "it has the SOPInstanceUID of 0", "3": "it has the SOPInstanceUID of 2"}),
-        (
-            "111",
-            "012",
-            {"0": "its series has one SOPInstanceUID for many files, so that copies cannot be told: all kept"},
-        ),
-        (
-            "11122",
-            "01234",
-            {"0": "its series has one SOPInstanceUID for many files, so that copies cannot be told: all kept"},
-        ),
-    ],
-)
-def test_a_second_file_of_one_instance_is_no_phase(uids, kept, told, tmp_path: Path):
-    for place, uid in enumerate(uids):
-        pixels = RNG.integers(0, 900, (2, 3)).astype(np.uint16)
-        dicom(tmp_path / f"{place}", pixels, PatientID="A", SeriesInstanceUID="1.1", SOPInstanceUID=f"1.9.{uid}")
-    (subject,), rejects = with_rejects(set_of("folder"), tmp_path)
-    assert [path.name for path in subject.series[0].files] == list(kept)
-    assert rejects == told
+def test_the_codes_of_masks_have_names_where_they_are_given(tmp_path: Path, made: Callable):
+    volume(tmp_path / "p7_sax.nii.gz", 2)
+    drawn = volume(tmp_path / "p7_sax_gt.nii.gz", 2, codes=True)
+    assert set_of("folder").classes == ()
+    kind = set_of("folder", classes=("RV", "MYO", "LV"))
+    assert kind.classes == ("background", "RV", "MYO", "LV")
+    (records,) = made(kind, tmp_path).values()
+    assert [record.mask.max() for record in records] == [drawn[..., z].max() for z in range(2)] == [3, 3]
+    for wrong in (("LV", "LV"), ("background", "LV"), ("LV", "")):
+        with pytest.raises(UserError, match="are named twice"):
+            set_of("folder", classes=wrong)

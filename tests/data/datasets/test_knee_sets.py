@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydicom.uid import MRImageStorage
 from scans import dicom
 
 from jaxssl.data.datasets import set_of
@@ -70,6 +71,7 @@ def knee(folder: Path, about: str, series: str, sagittal: bool = True) -> list[n
         dicom(
             folder / f"{3 - place:03d}",
             pixels,
+            SOPClassUID=MRImageStorage,
             PatientID=folder.parts[-3],
             SeriesDescription=about,
             SeriesInstanceUID=series,
@@ -89,9 +91,10 @@ def test_oai(made: Callable, tmp_path: Path):
     knee(person / "10263605", "SAG_3D_DESS_LEFT", "1.2.3")
     knee(person / "10263606", "AX_LOCALIZER_LEFT", "1.2.4")
     knee(tmp_path / "12m" / "1.E.1" / "9000099" / "20060801" / "11", "SAG_IW_TSE_RIGHT", "1.2.5")
+    knee(tmp_path / "96m" / "10.C.2" / "9000103" / "20130801" / "13", "COR_IW_TSE_LEFT", "1.2.7")
     knee(tmp_path / "00m" / "0.E.1" / "9000798" / "20050802" / "12", "PA KNEE", "1.2.6")
     found = made(set_of("oai"), tmp_path)
-    assert list(found) == ["9000099"]
+    assert list(found) == ["9000099", "9000103"]
     by_study = {}
     for record in found["9000099"]:
         by_study.setdefault(record.study, []).append(record)

@@ -58,7 +58,8 @@ def test_an_ellipse_is_found_from_its_rim(turn, radius, flat, down, right):
     along, across = u * np.cos(turn) + v * np.sin(turn), v * np.cos(turn) - u * np.sin(turn)
     inside = (along / radius) ** 2 + (across / radius / flat) ** 2 <= 1
     rim = ndimage.binary_dilation(inside) & ~ndimage.binary_erosion(inside)
-    assert dice(inside_ellipse(rim), inside) > 0.97
+    # A rim is two pixels wide: on average the ellipse is right to a third of a pixel, whatever its size.
+    assert (inside_ellipse(rim) ^ inside).sum() < rim.sum() / 6
     assert dice(inside_ellipse(rim & (u > -radius / 3)), inside) > 0.9
 
 

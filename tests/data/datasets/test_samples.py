@@ -104,14 +104,27 @@ def test_breasts_twice_in_the_sample_are_one_subject(made: Callable, tmp_path: P
             assert record.mask.any() == (record.labels["group"] != "normal")
 
 
-def test_clips_of_lungs_are_subjects(made: Callable, tmp_path: Path):
+def test_clips_of_lungs_are_whole_and_those_of_one_person_together(made: Callable, tmp_path: Path):
+    """Of the person of case 3 there are healthy and ill clips, which must not lie on two sides of a split."""
     table = DATA / "pocus_lung" / "frames.csv"
     clips = Counter(row["clip"] for row in rows(table))
     assert (len(clips), clips.total()) == (118, 593)
-    subjects = {subject.name: subject for subject in set_of("pocus").subjects(table.parent)}
-    assert {name: len(subject.series[0].files) for name, subject in subjects.items()} == clips
+    subjects = list(set_of("pocus").subjects(table.parent))
+    whose = {series.study: subject.name for subject in subjects for series in subject.series}
+    assert {series.study: len(series.files) for subject in subjects for series in subject.series} == clips
+    assert len(subjects) == 86
+    for one, other in (
+        ("Pneu_liftl_pneu_case3_clip3", "Reg_liftl_pneucase3_clip1"),
+        ("Vir_or_Pneu_prospective_file4", "Vir_prospective_file1"),
+        ("Reg_pat4Image_140024", "Reg_pat4Image_140705"),
+    ):
+        assert whose[one] == whose[other]
     found = made(set_of("pocus"), part(table, tmp_path, step=7))
-    assert all([r.phase for r in own] == list(range(len(own))) and own[0].labels["licence"] for own in found.values())
+    for own in found.values():
+        for study in {r.study for r in own}:
+            frames = [r for r in own if r.study == study]
+            assert [r.phase for r in frames] == list(range(len(frames)))
+            assert frames[0].labels["licence"]
 
 
 def test_a_study_with_geometry_comes_as_a_folder(made: Callable, tmp_path: Path):

@@ -10,6 +10,7 @@ from scans import nifti
 
 from jaxssl.data.datasets import names, set_of, tables
 from jaxssl.data.datasets.acdc import ACDC
+from jaxssl.data.ingest.loading import Hearers
 from jaxssl.data.ingest.pseudonym import Pseudonyms
 from jaxssl.data.ingest.records import records_of
 from jaxssl.data.store import NAME
@@ -42,11 +43,23 @@ def test_every_set_says_what_it_is(name: str, tmp_path: Path):
         list(kind.subjects(tmp_path))
 
 
+def test_every_set_stands_in_the_readme_and_nothing_else():
+    """Its table is written by hand, and says of each what the set says of itself."""
+    lines = (Path(__file__).parents[3] / "README.md").read_text().splitlines()
+    start = lines.index("| set | of | what | licence |") + 2
+    kinds = [set_of(name) for name in PUBLIC]
+    rows = [f"| `{k.name}` | {k.modality} | {k.description.removesuffix('.')} | {k.licence} |" for k in kinds]
+    assert sorted(lines[start : start + len(rows)]) == sorted(rows)
+    assert lines[start + len(rows)] == ""
+
+
 def test_names_that_are_not_known_are_refused():
     with pytest.raises(UserError, match="no data set 'acdk'; the nearest is 'acdc', of acdc, busi, camus"):
         set_of("acdk")
-    with pytest.raises(UserError, match="layout of acdc is known: leave out --csv, --labels and --subject"):
+    with pytest.raises(UserError, match="layout of acdc is known: leave out --csv, --labels, --classes and --subject"):
         set_of("acdc", subject="file")
+    with pytest.raises(UserError, match="layout of acdc is known"):
+        set_of("acdc", classes=("LV",))
 
 
 def test_a_set_goes_the_way_of_a_builder(tmp_path: Path):
@@ -64,7 +77,8 @@ def test_a_set_goes_the_way_of_a_builder(tmp_path: Path):
     builder.download_and_prepare(key_file=key, workers=1)
     assert builder.path == tmp_path / "sets" / "acdc" / "1.0.0"
     names = Pseudonyms(key.read_bytes(), "acdc")
-    subjects = [records_of(each, names, lambda path, reason: pytest.fail(reason)) for each in ACDC().subjects(source)]
+    hearers = Hearers(lambda path, reason: pytest.fail(reason))
+    subjects = [records_of(each, names, hearers) for each in ACDC().subjects(source)]
     records = [record for own in sorted(subjects, key=lambda own: own[0].subject) for record in own]
     examples = builder.as_data_source("records")
     assert len(examples) == len(records) == 8

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from folders import grey, smooth
 from PIL import Image as Picture
 from PIL import ImageDraw
 from scans import nifti
@@ -12,14 +13,6 @@ from scans import nifti
 from jaxssl.data.datasets import set_of
 
 RNG = np.random.default_rng(0)
-
-
-def grey(path: Path, pixels: np.ndarray | None = None) -> np.ndarray:
-    """A picture of 9 rows and 12 columns, unless it is given."""
-    pixels = RNG.integers(0, 256, (9, 12)).astype(np.uint8) if pixels is None else pixels
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Picture.fromarray(pixels).save(path)
-    return pixels
 
 
 def test_fetal_planes(made: Callable, tmp_path: Path):
@@ -148,13 +141,6 @@ def test_echonet(listed: Callable, tmp_path: Path):
     assert found["0X1A"].series[0].moments == {}
 
 
-def smooth(seed: int, shape: tuple[int, int] = (96, 128)) -> np.ndarray:
-    """A picture with a pattern of its own, as coarse as an ultrasound image."""
-    rng = np.random.default_rng(seed)
-    spots = rng.random((12, 16)) * 255
-    return np.asarray(Picture.fromarray(spots.astype(np.uint8)).resize(shape[::-1], Picture.Resampling.BICUBIC))
-
-
 def test_busi(made: Callable, tmp_path: Path):
     """Two images that are the same but for a caption are one subject; several masks of an image are one."""
     root = tmp_path / "Dataset_BUSI_with_GT"
@@ -198,44 +184,6 @@ def test_busi_of_a_copy_with_a_table(made: Callable, tmp_path: Path):
     np.testing.assert_array_equal(masked[0].image[..., 0], pair)
     np.testing.assert_array_equal(masked[0].mask, drawn)
     assert len(masked) == 1
-
-
-def test_pocus(listed: Callable, tmp_path: Path):
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "dataset_metadata.csv").write_text(
-        "Date added,Current location,Filename,Label,License\n"
-        "20.04.20,data/pocus_videos/Convex,Cov-Atlas+(44),COVID-19,CC BY-NC 4.0\n"
-        "20.04.20,data/pocus_images/linear,Reg_one.PNG,regular,\n"
-    )
-    clip = tmp_path / "data" / "pocus_videos" / "convex" / "Cov-Atlas+(44).mp4"
-    clip.parent.mkdir(parents=True)
-    clip.write_bytes(b"0")
-    grey(tmp_path / "data" / "pocus_images" / "linear" / "Reg_one.png")
-    (clip.parent / "README.md").write_text("what lies here")
-    found = listed(set_of("pocus"), tmp_path)
-    assert [(s.series[0].view, dict(s.series[0].labels)) for s in found.values()] == [
-        ("lung", {"group": "covid", "probe": "convex", "licence": "CC BY-NC 4.0"}),
-        ("lung", {"group": "regular", "probe": "linear"}),
-    ]
-
-
-def test_pocus_of_a_copy_as_frames(made: Callable, tmp_path: Path):
-    """A clip is a subject, its frames in time and not as the table has them."""
-    (tmp_path / "frames.csv").write_text(
-        "file,clip,frame,n_frames,label,probe,licence,licence_url,source,b_lines,a_lines,consolidation,effusion\n"
-        "c_f0016.png,c,16,41,covid,convex,CC BY 4.0,u,s,1.0,0.0,,0.0\n"
-        "c_f0008.png,c,8,41,covid,convex,CC BY 4.0,u,s,1.0,0.0,,0.0\n"
-        "d_f0000.png,d,0,1,regular,linear,CC BY 2.0,u,s,,,,\n"
-    )
-    images = {name: grey(tmp_path / "frames" / name) for name in ("c_f0008.png", "c_f0016.png", "d_f0000.png")}
-    found = made(set_of("pocus"), tmp_path)
-    assert list(found) == ["c", "d"]
-    assert [(r.slice, r.phase, r.phases) for r in found["c"]] == [(0, 0, 2), (0, 1, 2)]
-    for record, name in zip(found["c"], ("c_f0008.png", "c_f0016.png"), strict=True):
-        np.testing.assert_array_equal(record.image[..., 0], images[name])
-        signs = {"b_lines": "yes", "a_lines": "no", "effusion": "no"}
-        assert record.labels == {"group": "covid", "probe": "convex", "licence": "CC BY 4.0", **signs}
-    assert found["d"][0].labels == {"group": "regular", "probe": "linear", "licence": "CC BY 2.0"}
 
 
 @pytest.mark.parametrize("box", [(10, 8, 70, 50), (-12, 8, 60, 66)])

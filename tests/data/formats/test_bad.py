@@ -58,6 +58,9 @@ def whole(tmp_path_factory) -> dict[str, Path]:
         "avi, plain": write_video(folder / "b.avi", GREY, "rawvideo", "gray"),
         "mp4": write_video(folder / "a.mp4", GREY, "mpeg4", "yuv420p"),
     }
+    frames = [Picture.fromarray(frame) for frame in GREY]
+    frames[0].save(folder / "a.gif", save_all=True, append_images=frames[1:])
+    files["gif"] = folder / "a.gif"
     files["jpeg"] = encapsulated(files["plain"], folder / "jpeg.dcm", jpeg(GREY[0]), JPEGBaseline8Bit)
     data = pydicom.dcmread(files["plain"])
     data.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
@@ -105,7 +108,7 @@ def damaged(data: st.DataObject, content: bytes) -> bytes:
     return bytes(changed[: data.draw(st.sampled_from([len(changed), data.draw(st.integers(1, len(changed)))]))])
 
 
-OURS = ["plain", "rle", "enhanced", "nifti", "nifti, packed", "avi", "avi, plain", "mp4", "jpeg", "deflated"]
+OURS = ["plain", "rle", "enhanced", "nifti", "nifti, packed", "avi", "avi, plain", "mp4", "gif", "jpeg", "deflated"]
 APART = ["jpeg-ls", "jpeg2000"]
 """Decoded in a process of their own, which damage may end: a new one takes a second to start."""
 

@@ -166,6 +166,20 @@ def test_an_image_without_a_background_is_kept_whole_unless_a_scanner_may_have_w
             cleaned([image])
 
 
+@pytest.mark.parametrize("kind", ["up to 0", "up to 7", "up to 12", "spread 3"])
+def test_writing_alone_is_no_fan(kind):
+    shown, _ = written(np.zeros((1, HEIGHT, WIDTH, 1), np.uint8), AROUND)
+    with pytest.raises(Unreadable, match="its fan was not found"):
+        cleaned(images(noisy(shown, kind)))
+
+
+def test_a_background_that_grows_brighter_is_no_fan():
+    shown, _ = written(clip(sector(), 1), AROUND)
+    brighter = np.linspace(0, 80, WIDTH)[:, None]
+    with pytest.raises(Unreadable, match="its fan was not found"):
+        cleaned(images(np.clip(shown + brighter, 0, 255).astype(np.uint8)))
+
+
 def test_where_no_fan_is_found_the_named_regions_are_what_stays():
     shown = np.random.default_rng(0).integers(0, 40, (1, HEIGHT, WIDTH, 1)).astype(np.uint8)
     shown[0, 100, 200] = 60  # the one that is bright enough to be of writing

@@ -51,13 +51,27 @@ def test_rows_come_first_in_the_spacing_and_columns_first_in_the_orientation(tmp
         {"ImageOrientationPatient": [0, 2, 0, 0, 0, 1]},
         {"ImageOrientationPatient": None},
         {"ImagePositionPatient": None},
-        {"PixelSpacing": None},
     ],
 )
 def test_what_is_no_place_is_none(wrong, tmp_path):
     image = only(dicom(tmp_path / "a.dcm", FRAMES[0], **PLACED | wrong))
     assert image.plane is None
-    assert image.spacing == (None if "PixelSpacing" in wrong else (0.75, 0.5))
+    assert image.spacing == (0.75, 0.5)
+
+
+@pytest.mark.parametrize("wrong", [None, [0, 0.5], [-1, -1]])
+def test_without_a_spacing_an_image_begins_and_lies_somewhere_all_the_same(wrong, tmp_path):
+    image = only(dicom(tmp_path / "a.dcm", FRAMES[0], **PLACED | {"PixelSpacing": wrong}))
+    assert image.spacing is None
+    assert image.plane.origin.tolist() == PLACED["ImagePositionPatient"]
+    assert np.isnan(image.plane.spacing).all()
+    np.testing.assert_allclose(normal(image.plane), [-1, 0, 0])
+
+
+@pytest.mark.parametrize(("said", "depth"), [(12.5, 12.5), (None, None), ("-0.25", -0.25)])
+def test_a_depth_is_known_where_the_file_says_it(said, depth, tmp_path):
+    tags = {} if said is None else {"SliceLocation": said}
+    assert only(dicom(tmp_path / "a.dcm", FRAMES[0], **tags)).depth == depth
 
 
 def test_a_detectors_spacing_stands_in(tmp_path):

@@ -1,7 +1,9 @@
 """Clips that are written by PyAV are read back, and what is no clip says why."""
 
 import sys
+from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from scanner import write_video
@@ -29,6 +31,34 @@ def test_compressed_frames_keep_their_order(name, codec, kind, tmp_path):
         np.testing.assert_allclose(image.pixels.mean(axis=-1), wanted, atol=14)
         assert abs(image.pixels.mean() - wanted.mean()) < 3, "the next frame is brighter by 15"
         assert image.time == pytest.approx(40.0 * n)
+
+
+def written_deep(path: Path, frame: av.VideoFrame) -> Path:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.height, stream.width, stream.pix_fmt = frame.height, frame.width, frame.format.name
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+@pytest.mark.parametrize("bits", [10, 12, 16])
+def test_more_than_8_bits_of_grey_are_kept(bits, tmp_path):
+    """Spread over 16: whole numbers that differ stay different."""
+    deep = RNG.permutation(2**bits)[: 20 * 32].reshape(20, 32).astype(np.uint16)
+    frame = av.VideoFrame(32, 20, f"gray{bits}le")
+    assert frame.planes[0].line_size == 64
+    frame.planes[0].update(deep.tobytes())
+    (image,) = read(written_deep(tmp_path / "a.avi", frame))
+    assert (image.pixels.dtype, image.pixels.shape) == (np.uint16, (20, 32, 1))
+    np.testing.assert_array_equal(image.pixels[..., 0] >> (16 - bits), deep)
+
+
+def test_more_than_8_bits_of_colours_are_kept(tmp_path):
+    deep = RNG.integers(0, 2**16, (20, 32, 3)).astype(np.uint16)
+    shown = av.VideoFrame.from_ndarray(deep, format="rgb48le").reformat(format="gbrp16le")
+    (image,) = read(written_deep(tmp_path / "a.avi", shown))
+    np.testing.assert_array_equal(image.pixels, deep)
 
 
 def test_a_clip_that_is_called_otherwise_or_is_none(tmp_path):

@@ -137,15 +137,15 @@ def test_a_lack_of_memory_ends_the_ingest_and_nobody_is_lost(source, monkeypatch
 
 
 def test_a_store_that_another_finished_meanwhile_is_taken_as_it_is(source, monkeypatch):
-    listed = engine._jobs
+    listed = engine.sources_of
 
     def slowly(*given):
         with monkeypatch.context() as patch:
-            patch.setattr(engine, "_jobs", listed)
+            patch.setattr(engine, "sources_of", listed)
             made(source)
         return listed(*given)
 
-    monkeypatch.setattr(engine, "_jobs", slowly)
+    monkeypatch.setattr(engine, "sources_of", slowly)
     outcome = made(source)
     assert (outcome.records, outcome.complete_before) == (2, True)
     assert not (outcome.store / UNFINISHED).exists()

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import samples
 import scanner
-from fakeset import Breaking, FakeSet, volume
+from fakeset import SUBJECTS, Breaking, FakeSet, contents, volume
 
 from jaxssl.cli import main
 from jaxssl.data.ingest import engine, merge, pool
@@ -21,49 +21,6 @@ from jaxssl.data.shards import read_file
 from jaxssl.data.store import UNFINISHED, open_store
 from jaxssl.errors import UserError
 from jaxssl.run import ingest as verb
-
-SUBJECTS = ("Ada", "Bob", "Eve")
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory) -> Path:
-    """Three people: one deeper than 8 bits, one with a damaged file, a copy and a file that is none."""
-    folder, rng = tmp_path_factory.mktemp("sources") / "scans", np.random.default_rng(0)
-    for number, name in enumerate(SUBJECTS):
-        kind = np.uint16 if name == "Bob" else np.uint8
-        for file in range(2):
-            pixels = rng.integers(0, np.iinfo(kind).max, (3, 70, 70)).astype(kind)
-            volume(folder / name / f"{file}.nii", pixels, depth=100.0 * file + number)
-    whole = (folder / "Eve" / "0.nii").read_bytes()
-    (folder / "Eve" / "copy.nii").write_bytes(whole)
-    (folder / "Eve" / "cut.nii").write_bytes(whole[:-1000])
-    (folder / "Eve" / "notes.txt").write_text("Hello")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def key(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("keys") / "site.key"
-
-
-@pytest.fixture
-def here(monkeypatch):
-    """Do the work in this process: what is tested is not the processes."""
-
-    def run(work, jobs, processes):
-        return (work(job, lambda file: None) for job in jobs)
-
-    monkeypatch.setattr(engine, "run", run)
-
-
-@pytest.fixture(scope="module")
-def whole(source, key, tmp_path_factory) -> Outcome:
-    """Made by two processes, never interrupted."""
-    return ingest(FakeSet(), source, tmp_path_factory.mktemp("stores") / "whole", key_file=key, workers=2)
-
-
-def contents(path: Path) -> dict[str, bytes]:
-    return {file.name: file.read_bytes() for file in path.iterdir()}
 
 
 def rejects_of(outcome: Outcome) -> dict[str, str]:
@@ -98,19 +55,6 @@ def test_the_number_of_processes_changes_no_byte(whole, source, key, tmp_path, h
     alone = ingest(FakeSet(), source, tmp_path / "alone", key_file=key)
     assert contents(alone.store) == contents(whole.store)
     assert alone.rejects.read_text() == whole.rejects.read_text()
-
-
-def test_a_finished_store_is_left_as_it_is(whole, source, key, tmp_path, monkeypatch):
-    monkeypatch.setattr(engine, "run", None)
-    before = contents(whole.store)
-    again = ingest(FakeSet(), source, whole.store, key_file=key)
-    assert again.complete_before
-    assert (again.records, again.subjects, again.rejected) == (18, 3, 3)
-    with pytest.raises(UserError, match="of other files, by another key"):
-        ingest(FakeSet(), source, whole.store, key_file=tmp_path / "other.key")
-    with pytest.raises(UserError, match="of other files, by another key"):
-        ingest(FakeSet({"Bob": Breaking(0, "dies")}), source, whole.store, key_file=key)
-    assert contents(whole.store) == before
 
 
 def test_another_key_gives_other_names_and_the_same_one_the_same(whole, source, key, tmp_path, here):

@@ -1,51 +1,15 @@
 """What becomes of one subject's files, in this process."""
 
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import samples
 import scanner
 from fakeset import volume
-from PIL import Image as Picture
+from taken import NAMES, Fixed, picture, random, sax, taken
 
-from jaxssl.data.formats.image import Unreadable
-from jaxssl.data.ingest.pseudonym import Pseudonyms
-from jaxssl.data.ingest.records import records_of
-from jaxssl.data.subject import Series, Subject
-
-NAMES = Pseudonyms(bytes(32), "fakeset")
-
-
-def taken(*series: Series, name: str = "Ada", **options):
-    """The records, and the reasons by name of file."""
-    rejects: list[tuple[str, str]] = []
-    subject = Subject(name, series)
-    return records_of(subject, NAMES, lambda file, why: rejects.append((file.name, why)), **options), rejects
-
-
-def picture(path: Path, pixels: np.ndarray) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Picture.fromarray(pixels).save(path)
-    return path
-
-
-def random(*shape: int, seed: int = 0, top: int = 256) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, top, shape).astype(np.uint8 if top == 256 else np.uint16)
-
-
-@dataclass(frozen=True)
-class Fixed:
-    """The same mask for the images of the first file."""
-
-    mask: np.ndarray | None = None
-    reason: str = ""
-
-    def __call__(self, file, slice, frame, shape):
-        if self.reason:
-            raise Unreadable(self.reason)
-        return self.mask if file == 0 else None
+from jaxssl.data.subject import Series
 
 
 def test_a_dicom_series_comes_back_as_the_records_it_was_written_from(tmp_path):
@@ -86,31 +50,29 @@ def test_colours_become_grey_and_a_subject_has_one_depth(tmp_path):
     assert (records[0].image == 76).all()
 
 
-def test_a_copy_of_a_file_is_rejected_and_a_still_clip_is_not(tmp_path):
-    given = [each for each in samples.records(1, slices=1) if each.view == "sax"]
-    files = scanner.write_dicom_series(given, tmp_path / "scan")
-    copy = tmp_path / "scan" / "copy"
-    copy.write_bytes(files[1].read_bytes())
-    records, rejects = taken(Series((*files, copy)))
-    assert len(records) == 4
-    assert rejects == [("copy", f"it holds the same images as {files[1].name}")]
-
-    still = random(4, 5)
-    clip = Series(tuple(picture(tmp_path / "clip" / f"{n}.png", still) for n in range(3)), view="lung")
-    again = Series(tuple(picture(tmp_path / "again" / f"{n}.png", still) for n in range(3)), view="lung")
-    records, rejects = taken(clip, again)
-    assert [record.phase for record in records] == [0, 1, 2]
-    assert rejects == [(f"{n}.png", "it holds the same images as 0.png") for n in range(3)]
+@pytest.mark.parametrize("tags", [{"PixelSpacing": None}, {"PixelSpacing": [0, 0], "TriggerTime": None}])
+def test_slices_are_told_apart_where_nobody_knows_how_large_a_pixel_is(tags, tmp_path):
+    given = sax(slices=3)
+    records, rejects = taken(Series(tuple(scanner.write_dicom_series(given, tmp_path, **tags))))
+    assert rejects == []
+    # The samples are numbered from the apex; a stack of a patient runs from the base.
+    from_base = {each.image[0, 0, 0]: (2 - each.slice, each.phase) for each in given}
+    assert {r.image[0, 0, 0]: (r.slice, r.phase) for r in records} == from_base
+    assert all(r.ordered and r.slices == 3 and r.phases == 4 for r in records)
+    assert all(np.isnan([*r.plane.origin, *r.plane.spacing]).all() for r in records)
 
 
-def test_of_two_copies_the_one_with_a_mask_is_kept(tmp_path):
-    pixels, mask = random(5, 6), np.eye(5, 6, dtype=np.uint8)
-    one, other = picture(tmp_path / "a.png", pixels), picture(tmp_path / "b.png", pixels)
-    series = [Series((one,)), Series((other,), masks=Fixed(mask))]
-    for order in (series, series[::-1]):
-        (record,), rejects = taken(*order)
-        np.testing.assert_array_equal(record.mask, mask)
-        assert rejects == [("a.png", "it holds the same images as b.png")]
+def test_a_depth_alone_tells_slices_apart(tmp_path):
+    given, series = sax(slices=3), []
+    for number, record in enumerate(given):
+        tags = {"ImagePositionPatient": None, "PixelSpacing": None, "SliceLocation": 8.0 * record.slice - 8}
+        series += scanner.write_dicom_series([record], tmp_path / str(number), **tags)
+    records, rejects = taken(Series(tuple(series)))
+    assert rejects == []
+    assert [(r.slice, r.phase) for r in records] == [(slice, phase) for slice in range(3) for phase in range(4)]
+    assert all((r.slices, r.phases) == (3, 4) for r in records)
+    assert [r.image[0, 0, 0] for r in records] == [*range(12)]
+    assert not any(r.ordered for r in records)
 
 
 def test_each_image_of_a_file_has_its_time(tmp_path):
@@ -122,14 +84,6 @@ def test_each_image_of_a_file_has_its_time(tmp_path):
     assert heard == [clip] * 5 + [None]
 
 
-def test_ultrasound_without_a_fan_is_rejected_if_its_scanner_says_so(tmp_path):
-    given = [each for each in samples.records(1, slices=1) if each.view == "sax"]
-    file = scanner.write_clip(given, tmp_path / "a.dcm")
-    records, rejects = taken(Series((file,)), fan=True)
-    assert records == []
-    assert rejects == [("a.dcm", "its fan was not found, so that text in it would stay")]
-
-
 def test_masks_go_with_their_images(tmp_path):
     files = tuple(volume(tmp_path / f"{n}.nii", random(1, 5, 6, seed=n), depth=8.0 * n) for n in range(2))
     mask = np.eye(5, 6, dtype=np.uint8)
@@ -139,37 +93,6 @@ def test_masks_go_with_their_images(tmp_path):
     np.testing.assert_array_equal(masked.mask, mask)
     pixels = random(1, 5, 6, seed=0)[0]
     np.testing.assert_array_equal(masked.image[..., 0], pixels)
-
-
-@pytest.mark.parametrize(
-    ("masks", "reason"),
-    [
-        (Fixed(np.zeros((6, 5), np.uint8)), "(6, 5), not uint8 of (5, 6); kept without it"),
-        (Fixed(np.full((5, 6), 2, np.uint8)), "code 2, beyond heart, the last of the classes; kept without it"),
-        (Fixed(reason="its mask m.nii is truncated"), "its mask m.nii is truncated; kept without it"),
-    ],
-)
-def test_a_mask_that_is_no_good_costs_no_image(tmp_path, masks, reason):
-    file = volume(tmp_path / "a.nii", random(1, 5, 6))
-    (record,), ((name, said),) = taken(Series((file,), masks=masks), classes=("background", "heart"))
-    assert record.mask is None
-    assert name == "a.nii"
-    assert said.endswith(reason)
-
-
-def test_damaged_files_are_rejected_and_the_others_kept(tmp_path):
-    good = volume(tmp_path / "good.nii", random(2, 5, 6))
-    truncated, empty, text = tmp_path / "truncated.nii", tmp_path / "empty.nii", tmp_path / "text.dcm"
-    truncated.write_bytes(good.read_bytes()[:-7])
-    empty.touch()
-    text.write_text("Hello")
-    files = (good, truncated, empty, text, tmp_path / "missing.png")
-    records, rejects = taken(Series(files), refused={truncated: "it takes too long"})
-    assert len(records) == 2
-    assert [name for name, _ in rejects] == ["truncated.nii", "empty.nii", "text.dcm", "missing.png"]
-    assert dict(rejects)["truncated.nii"] == "it takes too long"
-    assert dict(rejects)["empty.nii"] == "it is empty"
-    assert taken(Series(files[1:]))[0] == []
 
 
 def test_ultrasound_is_blackened_beside_its_fan(tmp_path):

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import pydicom
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import _read_file_meta_info, read_file_meta_info, read_preamble
-from pydicom.uid import DeflatedExplicitVRLittleEndian, MediaStorageDirectoryStorage
+from pydicom.uid import DeflatedExplicitVRLittleEndian, MediaStorageDirectoryStorage, SegmentationStorage
 
 from jaxssl.data.formats.image import Unreadable
 
@@ -64,6 +64,8 @@ def opened(path: Path, tags: list[str] | None = None) -> pydicom.Dataset:
         raise Unreadable("it is no DICOM file") from error
     if meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
         raise Unreadable("it is a DICOMDIR, which lists files and is no image")
+    if meta.get("MediaStorageSOPClassUID") == SegmentationStorage:
+        raise Unreadable("it is a segmentation, which was drawn and is no image")
     if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
         _check_deflated(path)
     data = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=tags)

@@ -1,5 +1,6 @@
 """Where each frame of a DICOM file lies: in the patient, in its stack and in time."""
 
+import math
 from collections.abc import Hashable, Sequence
 from itertools import accumulate
 from typing import Any, NamedTuple
@@ -24,6 +25,7 @@ class Place(NamedTuple):
     frame: int
     plane: Plane | None
     thickness: float | None
+    depth: float | None
     time: float | None
 
 
@@ -50,6 +52,7 @@ def places(header: Dataset, frames: int) -> list[Place]:
             frame=first + count[n],
             plane=planes[n],
             thickness=size(_said(header, n, "PixelMeasuresSequence", "SliceThickness") or 0),
+            depth=_depth_said(header) if frames == 1 else None,
             time=times[n],
         )
         for n in range(frames)
@@ -135,6 +138,11 @@ def _slices(header: Dataset, planes: list[Plane | None]) -> Sequence[tuple[Hasha
     if any(plane is None for plane in planes):
         return [() for _ in planes]
     return [_depth(plane) for plane in planes if plane is not None]
+
+
+def _depth_said(header: Dataset) -> float | None:
+    said = header.get("SliceLocation")
+    return None if said is None or not math.isfinite(said) else float(said)
 
 
 def _depth(plane: Plane) -> tuple[float, ...]:

@@ -12,6 +12,7 @@ from pydicom.uid import JPEGBaseline8Bit, JPEGExtended12Bit, RLELossless
 from jaxssl.data.formats.dicom.apart import decoded
 from jaxssl.data.formats.dicom.compressed import check_decoder, check_frames, damaged
 from jaxssl.data.formats.dicom.header import about, number, opened
+from jaxssl.data.formats.dicom.kind import is_ultrasound, may_be_written
 from jaxssl.data.formats.dicom.place import echoes, of_frame, places
 from jaxssl.data.formats.image import Image, Unreadable, check_size
 
@@ -26,7 +27,13 @@ def read(path: Path) -> Iterator[Image]:
     check_size(number(header, "Rows"), number(header, "Columns"))
     check_decoder(header)
     check_frames(path, header, frames)
-    known = {"about": about(header), "ultrasound": header.get("Modality") == "US", "echoes": echoes(header)}
+    known = {
+        "about": about(header),
+        "ultrasound": is_ultrasound(header),
+        "echoes": echoes(header),
+        "written": may_be_written(header),
+        "instance": str(header.get("SOPInstanceUID") or ""),
+    }
     where, seen = places(header, frames), 0
     for stored in _decoded(path, header, frames):
         if seen == frames:
