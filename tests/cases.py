@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import shallow
 import toy
 
 from jaxssl import recipe
@@ -36,6 +37,9 @@ else the kit asks of a network tests/models asks of these."""
 NAMES = [*recipe.names(), "simclr:tiny_vit", "toy"]
 KIT = [*recipe.names(), *OTHERS, "toy"]
 """With those that near-by rounding makes unfit for comparing float32 between devices; float64 tests of their own do."""
+OF_ANY_ENCODER = ("simclr", "byol", "byol:normalised", "moco", "pcl", "awcl", "dino")
+"""Methods that ask an encoder for its embedding and nothing else: the kit gives them one convolution, for most of its
+time goes into compiling networks. Those stand in it with mim, mae, planes, segment, simclr:tiny_vit and `BACKBONES`."""
 
 
 SPACING = (1.5, 1.25)
@@ -47,6 +51,12 @@ def tiny(name: str) -> recipe.Recipe:
     case = OTHERS[name](case) if name in OTHERS else case
     case = replace(case, model=BACKBONES[name]) if name in BACKBONES else case
     return replace(case, data=replace(case.data, layout=replace(case.data.layout, size=(16, 12))))
+
+
+def quick(name: str) -> recipe.Recipe:
+    """The method with as little of a network as shows what the kit asks."""
+    case = tiny(name)
+    return replace(case, model=shallow.Shallow()) if name in OF_ANY_ENCODER else case
 
 
 def with_group(case: recipe.Recipe, group: int) -> recipe.Recipe:
@@ -66,8 +76,8 @@ def batch_of(case: recipe.Recipe, size: int = 32, seed: int = 0) -> dict[str, An
     batch = images_of(case, size, seed)
     if case.data.guests:
         batch["guests"] = guests_of(size, len(case.data.guests))
-    if case.data.partners:
-        batch["partners"] = {kind: images_of(case, size, seed + 1 + n) for n, kind in enumerate(case.data.partners)}
+    if case.data.kinds:
+        batch["partners"] = {kind: images_of(case, size, seed + 1 + n) for n, kind in enumerate(case.data.kinds)}
     return batch
 
 

@@ -15,10 +15,11 @@ NAME = "dino with extras"
 def by_name(monkeypatch):
     # Embeddings that differ from the start: class tokens begin nearly equal, and KoLeo's logarithm enlarges rounding.
     case = replace(EXTRAS, model=replace(EXTRAS.model, pool="mean"))
-    monkeypatch.setattr(cases, "tiny", lambda name: case)
+    monkeypatch.setattr(cases, "quick", lambda name: case)
     monkeypatch.setattr(kit.mesh, "SMALL", 1)
 
 
+@pytest.mark.slow
 def test_devices_and_micro_batches_do_not_change_the_step():
     kit.assert_same(NAME, (8, 2, 4), "float32", 1e-5)
 
