@@ -73,7 +73,7 @@ def tiny() -> Recipe:
         model=UNet(widths=(4, 8), norm=Norm(group=8)),
         method=awcl.Options(projector=(8, 8), ratio=0.5, negatives="other_subjects"),
         data=Data(layout=Layout((32, 24), 4.0), label="group"),
-        train=Train(batch=8, steps=4, log_every=1, checkpoint_every=2),
+        train=Train(batch=8, steps=4, log_every=1, probe_every=0, checkpoint_every=2),
     )
 
 

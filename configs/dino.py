@@ -101,7 +101,7 @@ def tiny() -> Recipe:
             block=10,
         ),
         data=Data(layout=Layout((32, 24), 4.0)),
-        train=Train(batch=8, steps=4, log_every=1, checkpoint_every=2),
+        train=Train(batch=8, steps=4, log_every=1, probe_every=0, checkpoint_every=2),
     )
 
 

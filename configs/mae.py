@@ -54,7 +54,7 @@ def tiny() -> Recipe:
         # Raw pixels: of normalised noise, which tests train on, there is nothing to learn but rounding.
         method=mae.Options(normalise=False, decoder=Light(width=8, depth=1, heads=2)),
         data=Data(layout=Layout((32, 24), 4.0)),
-        train=Train(batch=8, steps=4, log_every=1, checkpoint_every=2),
+        train=Train(batch=8, steps=4, log_every=1, probe_every=0, checkpoint_every=2),
     )
 
 

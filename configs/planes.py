@@ -67,7 +67,7 @@ def tiny() -> Recipe:
         # Images of few mm: lines that do not fill them, motions that do not lose them.
         method=planes.Options(sigma=3.0, hidden=(8,), augment=Augment(translation=5.0)),
         data=Data(layout=Layout((32, 24), 4.0), guests=GUESTS),
-        train=Train(batch=8, steps=4, log_every=1, checkpoint_every=2),
+        train=Train(batch=8, steps=4, log_every=1, probe_every=0, checkpoint_every=2),
     )
 
 

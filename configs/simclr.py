@@ -93,7 +93,7 @@ def tiny() -> Recipe:
         model=UNet(widths=(4, 8), norm=Norm(group=8)),
         method=simclr.Options(projector=(8, 8)),
         data=Data(layout=Layout((32, 24), 4.0)),
-        train=Train(batch=8, steps=4, log_every=1, checkpoint_every=2),
+        train=Train(batch=8, steps=4, log_every=1, probe_every=0, checkpoint_every=2),
     )
 
 

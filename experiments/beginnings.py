@@ -18,7 +18,8 @@ from rich.table import Table
 
 import jaxssl
 from jaxssl.errors import UserError
-from jaxssl.reporting.compare import ENOUGH, Row, comparison
+from jaxssl.evaluate.statistics import ENOUGH
+from jaxssl.reporting.arms import Arm, arms
 from jaxssl.reporting.read import read_runs
 
 SCRATCH, IMAGES = "scratch", "ImageNet weights"
@@ -51,7 +52,7 @@ def main(
         name: jaxssl.finetune(recipe, out / re.sub(r"\W+", "-", f"from {name}"), {**common, **init})
         for name, init in beginnings.items()
     }
-    found = {row.run.folder: row for row in comparison(read_runs(list(folders.values())))}
+    found = {arm.runs[0].folder: arm for arm in arms(read_runs(list(folders.values())))}
     names = [SCRATCH, IMAGES, *map(str, runs)]
     rows = [(name, *(_figures(found[folders[name]]) if name in folders else NOT_RUN)) for name in names]
     table = Table("begins with", "mean Dice", "against scratch")
@@ -61,12 +62,14 @@ def main(
     return rows
 
 
-def _figures(row: Row) -> tuple[str, str]:
+def _figures(arm: Arm) -> tuple[str, str]:
     """Mean Dice, and the difference to scratch with its 95% interval over test subjects."""
-    paired = row.paired
-    few = "; few for an interval" if len(row.evaluation.dice) < ENOUGH else ""
-    against = f"{paired.mean:+.3f} ({paired.low:+.3f} to {paired.high:+.3f}{few})" if paired else ""
-    return f"{row.evaluation.mean:.3f} ({len(row.evaluation.dice)} subjects)", against
+    few = "; few for an interval" if len(arm.subjects) < ENOUGH else ""
+    against = ""
+    if arm.paired:
+        found, (low, high) = arm.paired.estimate
+        against = f"{found:+.3f} ({low:+.3f} to {high:+.3f}{few})"
+    return f"{arm.estimate.value:.3f} ({len(arm.subjects)} subjects)", against
 
 
 if __name__ == "__main__":

@@ -18,12 +18,15 @@ if TYPE_CHECKING:
         data_phantom,
         data_split,
         embed,
+        evaluate,
         export,
         finetune,
         load,
+        predict,
         pretrain,
         probe,
         report,
+        saliency,
         segment,
     )
 
@@ -38,12 +41,15 @@ __all__ = [
     "data_phantom",
     "data_split",
     "embed",
+    "evaluate",
     "export",
     "finetune",
     "load",
+    "predict",
     "pretrain",
     "probe",
     "report",
+    "saliency",
     "segment",
 ]
 

@@ -25,7 +25,7 @@ GREETING = """jaxssl pretrains image encoders without labels on cardiac MR and u
   jaxssl report runs/*                                              one page that compares runs
 
 Also: data ultrasound, data knee, data info STORE, data check STORE, data split STORE, embed RUN [SOURCE],
-segment RUN, export RUN, bench loader, bench scale, doctor.
+segment RUN, saliency RUN, export RUN, bench loader, bench scale, doctor.
 Every verb explains itself with --help.
 """
 
@@ -49,17 +49,25 @@ class Training(Generic[R]):
     """Print the resolved recipe as JSON and stop."""
 
 
+@dataclass(frozen=True)
+class FineTuning(Training[R]):
+    """A run with labels: same workdir and same command continue it."""
+
+    on: Literal["test", "validation"] = "test"
+    """Whom to evaluate on: validation subjects while there is a choice to make; `jaxssl evaluate` asks the others."""
+
+
 def pretrain(words: Sequence[str]) -> None:
     """jaxssl pretrain RECIPE --workdir DIR [--optim.lr 1e-3 ...]: pretrain an encoder without labels."""
-    _train("pretrain", words)
+    _train("pretrain", Training, words)
 
 
 def finetune(words: Sequence[str]) -> None:
     """jaxssl finetune RECIPE --workdir DIR [--init.run RUN | --init.weights FILE]: train with labels, and evaluate."""
-    _train("finetune", words)
+    _train("finetune", FineTuning, words)
 
 
-def _train(verb: str, words: Sequence[str]) -> None:
+def _train(verb: str, form: type[Training], words: Sequence[str]) -> None:
     from jaxssl.recipe import load_recipe, names
 
     if not words or words[0].startswith("-"):
@@ -70,10 +78,10 @@ def _train(verb: str, words: Sequence[str]) -> None:
             raise UserError(f"jaxssl {verb} needs a recipe as its first word, for example: jaxssl {verb} mim:small.")
         return
     default = load_recipe(words[0])
-    kind: Any = Training[type(default)[type(default.model), type(default.method)]]  # type: ignore[misc]
+    kind: Any = form[type(default)[type(default.model), type(default.method)]]  # type: ignore[misc]
     # A choice of options (a normalisation or none) is set by its flags alone, as the printed command has it.
     flags: Any = tyro.conf.AvoidSubcommands[kind]
-    asked = tyro.cli(flags, default=Training(default), args=words[1:], prog=f"jaxssl {verb} {words[0]}")
+    asked = tyro.cli(flags, default=form(default), args=words[1:], prog=f"jaxssl {verb} {words[0]}")
     if asked.print_config:
         import json
 
@@ -88,7 +96,15 @@ def _train(verb: str, words: Sequence[str]) -> None:
 
     join(asked.coordinator, asked.processes, asked.process)
     use_device(asked.device)
-    getattr(run, verb)(asked.recipe, asked.workdir)
+    further = {"on": asked.on} if isinstance(asked, FineTuning) else {}
+    getattr(run, verb)(asked.recipe, asked.workdir, **further)
+
+
+def evaluate(words: Sequence[str]) -> None:
+    """jaxssl evaluate RUN [--on test|validation]: a finished fine-tuning asked once more, or for the first time."""
+    from jaxssl import run
+
+    tyro.cli(run.evaluate, args=words, prog="jaxssl evaluate")
 
 
 def probe(words: Sequence[str]) -> None:
@@ -124,6 +140,20 @@ def segment(words: Sequence[str]) -> None:
     from jaxssl import run
 
     tyro.cli(run.segment, args=words, prog="jaxssl segment")
+
+
+def predict(words: Sequence[str]) -> None:
+    """jaxssl predict RUN SOURCE --out DIR: masks, sizes and pictures of files that a run segments."""
+    from jaxssl import run
+
+    tyro.cli(run.predict, args=words, prog="jaxssl predict")
+
+
+def saliency(words: Sequence[str]) -> None:
+    """jaxssl saliency RUN [--map gradcam|rollout|gradients]: how much of what a classifier looks at is the heart."""
+    from jaxssl import run
+
+    tyro.cli(run.saliency, args=words, prog="jaxssl saliency")
 
 
 def data(words: Sequence[str]) -> None:
@@ -192,7 +222,10 @@ def _refused(sentence: str, debug: bool, code: int = UserError.exit_code) -> int
 
 
 VERBS: dict[str, Callable[[Sequence[str]], int | None]] = {
-    verb.__name__: verb for verb in (pretrain, finetune, probe, embed, segment, export, report, data, bench, doctor)
+    verb.__name__: verb
+    for verb in (
+        *(pretrain, finetune, evaluate, probe, embed, segment, predict, saliency, export, report, data, bench, doctor),
+    )
 }
 
 

@@ -76,7 +76,7 @@ class Recipe(Generic[Model, MethodOptions]):
             channels,
             classes=classes if data.masks else 0,
             guests=len(data.guests),
-            partners=data.partners,
+            partners=data.kinds,
             labels=labels if data.label else 0,
             positions=positions,
             dtype=self.train.dtype,
@@ -90,6 +90,8 @@ CARRYING_OUT = (
     "train.keep",
     "train.log_every",
     "train.micro_batches",
+    "train.probe_every",
+    "train.probe_label",
     "train.steps_per_dispatch",
 )
 """Options that say how a run is carried out, on which hardware: its result does not depend on them beyond rounding."""

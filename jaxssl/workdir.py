@@ -4,7 +4,7 @@ import datetime
 import os
 import platform
 import subprocess
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,13 @@ import jax
 import numpy as np
 
 from jaxssl import config
+from jaxssl.data.seen import NOBODY, Seen
 from jaxssl.errors import UserError
 from jaxssl.recipe import Recipe, lasting
 from jaxssl.version import __version__
+
+SEEN = "seen.json"
+"""In a run's folder, whom it was trained on."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +54,8 @@ class Workdir:
 
         if self.facts().get("data", data) != data:
             raise UserError(
-                f"The store {recipe.data.store} has changed since {self.path} was begun; "
-                "choose another workdir, or bring the old store back."
+                f"The store {recipe.data.store}{_or(recipe.data.split)} has changed since {self.path} was begun; "
+                "choose another workdir, or bring the old one back."
             )
         config.save(recipe, saved)
 
@@ -64,13 +68,27 @@ class Workdir:
         path = self.path / "run.json"
         return config.read_json(path) if path.exists() else {}
 
-    def subjects_seen(self) -> list[str]:
+    def seen(self) -> Seen:
         """Subjects that this run or one it started from was trained on."""
-        if "subjects_seen" not in self.facts():
+        try:
+            return Seen.from_json(config.read_json(self.path / SEEN))
+        except (UserError, ValueError) as error:
             raise UserError(
-                f"{self.path / 'run.json'} does not say which subjects the run has seen; it cannot be used."
-            )
-        return self.facts()["subjects_seen"]
+                f"{self.path / SEEN} cannot be read, and without it nobody knows which subjects the run has seen; "
+                "bring it back, or train again."
+            ) from error
+
+    def add_seen(self, seen: Seen) -> Seen:
+        """Note subjects that are trained on, beside those that are known already; all of them."""
+        everyone = (self.seen() if (self.path / SEEN).exists() else NOBODY) | seen
+        config.write_json(everyone.to_json(), self.path / SEEN)
+        return everyone
+
+    def add_pictures(self, pictures: Mapping[str, np.ndarray]) -> None:
+        """Add to the pictures that a report shows, in the place of those of the same names."""
+        path = self.path / "pictures.npz"
+        known = dict(np.load(path, allow_pickle=False)) if path.exists() else {}
+        self.write_arrays("pictures.npz", {**known, **pictures})
 
     def write_arrays(self, name: str, arrays: dict[str, np.ndarray]) -> Path:
         """Write an .npz file, beside and renamed."""
@@ -87,15 +105,6 @@ def existing(path: str | Path) -> Workdir:
     if not (workdir.path / "recipe.json").is_file():
         raise UserError(f"{path} is no run folder (it has no recipe.json); name a --workdir of an earlier run.")
     return workdir
-
-
-def refuse_leak(seen: Collection[str], test: Sequence[str], run: str) -> None:
-    """No test subject may have been seen in pretraining."""
-    if leaked := sorted(set(seen) & set(test)):
-        raise UserError(
-            f"{len(leaked)} test subjects were already seen by {run} ({', '.join(leaked[:3])}{_and_more(leaked, 3)}); "
-            "use the same data.split_seed for both, or other data."
-        )
 
 
 def provenance() -> dict[str, Any]:
@@ -129,5 +138,9 @@ def now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
-def _and_more(items: Sequence[Any], shown: int = 1) -> str:
-    return f", and {len(items) - shown} more" if len(items) > shown else ""
+def _or(split: str | None) -> str:
+    return f", or the split {split}," if split else ""
+
+
+def _and_more(items: Sequence[Any]) -> str:
+    return f", and {len(items) - 1} more" if len(items) > 1 else ""

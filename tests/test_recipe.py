@@ -22,6 +22,6 @@ def test_the_command_of_a_run_gives_its_recipe(changes, tmp_path, monkeypatch):
     words = shlex.split(recipe.command("finetune", asked, tmp_path))
     assert words[:3] == ["jaxssl", "finetune", "segment:tiny"]
     got = []
-    monkeypatch.setattr("jaxssl.run.finetune", lambda recipe, workdir: got.append((recipe, workdir)))
+    monkeypatch.setattr("jaxssl.run.finetune", lambda recipe, workdir, on: got.append((recipe, workdir, on)))
     assert cli.main(words[1:]) == 0
-    assert got == [(asked, tmp_path)]
+    assert got == [(asked, tmp_path, "test")]

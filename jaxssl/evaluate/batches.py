@@ -12,13 +12,19 @@ from jaxssl.methods.base import Batch
 
 
 def outputs(function: Callable[[Batch], jax.Array], cache: Cache, rows: Rows, batch: int) -> Iterator[np.ndarray]:
-    """What `function` gives for each of `rows`, in their order.
+    """What `function` gives for each of `rows`, in their order; it sees no masks."""
+    return outputs_of(function, Gather(cache), Samples(rows), batch)
 
-    `function` takes a batch as training knows it, without masks, and gives an array with the samples first. The last
-    batch is filled up with its last row, so that every batch has one shape and `function` is compiled once.
+
+def outputs_of(
+    function: Callable[[Batch], jax.Array], gather: Gather, samples: Samples, batch: int
+) -> Iterator[np.ndarray]:
+    """What `function` gives for each sample, in their order.
+
+    `function` takes a batch as training knows it and gives an array with the samples first. The last batch is filled up
+    with the last sample, so that every batch has one shape and `function` is compiled once.
     """
-    gather = Gather(cache)
-    for start in range(0, len(rows), batch):
-        here = rows[start : start + batch]
-        filled = np.pad(here, (0, batch - len(here)), mode="edge")
-        yield from np.asarray(function(gather(Samples(filled), np.arange(batch))))[: len(here)]
+    count = len(samples.rows)
+    for start in range(0, count, batch):
+        mine = np.minimum(np.arange(start, start + batch), count - 1)
+        yield from np.asarray(function(gather(samples, mine)))[: count - start]

@@ -17,10 +17,12 @@ NUMBERS = 1 << 24
 
 
 class Neighbours(NamedTuple):
-    """What the neighbours say: the share of test samples they class rightly, and each sample's class."""
+    """What the neighbours say: the share of test samples they class rightly, each sample's class, and how large a share
+    of the votes each class has."""
 
     top1: float
     predictions: Integer[np.ndarray, "test"]
+    probabilities: Float[np.ndarray, "test classes"]
 
 
 def knn_accuracy(
@@ -31,10 +33,12 @@ def knn_accuracy(
     *,
     k: int,
     temperature: float,
+    classes: int | None = None,
 ) -> Neighbours:
     """Class each test sample by the vote of its `k` nearest training samples.
 
-    Neighbour i with cosine similarity s_i votes exp(s_i / temperature) for its own label (labels are 0, 1, ...).
+    Neighbour i with cosine similarity s_i votes exp(s_i / temperature) for its own label (labels are 0, 1, ...; there
+    are `classes`, as many as `train` shows if none).
     Ties are settled by place, so that a run repeats: of equally near samples the first in `train` is taken, of
     classes with equal votes the lowest.
     """
@@ -42,9 +46,9 @@ def knn_accuracy(
         raise UserError(f"kNN cannot take k={k} neighbours of {len(train)} training samples: lower k or add subjects.")
     if min(np.min(train_labels), np.min(test_labels)) < 0:
         raise ValueError("kNN got samples without a label (-1): leave them out")
-    classes = int(np.max(train_labels)) + 1
-    predictions = np.asarray(
-        _vote(
+    classes = classes or int(np.max(train_labels)) + 1
+    votes = np.asarray(
+        _votes(
             jnp.asarray(train),
             jnp.asarray(train_labels),
             jnp.asarray(test),
@@ -54,11 +58,12 @@ def knn_accuracy(
             block=max(1, NUMBERS // max(len(train), k * classes)),
         )
     )
-    return Neighbours(accuracy(predictions, test_labels), predictions)
+    predictions = votes.argmax(axis=1)
+    return Neighbours(accuracy(predictions, test_labels), predictions, votes / votes.sum(axis=1, keepdims=True))
 
 
 @partial(jax.jit, static_argnames=("k", "classes", "block"))
-def _vote(
+def _votes(
     train: Float[Array, "train dim"],
     train_labels: Integer[Array, "train"],
     test: Float[Array, "test dim"],
@@ -67,18 +72,18 @@ def _vote(
     k: int,
     classes: int,
     block: int,
-) -> Integer[Array, "test"]:
+) -> Float[Array, "test classes"]:
     train, test = _unit(train), _unit(test)
 
-    def winner(query: Float[Array, "dim"]) -> Integer[Array, ""]:
+    def votes_of(query: Float[Array, "dim"]) -> Float[Array, "classes"]:
         similarities, nearest = jax.lax.top_k(jnp.dot(train, query, precision="highest"), k)
         # Measured from the nearest, so that no temperature overflows; the common factor changes no vote.
         weights = jnp.exp((similarities - similarities[0]) / temperature)
         # A product with one-hot labels and not a scatter, which adds in no fixed order on a GPU.
         votes = jax.nn.one_hot(train_labels[nearest], classes, dtype=weights.dtype, axis=0)
-        return jnp.argmax(jnp.dot(votes, weights, precision="highest"))
+        return jnp.dot(votes, weights, precision="highest")
 
-    return jax.lax.map(winner, test, batch_size=block)
+    return jax.lax.map(votes_of, test, batch_size=block)
 
 
 def _unit(x: Float[Array, "n dim"]) -> Float[Array, "n dim"]:

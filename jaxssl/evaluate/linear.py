@@ -1,6 +1,6 @@
 """Linear probe: multinomial logistic regression on frozen features, its penalty chosen on other subjects."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 
 import numpy as np
@@ -42,7 +42,10 @@ class Candidate:
 
 @dataclass(frozen=True)
 class LinearProbe:
-    """Test result of the penalty that validation chose, and what it was chosen from."""
+    """Test result of the penalty that validation chose, and what it was chosen from.
+
+    `probabilities` are those of the test samples; a class that training never showed has none.
+    """
 
     l2: float
     accuracy: float
@@ -51,17 +54,24 @@ class LinearProbe:
     chance: float
     converged: bool
     tried: tuple[Candidate, ...]
+    probabilities: Float[np.ndarray, "test classes"] = field(repr=False, compare=False)
 
 
 def linear_probe(
-    train: Samples, validation: Samples, test: Samples, *, grid: tuple[float, ...] = L2_GRID
+    train: Samples,
+    validation: Samples,
+    test: Samples,
+    *,
+    grid: tuple[float, ...] = L2_GRID,
+    classes: int | None = None,
 ) -> LinearProbe:
     """Fit on `train`, choose the penalty on `validation`, open `test` once.
 
     Minimises mean cross-entropy + l2 / 2 ||W||^2 (the intercept is free) over features standardised by the training
     samples, so that `l2` means the same whatever the number of samples. The three splits must share no subject.
     `chance` is the test accuracy of always answering with the most frequent training class; `converged` is false
-    when the chosen fit was cut off, and its numbers are then those of an unfinished fit.
+    when the chosen fit was cut off, and its numbers are then those of an unfinished fit. There are `classes`, as many
+    as `train` shows if none.
     """
     _check_splits(train=train, validation=validation, test=test)
     if len(np.unique(train.labels)) < 2:
@@ -78,6 +88,8 @@ def linear_probe(
     )
     chosen = int(np.argmax([candidate.validation_accuracy for candidate in tried]))
     predictions = np.asarray(fits[chosen].predict(test_inputs))
+    probabilities = np.zeros((len(test.labels), classes or int(np.max(train.labels)) + 1))
+    probabilities[:, fits[chosen].classes_] = fits[chosen].predict_proba(test_inputs)
     return LinearProbe(
         l2=grid[chosen],
         accuracy=accuracy(predictions, test.labels),
@@ -86,6 +98,7 @@ def linear_probe(
         chance=float(np.mean(test.labels == np.argmax(np.bincount(train.labels)))),
         converged=tried[chosen].converged,
         tried=tried,
+        probabilities=probabilities,
     )
 
 

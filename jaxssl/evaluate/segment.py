@@ -13,7 +13,7 @@ from jaxssl.data.cache import Cache
 from jaxssl.data.plan import Rows, select
 from jaxssl.data.store import Store
 from jaxssl.evaluate.batches import outputs
-from jaxssl.evaluate.metrics import dice
+from jaxssl.evaluate.volume import hearts, scores
 from jaxssl.methods.base import Batch, for_display
 
 EXAMPLES = 3
@@ -24,13 +24,15 @@ BASAL_MID_APICAL = (1 / 6, 1 / 2, 5 / 6)
 
 
 class Segmentation(NamedTuple):
-    """`scores` has an entry {"subject", "study", "view", "moment", "dice": [classes]} a volume, ready for JSON.
+    """`scores` has {"subject", "study", "view", "moment"} and what `volume.scores` gives of each volume, `hearts` what
+    `volume.hearts` gives of each study, ready for JSON.
 
     `pictures` has a few slices on the cached grid: "segmentation/image" float32 in 0..1, "segmentation/truth" and
     "segmentation/prediction" uint8, [n, y, x] each.
     """
 
     scores: list[dict[str, Any]]
+    hearts: list[dict[str, Any]]
     pictures: dict[str, np.ndarray]
 
 
@@ -44,22 +46,26 @@ def segment_subjects(
     moments: Sequence[str],
     batch: int,
 ) -> Segmentation:
-    """3D Dice of each class but the background, for every volume of these subjects that has true masks.
+    """Scores of each class but the background, for every volume of these subjects that has true masks.
 
-    A volume is the slices of one study, view and moment. `predict` is jitted; it gives class probabilities or logits
-    [batch, y, x, class] of images on the cached grid. They are interpolated to each image's own grid, and the most
-    probable class there is compared with the store's mask; beyond the cached grid all is background. True masks serve
-    for scoring and showing only: `predict` sees the images as they are cropped for everyone.
+    A volume is the slices of one study, view and moment; a frame of no moment is a volume by itself. `predict` is
+    jitted; it gives class probabilities or logits [batch, y, x, class] of images on the cached grid. They are
+    interpolated to each image's own grid, and the most probable class there is compared with the store's mask; beyond
+    the cached grid all is background. True masks serve for scoring and showing only: `predict` sees the images as they
+    are cropped for everyone.
     """
     volumes = _volumes(cache, subjects, views, moments)
     examples = _examples(cache, volumes)
     predictions = outputs(predict, cache, np.concatenate(volumes), batch)
-    scores, shown = [], {}
+    classes = list(store.info.classes[1:])
+    scored, shown = [], {}
     for rows in volumes:
         probabilities = list(islice(predictions, len(rows)))
-        scores.append({**_names(cache, rows[0]), "dice": _dice(store, cache, rows, probabilities)})
+        masks = [_to_mask(cache, row, each) for row, each in zip(rows, probabilities, strict=True)]
+        found = scores([store.record(row) for row in rows], masks, classes)
+        scored.append({**_names(cache, rows[0]), **found})
         shown |= {row: each.argmax(-1) for row, each in zip(rows, probabilities, strict=True) if row in examples}
-    return Segmentation(scores, _pictures(cache, [(row, shown[row]) for row in examples]))
+    return Segmentation(scored, hearts(scored, classes), _pictures(cache, [(row, shown[row]) for row in examples]))
 
 
 def predicted_masks(
@@ -67,16 +73,21 @@ def predicted_masks(
 ) -> Iterator[UInt8[np.ndarray, "y x"]]:
     """The most probable class of each pixel of these rows, in each image's own grid; `predict` as above."""
     for row, probabilities in zip(rows, outputs(predict, cache, rows, batch), strict=True):
-        yield cache.to_original(row, probabilities).argmax(-1).astype(np.uint8)
+        yield _to_mask(cache, row, probabilities)
+
+
+def _to_mask(cache: Cache, row: int, probabilities: Float[np.ndarray, "h w classes"]) -> UInt8[np.ndarray, "y x"]:
+    return cache.to_original(row, probabilities).argmax(-1).astype(np.uint8)
 
 
 def _volumes(cache: Cache, subjects: Collection[str], views: Sequence[str], moments: Sequence[str]) -> list[list[int]]:
     """Rows of each volume from base to apex; a subject's volumes in the order of `views` and `moments`."""
 
-    def place(row: int) -> tuple[str, str, int, int, int]:
+    def place(row: int) -> tuple[str, str, int, int, float, int]:
         names = _names(cache, row)
         view, moment = views.index(names["view"]), moments.index(names["moment"])
-        return names["subject"], names["study"], view, moment, int(cache.table["slice"][row])
+        frame = 0.0 if names["moment"] else float(cache.table["phase"][row])
+        return names["subject"], names["study"], view, moment, frame, int(cache.table["slice"][row])
 
     rows = sorted(select(cache, subjects, views, moments, masked=True).tolist(), key=place)
     return [list(volume) for _, volume in groupby(rows, key=lambda row: place(row)[:-1])]
@@ -84,17 +95,6 @@ def _volumes(cache: Cache, subjects: Collection[str], views: Sequence[str], mome
 
 def _names(cache: Cache, row: int) -> dict[str, str]:
     return {key: cache.names[key][cache.table[key][row]] for key in ("subject", "study", "view", "moment")}
-
-
-def _dice(
-    store: Store, cache: Cache, rows: Sequence[int], probabilities: Sequence[Float[np.ndarray, "h w classes"]]
-) -> list[float]:
-    # Flat, because nothing says that the slices of a volume are of one size.
-    prediction = [
-        cache.to_original(row, each).argmax(-1).ravel() for row, each in zip(rows, probabilities, strict=True)
-    ]
-    truth = [np.asarray(store.record(row).mask).ravel() for row in rows]
-    return dice(np.concatenate(prediction), np.concatenate(truth), probabilities[0].shape[-1] - 1).tolist()
 
 
 def _examples(cache: Cache, volumes: Sequence[Sequence[int]]) -> list[int]:

@@ -7,7 +7,7 @@ names the file, so a recipe that holds the options finds its method without a re
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -67,8 +67,18 @@ class Method:
     parts(params, carry) -> {"encoder": variables, ...}                  what evaluation, export and initialisation use
     trainable(params, progress) -> tree of booleans; False leaves get no update and their moments stay
     pictures(views, seen) -> {"views/first": [n, y, x], ...}             what a report shows of a batch, in 0..1
-    predict(parts, batch) -> class probabilities [batch, y, x, class]    of methods that learn from labels; else None
     averaged: whether what `parts` hands on is an average over time already
+
+    Methods that learn from labels say what their task is, and have
+
+    predict(parts, batch) -> class probabilities           of pixels [batch, y, x, class], or of samples [batch, class]
+
+    A classifier that reads its classes from the last map of an encoder, which all images of a sample share, also has
+    the two steps of it, for explanations; `predict` is the softmax of one after the other:
+
+    maps(parts, batch) -> [batch, image, y, x, channel]    of the sample's image, then of its partners in the order of
+        `Spec.partners`; a partner of another subject, which lends its background in training, has none
+    logits(parts, maps) -> [batch, class]
     """
 
     views: Callable[[jax.Array, Batch, Progress], Tree]
@@ -79,8 +89,11 @@ class Method:
     parts: Callable[[Tree, Tree], dict[str, Tree]]
     trainable: Callable[[Tree, Progress], Tree] = all_trainable
     pictures: Callable[[Tree, Seen], dict[str, jax.Array]] = no_pictures
-    predict: Callable[[dict[str, Tree], Batch], jax.Array] | None = None
     averaged: bool = False
+    task: Literal["", "segmentation", "classification"] = ""
+    predict: Callable[[dict[str, Tree], Batch], jax.Array] | None = None
+    maps: Callable[[dict[str, Tree], Batch], jax.Array] | None = None
+    logits: Callable[[dict[str, Tree], jax.Array], jax.Array] | None = None
 
 
 @dataclass(frozen=True)
@@ -97,6 +110,8 @@ class Spec:
     """Kinds of images that come with each image."""
     labels: int = 0
     """Values of the label that comes with each image; 0 without one."""
+    label_counts: tuple[int, ...] = ()
+    """How many of those that are trained on have each value; empty where nobody has counted."""
     positions: bool = True
     """Whether any image that is trained on knows its place between base and apex."""
     dtype: Any = jnp.float32

@@ -4,7 +4,7 @@ Params and `carry["statistics"]` are dicts by part ("encoder", "decoder", "head"
 its running statistics together, which is what is handed from run to run.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import jax
@@ -67,6 +67,16 @@ def update(norm: Norm | None) -> Callable[[Tree, Tree, Tree, Tree, Progress], Tr
         return {**carry, "statistics": {**carry["statistics"], **moved}}
 
     return update_statistics
+
+
+def all_but(frozen: Collection[str]) -> Callable[[Tree, Progress], Tree]:
+    """`Method.trainable` where some parts stay as they came."""
+
+    def trainable(params, progress):
+        del progress
+        return {part: jax.tree.map(lambda _, on=part not in frozen: on, own) for part, own in params.items()}
+
+    return trainable
 
 
 def standardised(batch: Batch) -> jax.Array:

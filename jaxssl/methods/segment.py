@@ -39,6 +39,7 @@ def build(options: Options, model, spec: Spec) -> Method:
         "head": PixelHeads(spec.classes, scales=options.scales, dtype=spec.dtype),
     }
     network = Network(modules, on="features")
+    frozen = ("encoder",) if options.freeze_encoder else ()
 
     def views(keys, batch, progress):
         del progress
@@ -51,21 +52,12 @@ def build(options: Options, model, spec: Spec) -> Method:
 
     def forward(params, carry, views, keys, progress):
         del progress
-        logits, moments, _ = network.train(
-            params, carry["statistics"], views["image"], keys, frozen=("encoder",) if options.freeze_encoder else ()
-        )
+        logits, moments, _ = network.train(params, carry["statistics"], views["image"], keys, frozen=frozen)
         return Seen(logits, views["mask"], moments)
 
     def objective(params, carry, seen, batch, progress):
         del params, carry, batch, progress
         return deep_supervision(segmentation_loss, seen.outputs, seen.fixed), {}
-
-    def trainable(params, progress):
-        del progress
-        return {
-            part: jax.tree.map(lambda _, on=not (options.freeze_encoder and part == "encoder"): on, leaves)
-            for part, leaves in params.items()
-        }
 
     def pictures(views, seen):
         del seen
@@ -75,5 +67,15 @@ def build(options: Options, model, spec: Spec) -> Method:
         params, statistics = parts.apart(variables)
         return jax.nn.softmax(island(network.evaluate(params, statistics, parts.standardised(batch))[0]))
 
-    update = parts.update(model.norm)
-    return Method(views, init, forward, objective, update, parts.of_dicts, trainable, pictures, predict)
+    return Method(
+        views,
+        init,
+        forward,
+        objective,
+        parts.update(model.norm),
+        parts.of_dicts,
+        parts.all_but(frozen),
+        pictures,
+        task="segmentation",
+        predict=predict,
+    )

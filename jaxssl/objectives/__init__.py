@@ -1,5 +1,6 @@
 """What is minimised: pure functions of arrays that know no model, no device and no state."""
 
+from jaxssl.objectives.classification import classification_loss, inverse_frequency
 from jaxssl.objectives.contrastive import contrastive_loss
 from jaxssl.objectives.distillation import (
     centre_softmax,
@@ -34,6 +35,7 @@ __all__ = [
     "Targets",
     "centre_softmax",
     "centred_targets",
+    "classification_loss",
     "contrastive_loss",
     "deep_supervision",
     "dino_loss",
@@ -42,6 +44,7 @@ __all__ = [
     "filled",
     "heatmap_loss",
     "hidden_count",
+    "inverse_frequency",
     "keep_least",
     "koleo_loss",
     "line_heatmaps",

@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from jaxssl import config
 from jaxssl.reporting import words
 from jaxssl.reporting.read import Run, read_runs
+from jaxssl.reporting.results import Segmentation
 from jaxssl.version import __version__
 
 CARD = "README.md"
@@ -92,15 +93,15 @@ def _context(found: Run, run: Path, product: Product) -> dict[str, Any]:
         "data": facts["data"],
         "channels": facts["channels"],
         "classes": facts["classes"],
-        "seen": len(facts["subjects_seen"]),
+        "seen": facts["subjects_seen"],
         "before": _before(facts),
         "model": str(recipe["model"]["kind"]).rpartition(":")[2],
         "layout": recipe["data"]["layout"],
         "options": recipe["data"],
         "precision": recipe["train"]["precision"],
         "recipe": json.dumps(recipe, indent=1),
-        "evaluation": found.evaluation,
-        "probe": found.probe,
+        "evaluation": found.judged if isinstance(found.judged, Segmentation) else None,
+        "probe": found.probes[0] if found.probes else None,
         "version": __version__,
     }
 

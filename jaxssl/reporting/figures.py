@@ -141,6 +141,25 @@ def strip_chart(strips: Sequence[Strip], axis: str, zero: bool, width: int = 400
         return _svg(figure)
 
 
+def line_chart(
+    lines: Sequence[tuple[Style, np.ndarray, np.ndarray]], across: str, up: str, diagonal: bool = False
+) -> str:
+    """Lines over the range 0 to 1 of both axes, missing values left out; on the `diagonal` both are equal."""
+    with mpl.rc_context(_SETTINGS):
+        figure, axes = _panel((400, 300))
+        if diagonal:
+            axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1.0, dashes=(3, 2))
+        for style, x, y in lines:
+            known = np.isfinite(x) & np.isfinite(y)
+            (line,) = axes.plot(x[known], y[known], color=style.colour, linewidth=1.6, marker="o", markersize=4)
+            line.set_dashes([part for part in DASHES[style.dash] if part is not None])
+        axes.set_xlim(0, 1)
+        axes.set_ylim(0, 1)
+        axes.set_xlabel(across)
+        axes.set_ylabel(up)
+        return _svg(figure)
+
+
 def principal_plane(
     embedding: Float[np.ndarray, "rows features"],
 ) -> tuple[Float[np.ndarray, "rows 2"], Float[np.ndarray, " 2"]]:

@@ -13,7 +13,7 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from jaxssl.errors import UserError
-from jaxssl.reporting import compare, pictures, read, sections, words
+from jaxssl.reporting import arms, pictures, read, sections, tables, words
 from jaxssl.reporting.read import Run
 from jaxssl.version import __version__
 
@@ -60,26 +60,34 @@ def _fitting(runs: Sequence[Run]) -> str:
 
 def _figures(runs: Sequence[Run]) -> dict[str, Any]:
     """Everything but the pictures."""
-    rows = compare.comparison(runs)
+    found = arms.arms(runs)
+    segmented, classified = ([arm for arm in found if arm.task.kind == kind] for kind in read.KINDS)
     look = sections.styles(runs)
-    origins = {run.label: compare.origin(run, runs) for run in runs}
+    origins = {run.label: arms.origin(run, runs) for run in runs}
     return {
         "runs": runs,
-        "rows": rows,
+        "arms": found,
+        "segmented": [(arm, tables.overlap(arm)) for arm in segmented],
+        "classified": [(arm, tables.measures(arm)) for arm in classified],
+        "agreements": tables.agreements(segmented),
         "look": look,
         "origins": origins,
         "described": {run.label: words.described(run, origins[run.label]) for run in runs},
-        "classes": list(dict.fromkeys(name for row in rows for name in row.evaluation.classes)),
-        "headline": words.headline(runs, rows),
+        "classes": list(dict.fromkeys(name for arm in segmented for name in arm.task.classes)),
+        "headline": words.headline(runs, found),
         "data": words.data_names(runs),
-        "warnings": words.warnings(rows),
-        "strips": sections.strips(rows, look),
+        "warnings": words.warnings(found),
+        "strips": sections.strips(found, look),
+        "profiles": sections.profiles(found, look),
+        "calibrations": sections.calibrations(found, look),
         "curves": sections.curves(runs, look),
+        "described_features": [
+            (run, run.probes[0].representation) for run in runs if run.probes and run.probes[0].representation
+        ],
         "maps": {run.label: sections.embedding_map(run, min(600, DOTS // len(runs))) for run in runs},
         "throughput": sections.throughput(runs, look),
-        "differing": compare.differing_keys(runs),
+        "differing": arms.differing_keys(runs),
         "nan": float("nan"),
-        "resamples": compare.RESAMPLES,
         "date": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"),
         "version": __version__,
     }
@@ -90,6 +98,8 @@ def _pictures(runs: Sequence[Run], samples: int) -> dict[str, Any]:
         "samples": samples,
         "fewer": samples < SAMPLES[0],
         "segmentations": sections.segmentations(runs, samples),
+        "neighbours": sections.neighbours(runs, samples),
+        "explained": sections.explained(runs, samples),
         "views": {run.label: pictures.columns(run.pictures, "views/", samples) for run in runs},
         "reconstructions": {run.label: pictures.columns(run.pictures, "reconstruction/", samples) for run in runs},
     }
@@ -106,6 +116,8 @@ def _render(context: dict[str, Any]) -> str:
     environment.filters |= {
         "fixed": words.fixed,
         "signed": words.signed,
+        "interval": words.interval,
+        "chance": words.chance,
         "thousands": words.thousands,
         "millions": words.millions,
         "duration": words.duration,

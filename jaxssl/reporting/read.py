@@ -13,9 +13,15 @@ from typing import Any
 import numpy as np
 
 from jaxssl.errors import UserError
+from jaxssl.reporting import results
+from jaxssl.reporting.results import Judged, Probe, Saliency, number, whole
 
 Series = Mapping[str, tuple[np.ndarray, np.ndarray]]
 """Name of a measured quantity -> (steps, values)."""
+
+
+KINDS = ("segmentation", "classification")
+"""Of tasks that runs are judged by."""
 
 
 @dataclass(frozen=True)
@@ -41,49 +47,6 @@ class Facts:
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """Segmentation of held-out subjects; `dice[subject]` is [classes], already averaged over the subject's volumes."""
-
-    data: str
-    fingerprint: str
-    classes: tuple[str, ...]
-    training_subjects: int
-    subset_seed: int
-    seed: int
-    dice: Mapping[str, np.ndarray]
-
-    @property
-    def per_class(self) -> dict[str, float]:
-        """Mean over subjects for each class; a class absent from a subject does not count there."""
-        means = _mean(np.stack(list(self.dice.values())), axis=0)
-        return dict(zip(self.classes, means.tolist(), strict=True))
-
-    @property
-    def by_subject(self) -> dict[str, float]:
-        """Mean over classes for each subject."""
-        return {subject: float(_mean(values)) for subject, values in self.dice.items()}
-
-    @property
-    def mean(self) -> float:
-        """Mean over subjects of the subject's mean over classes."""
-        return float(_mean(np.array(list(self.by_subject.values()))))
-
-
-@dataclass(frozen=True)
-class Probe:
-    """Accuracies of simple classifiers on frozen features, and what guessing the commonest class gives."""
-
-    target: str
-    classes: tuple[str, ...]
-    n_train: int
-    n_test: int
-    subjects_test: int
-    chance: float
-    knn: Mapping[str, float]
-    linear: Mapping[str, float]
-
-
-@dataclass(frozen=True)
 class Run:
     """One run folder."""
 
@@ -94,8 +57,11 @@ class Run:
     metrics: Series
     timing: Series
     pictures: Mapping[str, np.ndarray]
-    evaluation: Evaluation | None
-    probe: Probe | None
+    judged: Judged | None
+    """By its test subjects; where these were not opened, by the validation subjects."""
+    probes: tuple[Probe, ...]
+    """The first, then what was asked later."""
+    saliency: Saliency | None
     embedding: Mapping[str, np.ndarray]
     notes: tuple[str, ...] = field(default=())
 
@@ -127,11 +93,24 @@ def _read_run(folder: Path, label: str) -> Run:
         metrics=_series(folder / "metrics.jsonl", notes),
         timing=_series(folder / "timing.jsonl", notes),
         pictures=_arrays(folder / "pictures.npz", notes),
-        evaluation=_evaluation(_json(folder / "evaluation.json", notes), notes),
-        probe=_probe(_json(folder / "probe.json", notes), notes),
+        judged=_judged(folder, notes),
+        probes=_probes(folder, notes),
+        saliency=results.saliency(_json(folder / "saliency.json", notes), notes),
         embedding=_embedding(arrays, notes),
         notes=tuple(notes),
     )
+
+
+def _judged(folder: Path, notes: list[str]) -> Judged | None:
+    """What the test subjects say; while they are not opened, what the validation subjects say."""
+    name = "evaluation.json" if (folder / "evaluation.json").exists() else "validation.json"
+    return results.judged(_json(folder / name, notes), name, notes)
+
+
+def _probes(folder: Path, notes: list[str]) -> tuple[Probe, ...]:
+    later = sorted(folder.glob("probe-*.json"), key=lambda path: (len(path.name), path.name))
+    found = [results.probe(_json(path, notes), notes) for path in [folder / "probe.json", *later]]
+    return tuple(each for each in found if each is not None)
 
 
 def _labels(folders: Sequence[Path]) -> list[str]:
@@ -167,9 +146,9 @@ def _facts(content: Mapping[str, Any]) -> Facts:
         **{key: text(key) for key in ("verb", "name", "method", "commit", "jaxssl", "jax", "device", "status", "init")},
         started=_moment(content.get("started")),
         finished=_moment(content.get("finished")),
-        devices=_whole(content.get("devices")),
-        parameters=_whole(content.get("parameters")),
-        seconds=_number(content.get("seconds")),
+        devices=whole(content.get("devices")),
+        parameters=whole(content.get("parameters")),
+        seconds=number(content.get("seconds")),
         command=text("command"),
         data=_data_name(content.get("data")),
     )
@@ -186,14 +165,6 @@ def _moment(value: object) -> str:
     if isinstance(value, int | float):
         return datetime.fromtimestamp(value, UTC).strftime("%Y-%m-%d %H:%M")
     return str(value or "").replace("T", " ")[:16]
-
-
-def _number(value: object) -> float:
-    return float(value) if isinstance(value, int | float) else float("nan")
-
-
-def _whole(value: object) -> int:
-    return int(value) if isinstance(value, int | float) and np.isfinite(value) else 0
 
 
 def _flat(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -254,61 +225,3 @@ def _embedding(arrays: dict[str, np.ndarray], notes: list[str]) -> dict[str, np.
         notes.append("embedding.npz holds no finite [N, d] table of at least two rows and columns: no map is drawn.")
         return {}
     return {name: value for name, value in arrays.items() if len(value) == len(embedding)}
-
-
-def _evaluation(content: Mapping[str, Any], notes: list[str]) -> Evaluation | None:
-    if not content:
-        return None
-    try:
-        classes = tuple(map(str, content["classes"]))
-        rows: dict[str, list[list[float]]] = {}
-        for entry in content["subjects"]:
-            dice = [_number(value) for value in entry["dice"]]
-            if len(dice) != len(classes):
-                raise ValueError("one Dice value a class is wanted")
-            rows.setdefault(str(entry["subject"]), []).append(dice)
-        evaluation = Evaluation(
-            data=str(content.get("data") or "unnamed data"),
-            fingerprint=str(content.get("fingerprint", "")),
-            classes=classes,
-            training_subjects=int(content["training_subjects"]),
-            subset_seed=int(content.get("subset_seed", 0)),
-            seed=int(content["seed"]),
-            dice={subject: _mean(np.array(values), axis=0) for subject, values in rows.items()},
-        )
-    except (KeyError, TypeError, ValueError):
-        evaluation = None
-    if evaluation is None or not evaluation.dice:
-        notes.append("evaluation.json lacks what the comparison needs and is left out.")
-        return None
-    stated = _number(content.get("mean_dice"))
-    if abs(stated - evaluation.mean) > 1e-3:
-        notes.append(f"evaluation.json states a mean Dice of {stated:.3f}; its subjects give {evaluation.mean:.3f}.")
-    return evaluation
-
-
-def _probe(content: Mapping[str, Any], notes: list[str]) -> Probe | None:
-    if not content:
-        return None
-    try:
-        return Probe(
-            target=str(content["target"]),
-            classes=tuple(map(str, content.get("classes", ()))),
-            n_train=_whole(content.get("n_train")),
-            n_test=_whole(content.get("n_test")),
-            subjects_test=_whole(content.get("subjects_test")),
-            chance=_number(content.get("chance")),
-            knn={key: _number(value) for key, value in content.get("knn", {}).items()},
-            linear={key: _number(value) for key, value in content.get("linear", {}).items()},
-        )
-    except (KeyError, TypeError, AttributeError):
-        notes.append("probe.json lacks what the table needs and is left out.")
-        return None
-
-
-def _mean(values: np.ndarray, axis: int | None = None) -> np.ndarray:
-    """Mean of the finite entries; nan where there are none."""
-    finite = np.isfinite(values)
-    count = finite.sum(axis=axis)
-    total = np.where(finite, values, 0.0).sum(axis=axis)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)

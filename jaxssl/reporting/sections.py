@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from jaxssl.reporting import figures, pictures
-from jaxssl.reporting.compare import Row, source
+from jaxssl.evaluate.statistics import Estimate, studentised
+from jaxssl.reporting import figures, pictures, tables
+from jaxssl.reporting.arms import Arm, source
 from jaxssl.reporting.figures import Strip, Style
 from jaxssl.reporting.read import Run, Series
+from jaxssl.reporting.results import Saliency, Segmentation
 
 QUANTITIES = {
     "loss": "loss",
@@ -18,9 +21,12 @@ QUANTITIES = {
     "gradient_norm": "gradient norm (L2)",
     "images_per_second": "throughput (images/s)",
     "data_wait": "waiting for data (% of time)",
+    "probe/knn": "online kNN (validation accuracy)",
+    "probe/linear": "online linear probe (validation accuracy)",
+    "probe/chance": "always the most frequent class",
 }
-FIRST = ("loss", "learning_rate", "gradient_norm")
-FROM_ZERO = ("images_per_second", "data_wait")
+FIRST = ("loss", "probe/knn", "probe/linear", "learning_rate", "gradient_norm")
+FROM_ZERO = ("images_per_second", "data_wait", "probe/knn", "probe/linear")
 MOST_PANELS = 12
 CLASSES = ("RV", "MYO", "LV")
 MAPPED = ("view", "moment", "group")
@@ -44,6 +50,17 @@ class Segmentations:
     runs: tuple[Run, ...]
     classes: tuple[str, ...]
     samples: tuple[pictures.Segmented, ...]
+
+
+@dataclass(frozen=True)
+class Explained:
+    """Where a run looks, as means over subjects, and some of its maps."""
+
+    saliency: Saliency
+    scores: Mapping[str, Estimate]
+    n: int
+    doubtful: bool
+    pictures: list[list[pictures.Tile]]
 
 
 @dataclass(frozen=True)
@@ -103,24 +120,78 @@ def throughput(runs: Sequence[Run], look: dict[str, Style]) -> list[Curves]:
     return found
 
 
-def strips(rows: Sequence[Row], look: dict[str, Style]) -> list[tuple[str, str]]:
-    """Dice by subject for every row, and the paired differences for those that have any."""
+def strips(arms: Sequence[Arm], look: dict[str, Style]) -> list[tuple[str, str]]:
+    """Dice by subject for every arm of segmentations, and the paired differences of those that have any."""
+    arms = [arm for arm in arms if arm.task.kind == "segmentation"]
     dots = [
-        Strip(row.run.label, np.array(list(row.evaluation.by_subject.values())), row.evaluation.mean, np.nan, np.nan,
-              look[row.run.label])
-        for row in rows
-    ]  # fmt: skip
+        Strip(arm.label, _by_subject(arm), arm.estimate.value, *arm.estimate.interval, look[arm.runs[0].label])
+        for arm in arms
+    ]
     paired = [
-        Strip(row.run.label, row.paired.differences, row.paired.mean, row.paired.low, row.paired.high,
-              look[row.run.label])
-        for row in rows
-        if row.paired
-    ]  # fmt: skip
-    charts = [("Dice by test subject", figures.strip_chart(dots, "mean Dice of a subject", zero=False))] if dots else []
+        Strip(arm.label, each.differences, each.estimate.value, *each.estimate.interval, look[arm.runs[0].label])
+        for arm in arms
+        if (each := arm.paired)
+    ]
+    charts = [("Dice by subject", figures.strip_chart(dots, "mean Dice of a subject", zero=False))] if dots else []
     if paired:
         chart = figures.strip_chart(paired, "Dice minus scratch, same subject", zero=True)
-        charts.append(("Difference from scratch by test subject", chart))
+        charts.append(("Difference from scratch by subject", chart))
     return charts
+
+
+def profiles(arms: Sequence[Arm], look: dict[str, Style]) -> str:
+    """Dice against the place between base and apex; nothing where no place is known."""
+    known = [(arm, line) for arm in arms if arm.task.kind == "segmentation" and (line := tables.profile(arm))]
+    lines = [(look[arm.runs[0].label], *line) for arm, line in known]
+    return (
+        figures.line_chart(lines, "place of the slice, from base (0) to apex (1)", "Dice of a slice") if lines else ""
+    )
+
+
+def calibrations(arms: Sequence[Arm], look: dict[str, Style]) -> str:
+    """How often answers are right against how sure they are."""
+    found = [(arm, tables.calibration(arm)) for arm in arms if arm.task.kind == "classification"]
+    lines = [(look[arm.runs[0].label], bins.confidence, bins.accuracy) for arm, bins in found]
+    return (
+        figures.line_chart(lines, "probability of the answer", "share of right answers", diagonal=True) if lines else ""
+    )
+
+
+def neighbours(runs: Sequence[Run], samples: int) -> list[tuple[Run, list[list[pictures.Tile]]]]:
+    """A column for each of some test images: itself, then the training images that lie nearest."""
+    found = []
+    for run in runs:
+        queries, near = (run.pictures.get(f"neighbours/{part}") for part in ("query", "found"))
+        named = run.probes[0].neighbours if run.probes else ()
+        if queries is None or near is None or near.ndim != 4 or not len(queries) == len(near) == len(named):
+            continue
+        columns = [
+            [pictures.tile(query, _told(about)), *map(pictures.tile, own, map(_told, about.get("found", ())))]
+            for query, own, about in zip(queries[:samples], near, named, strict=False)
+        ]
+        found += [(run, columns)] if columns else []
+    return found
+
+
+def _told(about: Mapping[str, Any]) -> str:
+    """What is known of a neighbour, or of whose they are."""
+    similarity = about.get("similarity")
+    words = [str(about[name]) for name in MAPPED if about.get(name)]
+    return ", ".join([*words, *([f"{similarity:.2f}"] if isinstance(similarity, float) else [])])
+
+
+def explained(runs: Sequence[Run], samples: int) -> list[tuple[Run, Explained]]:
+    """Runs whose maps were laid over the heart."""
+    found = []
+    for run in runs:
+        if (saliency := run.saliency) is None:
+            continue
+        scores = {name: Estimate(float(values.mean()), studentised(values)) for name, values in saliency.scores.items()}
+        shown = {part: run.pictures.get(f"saliency/{part}") for part in ("image", "map")}
+        columns = pictures.columns({k: v for k, v in shown.items() if v is not None}, "", samples)
+        doubtful = not abs(saliency.sanity) < saliency.limit
+        found.append((run, Explained(saliency, scores, len(saliency.scores["dice"]), doubtful, columns)))
+    return found
 
 
 def segmentations(runs: Sequence[Run], samples: int) -> list[Segmentations]:
@@ -153,6 +224,12 @@ def embedding_map(run: Run, dots: int) -> Map | None:
     return Map(tuple(panels), shares, len(seen), len(embedding), embedding.shape[1])
 
 
+def _by_subject(arm: Arm) -> np.ndarray:
+    """The Dice of each subject, on average over the runs of an arm."""
+    results = [result.by_subject for result in arm.results if isinstance(result, Segmentation)]
+    return np.array([np.mean([own[subject] for own in results]) for subject in arm.subjects])
+
+
 def _segmentation(group: Sequence[Run], most: int) -> Segmentations:
     first = group[0].pictures
     images, truths = first["segmentation/image"], first["segmentation/truth"]
@@ -160,7 +237,7 @@ def _segmentation(group: Sequence[Run], most: int) -> Segmentations:
         pictures.segmented(image, truth, [run.pictures["segmentation/prediction"][place] for run in group])
         for place, (image, truth) in enumerate(zip(images[:most], truths, strict=False))
     ]
-    classes = next((run.evaluation.classes for run in group if run.evaluation), CLASSES)
+    classes = next((run.judged.task.classes for run in group if isinstance(run.judged, Segmentation)), CLASSES)
     return Segmentations(tuple(group), classes, tuple(samples))
 
 

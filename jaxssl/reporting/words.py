@@ -7,7 +7,8 @@ import re
 import shlex
 from collections.abc import Iterable, Sequence
 
-from jaxssl.reporting.compare import ENOUGH, Row
+from jaxssl.evaluate.statistics import ENOUGH, Estimate
+from jaxssl.reporting.arms import SCRATCH, Arm
 from jaxssl.reporting.read import Run
 
 NOTHING = "\u2013"
@@ -25,6 +26,19 @@ def fixed(value: float, digits: int = 3) -> str:
 def signed(value: float, digits: int = 3) -> str:
     """A difference, its sign always written."""
     return f"{value:+.{digits}f}".replace("-", MINUS) if math.isfinite(value) else NOTHING
+
+
+def interval(estimate: Estimate, digits: int = 3) -> str:
+    """The ends of an interval; nothing where there is none."""
+    low, high = estimate.interval
+    return f"{fixed(low, digits)} to {fixed(high, digits)}" if math.isfinite(low) else ""
+
+
+def chance(p: float) -> str:
+    """A p value to the precision that it has."""
+    if not math.isfinite(p):
+        return NOTHING
+    return f"{p:.3f}" if p >= 0.001 else "<0.001"
 
 
 def thousands(value: float) -> str:
@@ -82,7 +96,7 @@ def rerun_caution(run: Run) -> str:
 
 def data_names(runs: Sequence[Run]) -> list[str]:
     """The data sets that the runs name."""
-    named = [run.evaluation.data if run.evaluation else run.facts.data for run in runs]
+    named = [run.judged.task.data if run.judged else run.facts.data for run in runs]
     stores = [run.recipe["data.store"] for run in runs if "data.store" in run.recipe]
     return list(dict.fromkeys([name for name in named if name] or stores))
 
@@ -100,26 +114,27 @@ def described(run: Run, origin: str) -> str:
     return method if method != run.label else ""
 
 
-def headline(runs: Sequence[Run], rows: Sequence[Row]) -> str:
+def headline(runs: Sequence[Run], arms: Sequence[Arm]) -> str:
     """What was compared, in one sentence."""
     data = listed("the synthetic phantom" if is_synthetic(name) else name for name in data_names(runs))
     of_data = f" of {data}" if data else ""
-    if not rows:
+    if not arms:
         kinds = listed(f"{run.facts.verb or 'run'} {run.facts.method or run.facts.name}".strip() for run in runs)
         return f"{_counts([len(runs)], 'run')}{f' on {data}' if data else ''}: {kinds}."
-    labelled = sorted({row.evaluation.training_subjects for row in rows})
-    tested = sorted({len(row.evaluation.dice) for row in rows})
+    labelled = sorted({arm.task.training_subjects for arm in arms})
+    tested = sorted({len(arm.subjects) for arm in arms})
+    parts = listed(dict.fromkeys(arm.task.on for arm in arms))
     return (
-        f"{_starts(rows)} segmentation after fine-tuning on {_counts(labelled, 'labelled subject')}{of_data}, "
-        f"measured on {_counts(tested, 'test subject')}."
+        f"{_starts(arms)} {listed(arm.task.kind for arm in arms)} after fine-tuning on "
+        f"{_counts(labelled, 'labelled subject')}{of_data}, measured on {_counts(tested, f'{parts} subject')}."
     )
 
 
-def _starts(rows: Sequence[Row]) -> str:
-    pretrained = listed(row.origin.partition(" (run ")[0] for row in rows if row.origin != "scratch")
+def _starts(arms: Sequence[Arm]) -> str:
+    pretrained = listed(arm.origin.partition(" (run ")[0] for arm in arms if arm.origin != SCRATCH)
     if not pretrained:
         return "A random start:"
-    against = " against a random start:" if any(row.origin == "scratch" for row in rows) else ":"
+    against = " against a random start:" if any(arm.origin == SCRATCH for arm in arms) else ":"
     return f"Pretraining with {pretrained}{against}"
 
 
@@ -127,30 +142,49 @@ def _counts(numbers: Sequence[int], thing: str) -> str:
     return f"{listed(map(str, numbers))} {thing}{'' if list(numbers) == [1] else 's'}"
 
 
-def warnings(rows: Sequence[Row]) -> list[str]:
+def warnings(arms: Sequence[Arm]) -> list[str]:
     """What a reader of the comparison must know before believing it."""
     found = []
-    few = sorted({len(row.evaluation.dice) for row in rows if len(row.evaluation.dice) < ENOUGH})
+    few = sorted({len(arm.subjects) for arm in arms if len(arm.subjects) < ENOUGH})
     if few:
         found.append(
-            f"Only {listed(map(str, few))} test subjects: below {ENOUGH}, an interval from resampling is too narrow "
-            "and a difference may well be chance."
+            f"Only {listed(map(str, few))} subjects: below {ENOUGH}, an interval is too narrow and a difference may "
+            "well be chance."
         )
-    for row in rows:
-        if row.paired and row.paired.also_differs:
-            found.append(
-                f"{row.run.label} and its scratch run {row.paired.scratch.label} also differ in "
-                f"{listed(row.paired.also_differs)}: the difference is not due to the weights alone."
-            )
-        if row.paired and len(row.paired.differences) < len(row.evaluation.dice):
-            found.append(
-                f"{row.run.label} shares {len(row.paired.differences)} of its {len(row.evaluation.dice)} test subjects "
-                "with its scratch run; the difference is over those."
-            )
-    if any(row.paired is None and row.origin != "scratch" for row in rows):
-        found.append("A run without a scratch run of the same data, labelled subjects and seed has no difference.")
-    if len({row.evaluation.data for row in rows}) > 1:
+    if any(arm.task.on != "test" for arm in arms):
+        found.append("Some arms were measured on validation subjects, by which choices are made: that is no result.")
+    for arm in arms:
+        found += _of_arm(arm)
+    if any(arm.paired is None and arm.origin != SCRATCH for arm in arms):
+        found.append("An arm without one from scratch of the same data, labelled subjects and seed has no difference.")
+    if len({arm.task.data for arm in arms}) > 1:
         found.append("The runs were evaluated on different data: rows of different data cannot be compared.")
-    if len({(row.evaluation.seed, row.evaluation.subset_seed) for row in rows}) == 1 and len(rows) > 1:
-        found.append("One seed: how much the result changes with the label subset and the start is not shown.")
+    if arms and all(len(set(arm.repeats)) == 1 for arm in arms):
+        found.append("One seed an arm: how much a result changes with the label subset and the start is not shown.")
+    return found
+
+
+def _of_arm(arm: Arm) -> list[str]:
+    found = []
+    if arm.openings > 1:
+        found.append(
+            f"{arm.label} is opening {arm.openings} of its test subjects: they had answered the same question of "
+            "another recipe before, so that its figures may have been chosen by them. The first opening counts."
+        )
+    paired = arm.paired
+    if paired and paired.also_differs:
+        found.append(
+            f"{arm.label} and its scratch arm {paired.scratch.label} also differ in {listed(paired.also_differs)}: "
+            "the difference is not due to the weights alone."
+        )
+    if paired and len(paired.repeats) < len(set(arm.repeats)):
+        found.append(
+            f"{arm.label} shares {len(paired.repeats)} of its {len(set(arm.repeats))} label subsets and seeds with its "
+            "scratch arm; the difference is over those."
+        )
+    if paired and 0 < len(paired.differences) < len(arm.subjects):
+        found.append(
+            f"{arm.label} shares {len(paired.differences)} of its {len(arm.subjects)} subjects with its scratch arm; "
+            "the difference is over those."
+        )
     return found

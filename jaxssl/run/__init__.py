@@ -5,10 +5,14 @@ from jaxssl.run.check import data_check
 from jaxssl.run.data import data_info, data_phantom
 from jaxssl.run.embedding import embed
 from jaxssl.run.encoder import load
+from jaxssl.run.evaluate import evaluate
 from jaxssl.run.exporting import export
 from jaxssl.run.ingest import data_ingest
 from jaxssl.run.loading import bench_loader
-from jaxssl.run.look import probe, report
+from jaxssl.run.predict import predict
+from jaxssl.run.probe import probe
+from jaxssl.run.report import report
+from jaxssl.run.saliency import saliency
 from jaxssl.run.segmentation import segment
 from jaxssl.run.split import data_split
 from jaxssl.run.training import finetune, pretrain
@@ -22,11 +26,14 @@ __all__ = [
     "data_phantom",
     "data_split",
     "embed",
+    "evaluate",
     "export",
     "finetune",
     "load",
+    "predict",
     "pretrain",
     "probe",
     "report",
+    "saliency",
     "segment",
 ]

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from jaxssl import config
+from jaxssl.data.seen import refuse_leak
 from jaxssl.data.source import Data, Source, open_source
 from jaxssl.errors import UserError
 from jaxssl.methods.base import Method, Tree, build
@@ -45,6 +46,18 @@ def opened(options: Data, console: Console) -> Source:
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("preparing arrays", visible=False)
         return open_source(options, lambda done, total: bar.update(task, completed=done, total=total, visible=True))
+
+
+def opened_again(loaded: LoadedRun, workdir: Workdir, console: Console) -> Source:
+    """The data of a run as they were when it was begun, none of its test subjects seen by it."""
+    source = opened(loaded.recipe.data, console)
+    if workdir.facts()["data"] != source.facts:
+        raise UserError(
+            f"The store or the split of {workdir.path} is not the one that it was begun with ({source.store.path}); "
+            "bring that back."
+        )
+    refuse_leak(workdir.seen(), source.seen(source.split.test), str(workdir.path))
+    return source
 
 
 def console_of(console: Console | None) -> Console:

@@ -1,34 +1,46 @@
 """What fine-tuning is judged by."""
 
+from collections import defaultdict
 from typing import Any
 
 import jax
 import numpy as np
 
-from jaxssl.data.source import Source
+from jaxssl.data.source import Part, Source
 from jaxssl.evaluate.segment import segment_subjects
 from jaxssl.methods.base import Method, Tree
 from jaxssl.recipe import Recipe
 
 
 def evaluate_segmentation(
-    recipe: Recipe, source: Source, method: Method, params: Tree, carry: Tree
+    recipe: Recipe,
+    source: Source,
+    method: Method,
+    variables: dict[str, Tree],
+    on: Part,
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """3D Dice of the test subjects in their original grid, ready for evaluation.json, and pictures of a few slices."""
+    """Scores of held-out subjects in their original grid, ready for evaluation.json, and pictures of a few slices.
+
+    "mean_dice" is over subjects, each with the mean over the classes of its volumes.
+    """
     assert method.predict is not None  # noqa: S101 - finetune has refused methods without
     info = source.store.info
-    variables, predict = method.parts(params, carry), jax.jit(method.predict)
-    scores, pictures = segment_subjects(
+    predict = jax.jit(method.predict)
+    scores, hearts, pictures = segment_subjects(
         lambda batch: predict(variables, batch),
         source.store,
         source.cache,
-        source.split.test,
+        getattr(source.split, on),
         views=recipe.data.views,
         moments=[moment for moment in ("ED", "ES") if moment in info.moments] or [""],
         batch=recipe.train.batch,
     )
+    dice: dict[str, list[list[float]]] = defaultdict(list)
+    for row in scores:
+        dice[row["subject"]].append(row["dice"])
     result = {
         "kind": "segmentation",
+        "on": on,
         "unit": "subject",
         "data": f"{info.name} (synthetic)" if info.synthetic else info.name,
         "fingerprint": source.store.fingerprint,
@@ -37,7 +49,8 @@ def evaluate_segmentation(
         "subset_seed": source.options.subset_seed,
         "seed": recipe.train.seed,
         "subjects": scores,
-        "mean_dice": float(np.mean([row["dice"] for row in scores])),
-        "n": len({row["subject"] for row in scores}),
+        "hearts": hearts,
+        "mean_dice": float(np.mean([np.mean(own) for own in dice.values()])),
+        "n": len(dice),
     }
     return result, pictures

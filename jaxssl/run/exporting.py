@@ -80,7 +80,7 @@ def export(
 
 def _chosen(loaded: LoadedRun, format: Format, parts: tuple[str, ...], run: str) -> tuple[str, ...]:
     """The parts that are asked for, or that make sense for the format, in the order in which images pass them."""
-    segments = loaded.method.predict is not None
+    segments = loaded.method.task == "segmentation"
     if not parts:
         whole = {"safetensors": tuple(loaded.parts), "timm": EVERYTHING[:1], "onnx": EVERYTHING if segments else ()}
         parts = whole[format] or EVERYTHING[:1]
@@ -96,7 +96,7 @@ def _write_tensors(path: Path, loaded: LoadedRun, workdir: Workdir, format: Form
     """Write a safetensors file; what torch and timm have for a network of its names, if anything."""
     variables, model = {part: loaded.parts[part] for part in chosen}, loaded.recipe.model
     # A file of weights may be what another run starts from, which must not be tested on the same subjects.
-    told = {**_metadata(loaded, workdir, chosen), "subjects_seen": json.dumps(workdir.subjects_seen())}
+    told = {**_metadata(loaded, workdir, chosen), "seen": json.dumps(workdir.seen().to_json())}
     if format == "safetensors":
         write_file(path, to_native(variables), {"format": "jaxssl", **told})
         return Torch()

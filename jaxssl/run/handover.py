@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from jaxssl import config
+from jaxssl.data.seen import NOBODY, Seen, refuse_leak
 from jaxssl.data.source import Source
 from jaxssl.errors import UserError
 from jaxssl.methods.base import Tree
@@ -22,7 +23,7 @@ from jaxssl.models.weights.torch import from_torch
 from jaxssl.recipe import Recipe
 from jaxssl.run.common import load_run
 from jaxssl.train.state import State, weights
-from jaxssl.workdir import Workdir, existing, refuse_leak
+from jaxssl.workdir import Workdir, existing
 
 KNOWN = ("encoder", "decoder", "head")
 ACCOUNT = "weights.json"
@@ -36,8 +37,8 @@ class Start:
 
     parts: dict[str, Tree] = field(default_factory=dict)
     """Variables of the parts that are handed over."""
-    subjects: tuple[str, ...] = ()
-    """Those that they were learnt from, as far as anyone knows."""
+    seen: Seen = NOBODY
+    """Subjects that they were learnt from, as far as anyone knows."""
     facts: dict[str, Any] = field(default_factory=dict)
     """What run.json says of them."""
     account: list[Line] = field(default_factory=list)
@@ -52,13 +53,13 @@ def start_of(recipe: Recipe, source: Source, folder: Workdir, abstract: State, c
     init = recipe.init
     if init.run:
         other = existing(init.run)
-        refuse_leak(other.subjects_seen(), source.split.test, init.run)
-        parts = _parts_of_run(recipe, other, console)
+        refuse_leak(other.seen(), source.seen(source.split.test), init.run)
+        parts = _parts_of_run(recipe, other, abstract, console)
         _, adapted = fit(abstract.params, abstract.carry, parts)
         facts = {"init": init.run, "init_parts": sorted(parts), "init_adapted": adapted}
         # A file at the beginning of a chain of runs stays known at its end.
         facts |= {name: value for name, value in other.facts().items() if name == "init_weights"}
-        return Start(parts, tuple(other.subjects_seen()), facts)
+        return Start(parts, other.seen(), facts)
     if not init.weights:
         return Start(facts={"init": None, "init_parts": []})
     if any(path.name.isdigit() for path in folder.checkpoints.glob("*")):
@@ -116,7 +117,7 @@ def take_over(taken: dict[str, Tree], state: State, abstract: State) -> State:
     return jax.tree.unflatten(jax.tree.structure(abstract), leaves)
 
 
-def _parts_of_run(recipe: Recipe, other: Workdir, console: Console) -> dict[str, Tree]:
+def _parts_of_run(recipe: Recipe, other: Workdir, abstract: State, console: Console) -> dict[str, Tree]:
     loaded = load_run(other, lambda sentence: console.print(f"Warning: {sentence}", style="yellow"))
     there, here = (type(model).__name__ for model in (loaded.recipe.model, recipe.model))
     if there != here:
@@ -125,7 +126,7 @@ def _parts_of_run(recipe: Recipe, other: Workdir, console: Console) -> dict[str,
             "(segment has variants for several), or a run with this one."
         )
     available = loaded.parts
-    taken = {part: available[part] for part in recipe.init.parts if part in available}
+    taken = {part: available[part] for part in recipe.init.parts if part in available and part in abstract.params}
     _refuse_unknown(recipe, list(available), list(taken), str(recipe.init.run))
     return taken
 
@@ -147,25 +148,24 @@ def _start_of_file(recipe: Recipe, file: File, source: Source, folder: Workdir, 
     if not native and "encoder" not in fresh:
         raise UserError(f"init.parts leaves out the encoder, which is what {file.path} has to give; name it as well.")
     seen = _subjects_in(file)
-    refuse_leak(seen or (), source.split.test, str(file.path))
+    refuse_leak(seen or NOBODY, source.seen(source.split.test), str(file.path))
     taken = (from_native if native else from_torch)(recipe.model, file, fresh)
-    known = UNKNOWN if seen is None else list(seen)
+    known = UNKNOWN if seen is None else len(seen)
     facts = {"file": str(file.path), "sha256": file.sha256, "subjects_seen": known}
     return Start(
         taken.variables,
-        seen or (),
+        seen or NOBODY,
         {"init": str(file.path), "init_parts": sorted(taken.variables), "init_weights": facts},
         taken.account,
     )
 
 
-def _subjects_in(file: File) -> tuple[str, ...] | None:
+def _subjects_in(file: File) -> Seen | None:
     """The subjects that a file's metadata say were seen; none where they do not."""
     try:
-        seen = json.loads(file.metadata["subjects_seen"])
+        return Seen.from_json(json.loads(file.metadata["seen"]))
     except (KeyError, ValueError):
         return None
-    return tuple(map(str, seen)) if isinstance(seen, list) else None
 
 
 def _refuse_unknown(recipe: Recipe, available: list[str], taken: list[str], where: str) -> None:

@@ -34,8 +34,9 @@ def segment(run: Annotated[Path, tyro.conf.Positional], store: Path, out: Path) 
     """
     console, workdir = console_of(None), existing(run)
     loaded = load_run(workdir, lambda sentence: console.print(f"Warning: {sentence}", style="yellow"))
-    if loaded.method.predict is None:
+    if loaded.method.task != "segmentation":
         raise UserError(f"{run} has not learnt to segment; name a run of jaxssl finetune segment.")
+    assert loaded.method.predict is not None  # noqa: S101 - methods of a task have it
     predict, variables = jax.jit(loaded.method.predict), loaded.parts
     facts, old = workdir.facts(), open_store(store)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
@@ -60,7 +61,7 @@ def segment(run: Annotated[Path, tyro.conf.Positional], store: Path, out: Path) 
             synthetic=old.info.synthetic,
             classes=facts["classes"],
             masks_by=f"{loaded.recipe.name} on {facts['data']['name']} {facts['data']['fingerprint']}",
-            masks_learnt_from=workdir.subjects_seen(),
+            masks_learnt_from=workdir.seen(),
             key_id=old.info.key_id,
         )
     console.print(f"{new.info.masked} masks of {new.info.subjects} subjects in {out}.")

@@ -12,22 +12,24 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 import optax
 from jax.sharding import Mesh
 from rich.console import Console
 
 from jaxssl import config
-from jaxssl.data.source import Source
+from jaxssl.data.seen import refuse_leak
+from jaxssl.data.source import Part, Source
 from jaxssl.errors import UserError
 from jaxssl.methods.base import Method, Tree, build
 from jaxssl.methods.parts import adopt
 from jaxssl.recipe import Recipe, command, lasting, load_recipe
+from jaxssl.run.classification import label_counts
 from jaxssl.run.common import console_of, opened
-from jaxssl.run.evaluation import evaluate_segmentation
 from jaxssl.run.feed import Feed
 from jaxssl.run.handover import Start, show, start_of, take_over, write_account
+from jaxssl.run.judging import judge, refuse_without_evaluation
 from jaxssl.run.pictures import draw, first_views
+from jaxssl.run.probing import online_probes
 from jaxssl.train import monitors, resident
 from jaxssl.train.checkpoint import Checkpoints
 from jaxssl.train.keys import named_key
@@ -37,7 +39,7 @@ from jaxssl.train.optim import learning_rate, make_optimiser
 from jaxssl.train.processes import first_goes_ahead, is_first
 from jaxssl.train.state import State, abstract_state, create_state, evaluated
 from jaxssl.train.step import Schedule, Step, make_dispatch, pure_step
-from jaxssl.workdir import Workdir, now, provenance, refuse_leak
+from jaxssl.workdir import Workdir, now, provenance
 
 
 class Trained(NamedTuple):
@@ -69,12 +71,15 @@ def finetune(
     workdir: str | Path,
     overrides: Mapping[str, Any] | None = None,
     console: Console | None = None,
+    on: Part = "test",
 ) -> Path:
     """Train with labels, from the parts of `init.run` or from scratch, and evaluate on the test subjects.
 
+    While choices are still to be made, `on="validation"` leaves the test subjects alone; `evaluate` asks them later.
+
     >>> jaxssl.finetune("segment:small", "runs/b", {"init.run": "runs/a", "data.subjects": 4})      # doctest: +SKIP
     """
-    run = _Run.begin("finetune", recipe, workdir, overrides, console)
+    run = _Run.begin("finetune", recipe, workdir, overrides, console, on)
     if not run.finished:
         trained = run.train()
         run.evaluate(trained)
@@ -98,6 +103,8 @@ class _Run:
     optimiser: optax.GradientTransformation
     step: Step
     start: Start
+    on: Part
+    """Whom a fine-tuning is evaluated on."""
 
     @classmethod
     def begin(
@@ -107,6 +114,7 @@ class _Run:
         workdir: str | Path,
         overrides: Mapping[str, Any] | None,
         console: Console | None,
+        on: Part = "test",
     ) -> "_Run":
         """Refuse whatever can be refused; only then claim the folder."""
         recipe = config.override(load_recipe(recipe) if isinstance(recipe, str) else recipe, overrides or {})
@@ -116,27 +124,30 @@ class _Run:
         with first_goes_ahead():
             source = opened(recipe.data, console)
         refuse_leak(
-            source.masks_learnt_from, source.split.test, f"the network that made the masks of {recipe.data.store}"
+            source.masks_learnt_from,
+            source.seen(source.split.test),
+            f"the network that made the masks of {recipe.data.store}",
         )
         feed, train = Feed(source, recipe.train), recipe.train
         steps = train.total_steps(feed.steps_per_epoch)
         schedule = Schedule(train.seed, steps, feed.steps_per_epoch, train.micro_batches, train.average)
         info = source.store.info
         spec = recipe.spec(info.channels, len(info.classes), len(source.labels.names), source.positions_known)
+        spec = replace(spec, label_counts=label_counts(source) if recipe.data.label else ())
         method = build(recipe.method, recipe.model, spec)
         if method.averaged and train.average is not None:
             raise UserError(f"{recipe.name} hands on an average already, its teacher; leave train.average none.")
         if verb == "finetune":
-            _refuse_without_evaluation(recipe, method, source)
+            refuse_without_evaluation(recipe, method, source, on)
         optimiser = make_optimiser(recipe.optim, steps)
         step = pure_step(method, optimiser, learning_rate(recipe.optim, steps), schedule, mesh)
         folder = Workdir(Path(workdir))
-        run = cls(verb, recipe, folder, console, source, feed, mesh, method, schedule, optimiser, step, Start())
+        run = cls(verb, recipe, folder, console, source, feed, mesh, method, schedule, optimiser, step, Start(), on)
         abstract = run._abstract()
         run = replace(run, start=start_of(recipe, source, folder, abstract, console))
         run._trace(abstract)
         with first_goes_ahead():
-            folder.claim(recipe, run._data)
+            folder.claim(recipe, source.facts)
         if verb == "pretrain" and recipe.data.masks and not info.masks_by:
             run.warn(
                 f"The masks of {recipe.data.store} are true ones, which no new patient comes with; "
@@ -164,15 +175,11 @@ class _Run:
         return Trained(params, carry, int(state.skipped))
 
     def evaluate(self, trained: Trained) -> None:
-        """Segment the test subjects and write evaluation.json."""
+        """Judge by the subjects of the part that was asked for."""
         with first_goes_ahead():
-            if not is_first():
-                return
-            params, carry, _ = trained
-            result, pictures = evaluate_segmentation(self.recipe, self.source, self.method, params, carry)
-            self._add_pictures(pictures)
-            config.write_json(result, self.workdir.path / "evaluation.json")
-            self.console.print(f"Dice {result['mean_dice']:.3f} on {result['n']} test subjects.")
+            if is_first():
+                variables = self.method.parts(trained.params, trained.carry)
+                judge(self.recipe, self.source, self.method, variables, self.on, self.workdir, self.console)
 
     def finish(self, trained: Trained) -> None:
         """Draw the pictures that a report shows, and say that the run has come to its end."""
@@ -180,17 +187,12 @@ class _Run:
             if not is_first():
                 return
             group = self.recipe.model.group
-            self._add_pictures(draw(self.method, self.schedule, self.feed, group, trained.params, trained.carry))
+            self.workdir.add_pictures(draw(self.method, self.schedule, self.feed, group, trained.params, trained.carry))
             seconds = round(time.time() - self.workdir.facts()["started_seconds"], 1)
             self.workdir.describe(status="finished", finished=now(), seconds=seconds, skipped=trained.skipped)
 
     def warn(self, sentence: str) -> None:
         self.console.print(f"Warning: {sentence}", style="yellow")
-
-    @property
-    def _data(self) -> dict[str, Any]:
-        info = self.source.store.info
-        return {"name": info.name, "synthetic": info.synthetic, "fingerprint": self.source.store.fingerprint}
 
     def _steps(self, state: State, start: int, hooks: list[Hook]) -> State:
         images = self.feed.resident(self.mesh, self.warn)
@@ -212,6 +214,12 @@ class _Run:
         return abstract_state(
             self.method, self.optimiser, self._key, views, self.mesh, self.schedule.average is not None
         )
+
+    @property
+    def _command(self) -> str:
+        """What makes the run again, and no more than that: test subjects that were left alone stay so."""
+        words = command(self.verb, self.recipe, self.workdir.path)
+        return f"{words} --on {self.on}" if words and self.on != "test" else words
 
     @property
     def _key(self) -> jax.Array:
@@ -241,7 +249,7 @@ class _Run:
 
     def _meta(self, step: int) -> dict[str, Any]:
         """What a checkpoint holds beside the state: the place in the data, and what the run is."""
-        return {"batches": step, "recipe": lasting(config.to_dict(self.recipe)), "data": self._data["fingerprint"]}
+        return {"batches": step, "recipe": lasting(config.to_dict(self.recipe)), "data": self.source.store.fingerprint}
 
     def _hooks(self, start: int, checkpoints: Checkpoints, stack: ExitStack) -> list[Hook]:
         options, folder = self.recipe.train, self.workdir.path
@@ -257,8 +265,14 @@ class _Run:
             monitors.TensorBoard(folder, start, options.log_every),
             bar,
         ]
-        # The metrics come before the checkpoint, so that no checkpoint is ahead of them.
+        probes = (
+            online_probes(self.recipe, self.source, self.method, self.mesh, self.schedule.steps, self.console)
+            if self.verb == "pretrain"
+            else []
+        )
+        # What is measured comes before what writes it, and that before the checkpoint, which no metrics lag behind.
         return [
+            *probes,
             *(writers if is_first() else []),
             monitors.StopWhenNotFinite(options.max_skipped, options.log_every),
             monitors.Saver(save, options.checkpoint_every),
@@ -268,39 +282,22 @@ class _Run:
         if not is_first():
             return
         known = self.workdir.facts()
-        before = {*known.get("subjects_seen", ()), *self.start.subjects}
+        seen = self.start.seen | self.source.masks_learnt_from | self.source.seen(self.source.training_subjects)
         write_account(self.start, self.workdir)
         self.workdir.describe(
             verb=self.verb,
             name=self.recipe.name,
             method=type(self.recipe.method).__module__.rpartition(".")[2],
             status="running",
-            command=command(self.verb, self.recipe, self.workdir.path),
+            command=self._command,
             **self.start.facts,
             channels=self.source.store.info.channels,
             classes=list(self.source.store.info.classes),
             labels=list(self.source.labels.names),
             parameters=sum(leaf.size for leaf in jax.tree.leaves(state.params)),
-            data=self._data,
-            subjects_seen=sorted({*before, *self.source.training_subjects, *self.source.masks_learnt_from}),
+            data=self.source.facts,
+            subjects_seen=len(self.workdir.add_seen(seen)),
             started=known.get("started", now()),
             started_seconds=known.get("started_seconds", time.time()),
             **provenance(),
         )
-
-    def _add_pictures(self, pictures: Mapping[str, np.ndarray]) -> None:
-        path = self.workdir.path / "pictures.npz"
-        known = dict(np.load(path, allow_pickle=False)) if path.exists() else {}
-        self.workdir.write_arrays("pictures.npz", {**known, **pictures})
-
-
-def _refuse_without_evaluation(recipe: Recipe, method: Method, source: Source) -> None:
-    if source.store.info.masks_by:
-        raise UserError(
-            f"The masks of {recipe.data.store} were made by a network ({source.store.info.masks_by}), and what is "
-            "compared with them would be scored against that; fine-tune on the store that it was made from."
-        )
-    if method.predict is None:
-        raise UserError(f"{recipe.name} learns without labels; use jaxssl pretrain, or finetune segment:small.")
-    if not source.split.test:
-        raise UserError(f"data.fractions {recipe.data.fractions} leave no test subject; give the last a share.")

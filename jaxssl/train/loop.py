@@ -47,6 +47,11 @@ class Train:
     """Checkpoints kept."""
     max_skipped: int = 10
     """Steps in a row whose loss or gradient is not finite after which the run stops."""
+    probe_every: int | None = None
+    """Steps between looks of pretraining at how well its features tell a label apart by then; 0 never looks, none looks
+    ten times a run."""
+    probe_label: str | None = None
+    """That label; none takes `group`, or else another that belongs to the subjects. Test subjects take no part."""
 
     def check(self) -> None:
         if (self.epochs is None) == (self.steps is None):
@@ -73,6 +78,11 @@ class Train:
                     f"train.{name} {getattr(self, name)} is not a multiple of train.steps_per_dispatch "
                     f"{self.steps_per_dispatch}; choose a multiple, as what lies within a dispatch is not seen."
                 )
+        if self.probe_every is not None and (self.probe_every < 0 or self.probe_every % self.log_every):
+            raise UserError(
+                f"train.probe_every {self.probe_every} is not a multiple of train.log_every {self.log_every}; choose "
+                "one, as values are written where others are, or 0 for never."
+            )
         if self.average is not None and not 0 < self.average < 1:
             raise UserError(f"train.average is a decay in (0, 1), such as 0.999, or none, not {self.average}.")
 
@@ -98,6 +108,7 @@ class Tick:
 
     @cached_property
     def values(self) -> dict[str, float]:
+        """The log on the host. A hook may add what it has measured, for the hooks after it to write."""
         return {name: float(value) for name, value in jax.device_get(self.log).items()}
 
 

@@ -58,7 +58,7 @@ def test_temporary_memory_follows_the_block_not_the_number_of_queries():
 
     def temporary(queries):
         arguments = (jnp.zeros((512, 8)), jnp.zeros(512, int), jnp.zeros((queries, 8)))
-        return knn._vote.lower(*arguments, **shapes).compile().memory_analysis().temp_size_in_bytes
+        return knn._votes.lower(*arguments, **shapes).compile().memory_analysis().temp_size_in_bytes
 
     assert temporary(4096) - temporary(1024) < 3072 * 512 * 4 / 8
 

@@ -12,15 +12,18 @@ from sklearn.metrics import f1_score
 
 from jaxssl.data.cache import Cache, open_cache
 from jaxssl.data.grid import Layout
+from jaxssl.data.record import CINE_CLASSES
 from jaxssl.data.store import Store, write
 from jaxssl.errors import UserError
+from jaxssl.evaluate.metrics import border_distances
 from jaxssl.evaluate.segment import segment_subjects
 
 HEART = {"views": ("sax",), "moments": ("ED", "ES"), "batch": 5}
 
 
-def stored(path, records) -> Store:
-    return write(records, path, name="discs", description="Random pixels and discs (synthetic).", licence="none")
+def stored(path, records, classes=CINE_CLASSES) -> Store:
+    about = {"description": "Random pixels and discs (synthetic).", "licence": "none"}
+    return write(records, path, name="discs", classes=classes, **about)
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +140,54 @@ def test_a_class_that_is_nowhere_scores_one_unless_it_is_predicted(tmp_path):
     assert [row["dice"] for row in right] == [[1.0, 1.0, 1.0]] * 2
     assert [row["dice"] for row in nothing] == [[0.0, 0.0, 1.0]] * 2
     assert [row["dice"] for row in false_alarm] == [[1.0, 1.0, 0.0]] * 2
+
+
+def test_volumes_come_from_the_steps_between_planes_and_hearts_from_volumes(store, cache):
+    found = segment_subjects(answering(cache.masks), store, cache, ["s0", "s1"], **HEART)
+    for row in found.scores:
+        own = [each for each in store.records() if (each.subject, each.moment) == (row["subject"], row["moment"])]
+        areas = [sum(np.count_nonzero(each.mask == code) for each in own) * 1.5**2 for code in (1, 2, 3)]
+        np.testing.assert_allclose(row["volume"], np.array(areas) * 8 / 1000)
+        assert row["volume_true"] == row["volume"]
+        assert [each["position"] for each in row["slices"]] == pytest.approx([0, 1 / 3, 2 / 3, 1])
+    _, _, edv = found.scores[0]["volume"]
+    assert [(heart["subject"], heart["study"]) for heart in found.hearts] == [("s0", "s0-a"), ("s1", "s1-a")]
+    assert (found.hearts[0]["edv"], found.hearts[0]["ef"], found.hearts[0]["ef_true"]) == (edv, 0, 0)
+    assert json.loads(json.dumps(found.hearts)) == found.hearts
+
+
+def test_distances_are_in_the_mm_of_the_images_own_grid(tmp_path):
+    """In pixels that are not square, over a stack of 8 mm."""
+    records = (
+        dataclasses.replace(each, plane=samples.plane(*each.image.shape[:2], (1.2, 2.0), 8.0 * each.slice))
+        for each in samples.records(subjects=1, slices=3, phases=2, size=(48, 41))
+    )
+    store = stored(tmp_path / "discs", records)
+    cache = open_cache(store, Layout((48, 42), None))
+    for shift in ((3, 0), (0, 2)):
+        (row, _) = segment_subjects(
+            answering(np.roll(cache.masks, shift, (1, 2))), store, cache, ["s0"], **HEART
+        ).scores
+        truth = np.stack([each.mask for each in store.records() if (each.view, each.moment) == ("sax", "ED")])
+        for code in (1, 2, 3):
+            expected = border_distances(np.roll(truth, shift, (1, 2)) == code, truth == code, (8.0, 1.2, 2.0))
+            assert (row["hd95"][code - 1], row["assd"][code - 1]) == pytest.approx(expected)
+
+
+def test_frames_of_no_moment_are_volumes_of_their_own(tmp_path):
+    records = (
+        dataclasses.replace(each, moment="", mask=np.minimum(samples.disc(*each.image.shape[:2]), 1))
+        for each in samples.records(subjects=2, slices=1, phases=3)
+        if each.view == "4ch"
+    )
+    store = stored(tmp_path / "heads", records, classes=("background", "head"))
+    cache = open_cache(store, Layout((24, 24), None))
+    found = segment_subjects(answering(cache.masks), store, cache, ["s0", "s1"], views=("4ch",), moments=[""], batch=4)
+    assert [row["subject"] for row in found.scores] == ["s0"] * 3 + ["s1"] * 3
+    for row in found.scores:
+        assert (row["dice"], row["hd95"], row["volume"], len(row["slices"])) == ([1], [0], [None], 1)
+        assert row["circumference"] == row["circumference_true"] > 0
+    assert found.hearts == []
 
 
 def test_logits_are_as_good_as_probabilities(store, cache):

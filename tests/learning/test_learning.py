@@ -13,7 +13,10 @@ from jaxssl.recipe import names
 
 LEARN, SEEDS = Path(__file__).with_name("learn.py"), 3
 QUICK = ("simclr", "mim")
-METHODS = [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in names() if name != "segment"]
+SUPERVISED = ("segment", "classify")
+METHODS = [
+    pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in names() if name not in SUPERVISED
+]
 
 
 @pytest.mark.parametrize("name", METHODS)

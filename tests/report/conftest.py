@@ -71,6 +71,9 @@ def _evaluation(folder: Path, rng: np.random.Generator, level: float, subjects: 
             "subject": f"s{place:02d}",
             "moment": moment,
             "dice": np.clip(level + difficulty[place] + rng.normal([0.0, -0.06, 0.05], 0.02), 0, 1).tolist(),
+            "hd95": [None if place == 1 else 4.0 + place, *rng.uniform(2, 9, 2).tolist()],
+            "assd": [None if place == 1 else 1.0, *rng.uniform(0.5, 2, 2).tolist()],
+            "slices": [{"position": at, "dice": [level - at / 4] * 3} for at in (0.0, 0.5, 1.0)],
         }
         for place in range(subjects)
         for moment in ("ED", "ES")
@@ -85,11 +88,64 @@ def _evaluation(folder: Path, rng: np.random.Generator, level: float, subjects: 
         "subset_seed": 0,
         "seed": seed,
         "subjects": entries,
+        "hearts": [
+            {
+                "subject": f"s{place:02d}",
+                "study": "",
+                "edv": 150 + place,
+                "edv_true": 145.0,
+                "ef": 55.0 - place,
+                "ef_true": 55.0,
+            }
+            for place in range(subjects)
+        ],
         "mean_dice": float(dice.mean()),
         "per_class": dice.mean(axis=0).tolist(),
         "n": subjects,
     }
     (folder / "evaluation.json").write_text(json.dumps(content))
+
+
+def _classification(
+    folder: Path, rng: np.random.Generator, level: float, subjects: int, labelled: int, seed: int
+) -> None:
+    truth = np.arange(subjects) % 3
+    evidence = rng.normal(size=(subjects, 3)) + 3 * level * np.eye(3)[truth]
+    chances = np.exp(evidence) / np.exp(evidence).sum(axis=1, keepdims=True)
+    content = {
+        "kind": "classification", "on": "test", "target": "group", "unit": "subject", "data": "phantom (synthetic)",
+        "classes": ["NOR", "DCM", "HCM"], "training_subjects": labelled, "subset_seed": 0, "seed": seed,
+        "cases": [
+            {"subject": f"s{place:02d}", "truth": int(truth[place]), "probabilities": chances[place].tolist()}
+            for place in range(subjects)
+        ],
+        "measures": {"auroc": 0.8, "auprc": 0.7, "f1": 0.6, "balanced_accuracy": 0.65, "accuracy": 0.66, "ece": 0.1},
+        "n": subjects,
+    }  # fmt: skip
+    (folder / "evaluation.json").write_text(json.dumps(content))
+
+
+def _saliency(folder: Path, rng: np.random.Generator, subjects: int = 12) -> dict[str, np.ndarray]:
+    content = {
+        "kind": "saliency", "map": "gradcam", "on": "test", "target": "group", "masks_by": "segment on x", "images": 24,
+        "subjects": [
+            {"subject": f"s{place:02d}", "dice": 0.4 + place / 100, "energy": 0.5, "pointing": 1.0, "share": 0.1}
+            for place in range(subjects)
+        ],
+        "n": subjects, "empty": 1, "left_out": 3, "sanity": {"all": 0.12, "limit": 0.3, "passed": True},
+    }  # fmt: skip
+    (folder / "saliency.json").write_text(json.dumps(content))
+    drawn = [heart(np.random.default_rng(place)) for place in range(3)]
+    return {
+        "saliency/image": np.stack([image for image, _ in drawn]),
+        "saliency/map": np.stack([mask / 3 for _, mask in drawn]).astype(np.float32),
+        "saliency/mask": np.stack([mask for _, mask in drawn]),
+    }
+
+
+def _neighbours() -> dict[str, np.ndarray]:
+    images = np.stack([heart(np.random.default_rng(place))[0] for place in range(8)])
+    return {"neighbours/query": images[:2], "neighbours/found": images[2:].reshape(2, 3, *images.shape[1:])}
 
 
 def _segmentation(rng: np.random.Generator, most: int = 4) -> dict[str, np.ndarray]:
@@ -138,7 +194,16 @@ def _probe(folder: Path, level: float) -> None:
         "knn": {"k": 20, "temperature": 0.07, "accuracy": level},
         "linear": {"l2": 1e-3, "accuracy": level + 0.03, "balanced_accuracy": level - 0.05, "tried": []},
         "chance": 0.5,
-    }
+        "subjects": {"n": 19, "chance": 0.4, "knn": {"auroc": 0.71}, "linear": {"auroc": 0.73}},
+        "representation": {
+            "images": 96, "subjects": 19, "dim": 16, "rankme": 9.5, "effective_rank": 4.2, "alignment": 0.3,
+            "uniformity": -1.7,
+            "neighbours": [
+                {"view": "sax", "found": [{"view": "2ch", "similarity": 0.9 - place / 10} for place in range(3)]}
+                for _ in range(2)
+            ],
+        },
+    }  # fmt: skip
     (folder / "probe.json").write_text(json.dumps(content))
 
 
@@ -162,10 +227,11 @@ def draw_run(root: Path, name: str, verb: str = "pretrain", method: str = "simcl
     if "curves" in parts:
         _curves(folder, rng, 300)
     if "pictures" in parts:
-        drawn = _pretraining(rng, method) if verb == "pretrain" else _segmentation(rng)
+        drawn = {**_pretraining(rng, method), **_neighbours()} if verb == "pretrain" else _segmentation(rng)
+        drawn = _saliency(folder, rng) if method == "classify" else drawn
         np.savez(folder / "pictures.npz", allow_pickle=False, **drawn)
     if verb == "finetune" and "evaluation" in parts:
-        _evaluation(folder, rng, level, subjects, labelled, seed)
+        (_classification if method == "classify" else _evaluation)(folder, rng, level, subjects, labelled, seed)
     if verb == "pretrain" and "probe" in parts:
         _probe(folder, level)
     if verb == "pretrain" and "embedding" in parts:

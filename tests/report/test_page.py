@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from html.parser import HTMLParser
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from jaxssl.errors import UserError
+from jaxssl.evaluate.statistics import effect_size, smallest_detectable, studentised
 from jaxssl.reporting import write_report
 
 VOID = {"meta", "br", "img", "link", "input", "hr"}
@@ -103,13 +105,15 @@ def test_comparison_equals_the_files(trio, page):
         values = np.stack(list(dice.values())).mean(axis=1)
         text, value = row["Mean Dice"]
         assert float(value or "") == pytest.approx(values.mean(), abs=1e-12)
-        assert text == f"{values.mean():.3f}"
+        low, high = studentised(values.mean(axis=1))
+        assert text == f"{values.mean():.3f} {low:.3f} to {high:.3f}"
         for place, name in enumerate(("RV", "MYO", "LV")):
             assert float(row[name][1] or "") == pytest.approx(values[:, place].mean(), abs=1e-12)
         facts = json.loads((folder / "run.json").read_text())
         assert row["Commit"][0] == facts["commit"][:10]
-        assert row["Run folder"][0] == folder.as_posix()
-        assert (row["Test subjects (n)"][0], row["Labelled subjects"][0], row["Seed"][0]) == ("12", "4", "0")
+        assert row["Run folders"][0] == folder.name
+        assert (row["Subjects (n)"][0], row["Labelled subjects"][0]) == ("12", "4")
+        assert (row["Runs"][0], row["Label subsets and seeds"][0]) == ("1", "0/0")
     assert rows["scratch"]["Initialisation"][0] == "scratch"
     assert rows["from-pre"]["Initialisation"][0] == "simclr run pre"
 
@@ -118,13 +122,17 @@ def test_difference_is_paired_and_its_interval_is_of_subjects(trio, page):
     rows = page.rows("comparison-table")
     scratch, ours = dice_of(trio[1]), dice_of(trio[2])
     differences = np.array([ours[subject].mean() - scratch[subject].mean() for subject in ours])
-    generator = np.random.Generator(np.random.PCG64(0))
-    means = [differences[generator.integers(0, 12, 12)].mean() for _ in range(10_000)]
-    low, high = np.percentile(means, [2.5, 97.5])
+    low, high = studentised(differences)
     text, value = rows["from-pre"]["Difference from scratch"]
     assert float(value or "") == pytest.approx(differences.mean(), abs=1e-12)
     assert text == f"{differences.mean():+.3f} {low:+.3f} to {high:+.3f}"
     assert rows["scratch"]["Difference from scratch"][0] == "reference"
+    flips = np.array(list(itertools.product((-1, 1), repeat=12)))
+    p = np.mean(abs(flips @ differences) >= abs(differences.sum()) - 1e-12)
+    assert rows["from-pre"]["p (Holm)"] == (f"<0.001 p {p:.3f}" if p >= 0.001 else "<0.001 p <0.001", str(p))
+    assert float(rows["from-pre"]["Effect size (g)"][1] or "") == pytest.approx(effect_size(differences).value)
+    detectable = smallest_detectable(differences.std(ddof=1), 12)
+    assert float(rows["from-pre"]["Detectable"][1] or "") == pytest.approx(detectable)
 
 
 def test_only_the_same_task_is_a_reference(make_run, tmp_path):
@@ -148,7 +156,7 @@ def test_other_differences_of_the_recipe_are_said(make_run, tmp_path):
     recipe["optim"]["lr"] = 3e-4
     (runs[2] / "recipe.json").write_text(json.dumps(recipe))
     page = Page(write_report(runs, tmp_path / "report.html"))
-    assert "from-pre and its scratch run scratch also differ in optim.lr" in page.text
+    assert "from-pre and its scratch arm scratch also differ in optim.lr" in page.text
     head, *body = page.tables["differences"]
     cells = {row[0][0]: [text for text, _ in row[1:]] for row in body}
     assert [name for name, _ in head] == ["Option", "pre", "scratch", "from-pre"]
@@ -157,7 +165,7 @@ def test_other_differences_of_the_recipe_are_said(make_run, tmp_path):
 
 
 def test_few_subjects_and_synthetic_data_are_said(page):
-    assert "Only 12 test subjects: below 30" in page.text
+    assert "Only 12 subjects: below 30" in page.text
     assert "synthetic phantom" in page.text
     assert "is not a result" in page.text
     assert "significant" not in page.text

@@ -10,27 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxssl.reporting import compare, figures, pictures, read, sections, words
-
-
-@given(st.lists(st.floats(-1, 1), min_size=2, max_size=20))
-@settings(max_examples=20, deadline=None)
-def test_interval_holds_the_mean_and_lies_within_the_data(values):
-    low, high = compare.bootstrap_interval(np.array(values), resamples=500)
-    assert min(values) - 1e-12 <= low <= high <= max(values) + 1e-12
-    shifted = compare.bootstrap_interval(np.array(values) + 1.0, resamples=500)
-    assert shifted == pytest.approx((low + 1.0, high + 1.0))
-
-
-def test_interval_approaches_the_normal_one():
-    values = np.random.default_rng(1).normal(0.3, 1.0, 400)
-    low, high = compare.bootstrap_interval(values)
-    half = 1.96 * values.std(ddof=1) / np.sqrt(400)
-    assert (low, high) == pytest.approx((values.mean() - half, values.mean() + half), abs=0.01)
-
-
-def test_interval_of_one_subject_is_unknown():
-    assert np.isnan(compare.bootstrap_interval(np.array([0.1]))).all()
+from jaxssl.reporting import figures, pictures, read, sections, words
+from jaxssl.reporting.results import Segmentation
 
 
 def test_principal_plane_equals_the_covariance_eigenvectors():
@@ -150,10 +131,10 @@ def test_subjects_weigh_the_same_and_absent_classes_do_not_count(make_run):
     }  # fmt: skip
     (run / "evaluation.json").write_text(json.dumps(content))
     (found,) = read.read_runs([run])
-    assert found.evaluation is not None
-    assert found.evaluation.by_subject == pytest.approx({"s1": 0.4, "s2": 0.8})
-    assert found.evaluation.mean == pytest.approx(0.6)
-    assert found.evaluation.per_class == pytest.approx({"A": 0.55, "B": 0.5})
+    assert isinstance(found.judged, Segmentation)
+    assert found.judged.by_subject == pytest.approx({"s1": 0.4, "s2": 0.8})
+    assert found.judged.mean == pytest.approx(0.6)
+    assert found.judged.per_class == pytest.approx({"A": 0.55, "B": 0.5})
     assert found.notes == ("evaluation.json states a mean Dice of 0.900; its subjects give 0.600.",)
 
 

@@ -54,7 +54,7 @@ def test_alone_it_greets_with_what_to_do_next(capsys):
         (["finetune", "simclr:tiny"], "learns without labels"),
         (["finetune", "segment:tiny", "--data.no-masks"], "Segmentation learns from masks"),
         (["finetune", "segment:tiny", "--method.scales", "5"], "5 scales were asked for"),
-        (["finetune", "segment:tiny", "--data.fractions", "0.8", "0.2", "0.0"], "leave no test subject"),
+        (["finetune", "segment:tiny", "--data.fractions", "0.8", "0.2", "0.0"], "There is no test subject by"),
         (["probe", ".", "--k", "0"], "k of at least 1"),
         (["report", "nowhere"], "no run folder nowhere"),
         (["probe", "nowhere"], "nowhere is no run folder"),

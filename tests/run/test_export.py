@@ -48,10 +48,10 @@ def test_a_native_file_is_the_run_to_the_bit_and_starts_another(runs, store, tmp
     assert file.tensors.keys() == saved.keys()
     for name, value in saved.items():
         np.testing.assert_array_equal(file.tensors[name], value)
-    told = {name: json.loads(file.metadata[name]) for name in ("recipe", "subjects_seen", "parts", "size", "spacing")}
+    told = {name: json.loads(file.metadata[name]) for name in ("recipe", "seen", "parts", "size", "spacing")}
     assert told["parts"] == ["encoder", "decoder", "head"]
     assert (told["size"], told["spacing"], told["recipe"]["name"]) == ([32, 24], 4.0, "segment:tiny")
-    assert told["subjects_seen"] == existing(runs / "segment").subjects_seen()
+    assert told["seen"] == existing(runs / "segment").seen().to_json()
 
     still = {"data.store": str(store), "init.weights": str(out / "model.safetensors"), "optim.lr": 1e-30}
     jaxssl.finetune("segment:tiny", tmp_path / "still", {**still, "train.steps": 1})
@@ -164,7 +164,7 @@ def test_the_card_says_what_was_measured_and_that_data_are_synthetic(runs, tmp_p
     assert f"| {scores['mean_dice']:.3f} |" in card
     assert f"3D Dice of {scores['n']} test subjects" in card
     assert f"linear {probe['linear']['accuracy']:.3f}" in card
-    seen = existing(runs / "segment").subjects_seen()
+    (seen,) = existing(runs / "segment").seen().subjects.values()
     assert f"| subjects seen | {len(seen)}," in card
     assert not any(re.search(rf"\b{subject}\b", card) for subject in seen)
     recipe = re.search(r"```json\n(.*?)\n```", card, re.DOTALL)
@@ -224,7 +224,7 @@ def test_an_unfinished_run_is_exported_with_a_warning(runs, tmp_path, capsys):
     ],
 )
 def test_a_digest_is_said_of_the_file_that_it_is_of(runs, tmp_path, init, sentence):
-    file = {"file": "net.pth", "sha256": "abc", "subjects_seen": []}
+    file = {"file": "net.pth", "sha256": "abc", "subjects_seen": 0}
     with told(runs / "mim", init=init, init_parts=["encoder"], init_weights=file):
         assert sentence in (jaxssl.export(runs / "mim", out=tmp_path / "out") / "README.md").read_text()
 

@@ -52,7 +52,8 @@ def test_the_masks_are_the_networks_and_everything_else_is_as_it_was(made, store
 def test_who_the_network_has_learnt_from_is_not_tested_on(made, tmp_path):
     run, new = made
     assert new.info.masks_by.startswith("segment:tiny on cine_phantom")
-    assert new.info.masks_learnt_from == json.loads((run / "run.json").read_text())["subjects_seen"]
+    assert new.info.masks_learnt_from == json.loads((run / "seen.json").read_text())
+    assert sum(map(len, new.info.masks_learnt_from.values())) == 6
     options = {"data.store": str(new.path), "data.masks": True, "train.steps": 1}
     jaxssl.pretrain("mim:tiny", tmp_path / "same", options)
     with pytest.raises(UserError, match="already seen by the network that made the masks"):

@@ -104,9 +104,9 @@ def test_a_run_starts_from_a_file_and_goes_on_without_it(store, parts, colours, 
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), state, wanted)
 
 
-def native(parts, path, subjects):
+def native(parts, path, subject):
     """As `jaxssl export` writes it."""
-    return write_file(path, to_native(parts), {"format": "jaxssl", "subjects_seen": json.dumps(subjects)})
+    return write_file(path, to_native(parts), {"format": "jaxssl", "seen": json.dumps({"": {subject: ["0a"]}})})
 
 
 def assert_refused(store, workdir, changes, sentence, recipe="mae:tiny"):
@@ -134,17 +134,18 @@ def test_what_cannot_be_a_start_is_refused_before_a_folder_is_made(store, colour
 def test_a_native_file_says_which_subjects_it_has_seen_and_fills_student_and_teacher(store, tmp_path):
     mine = filled(abstract(UNET, channels=1))
     split = jaxssl.data.source.open_source(load_recipe("dino:tiny", {"data.store": str(store)}).data).split
-    leak = {"init.weights": str(native(mine, tmp_path / "leak.safetensors", [split.test[0]]))}
+    leak = {"init.weights": str(native(mine, tmp_path / "leak.safetensors", split.test[0]))}
     sentence = r"1 test subjects were already seen by .*leak\.safetensors"
     assert_refused(store, tmp_path / "run", leak, sentence, recipe="dino:tiny")
 
-    path = native(mine, tmp_path / "fine.safetensors", ["somebody else"])
+    path = native(mine, tmp_path / "fine.safetensors", "somebody else")
     workdir = tmp_path / "run"
     changes = {"data.store": str(store), **STILL, "init.weights": str(path)}
     jaxssl.pretrain("dino:tiny", workdir, changes, Console(quiet=True))
     facts = json.loads((workdir / "run.json").read_text())
-    assert "somebody else" in facts["subjects_seen"]
-    assert facts["init_weights"]["subjects_seen"] == ["somebody else"]
+    assert json.loads((workdir / "seen.json").read_text())[""]["somebody else"] == ["0a"]
+    assert facts["subjects_seen"] == 1 + len(split.train)
+    assert facts["init_weights"]["subjects_seen"] == 1
     lines = json.loads((workdir / "weights.json").read_text())["tensors"]
     decoder = {line["why"] for line in lines if line["name"].startswith("decoder/")}
     assert decoder == {"a part that init.parts does not ask for, or this method has not"}

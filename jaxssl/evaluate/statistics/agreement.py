@@ -1,0 +1,50 @@
+"""Measured against true volumes, ejection fractions or circumferences, in their own units."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from scipy.special import nctdtrit, ndtri
+
+from jaxssl.evaluate.statistics.intervals import UNKNOWN, Estimate, Interval, complete, studentised
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far measurements of `n` subjects lie from the truth: on average, in size, and for nearly all of them."""
+
+    n: int
+    bias: Estimate
+    mae: Estimate
+    lower_limit: Estimate
+    upper_limit: Estimate
+
+
+def agreement(
+    measured: Float[np.ndarray, "subject"], true: Float[np.ndarray, "subject"], level: float = 0.95
+) -> Agreement:
+    """Bias m = mean(measured - true), mean absolute error, and the limits of agreement m ± 1.96 s of Bland and Altman.
+
+    The limits hold 95% of such errors if these are normal, and their intervals are exact then: those of a quantile
+    μ + zσ, m + t s / sqrt(n) with t noncentral of noncentrality z sqrt(n).
+    """
+    errors = complete(measured) - complete(true)
+    n = len(errors)
+    bias, spread = errors.mean(), errors.std(ddof=1) if n > 1 else np.nan
+    z = ndtri(0.975)
+
+    def limit(sign: int) -> Estimate:
+        if n < 2:
+            return Estimate(float("nan"), UNKNOWN)
+        tails = [(1 - level) / 2, (1 + level) / 2] if sign > 0 else [(1 + level) / 2, (1 - level) / 2]
+        low, high = bias + sign * nctdtrit(n - 1, z * np.sqrt(n), tails) * spread / np.sqrt(n)
+        return Estimate(float(bias + sign * z * spread), Interval(float(low), float(high)))
+
+    sizes = np.abs(errors)
+    return Agreement(
+        n,
+        Estimate(float(bias), studentised(errors, level)),
+        Estimate(float(sizes.mean()), studentised(sizes, level)),
+        limit(-1),
+        limit(1),
+    )

@@ -1,0 +1,150 @@
+"""Supervised classification: a linear layer on what one encoder makes of all images of a sample; in study A (Nakashima
+et al. 2022) these are the ED and the ES image of a slice."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from jaxssl.augment.options import Augment
+from jaxssl.errors import UserError
+from jaxssl.methods import inputs, parts
+from jaxssl.methods.base import Batch, Method, Seen, Spec, Tree, for_display
+from jaxssl.methods.inputs import Input
+from jaxssl.models.features import Features, pooled
+from jaxssl.models.heads import Projector
+from jaxssl.numerics import island
+from jaxssl.objectives import classification_loss, inverse_frequency
+
+
+@dataclass(frozen=True)
+class Options:
+    """What of an encoder is classified, how classes are weighed and views are made, and what stays as it came."""
+
+    pool: Literal["map", "embedding"] = "map"
+    """The mean of the encoder's last map, or the embedding as the encoder gives it: a ViT's class token, the layers of
+    `model.representation`."""
+    class_weights: bool = True
+    """Weigh each class by the inverse of how many of those that are trained on have it; otherwise all alike."""
+    freeze_encoder: bool = False
+    """Train the linear layer only, which is linear evaluation; the encoder keeps its weights and running statistics."""
+    input: Input = "full"
+    """What of an image is shown: all, or with masks the heart or the background; `swapped` trains on hearts before the
+    background of another subject, and predicts from the whole image."""
+    augment: Augment = field(default_factory=Augment)
+
+
+def build(options: Options, model, spec: Spec) -> Method:
+    """The method on one backbone."""
+    _check(spec)
+    inputs.check(options.input, spec)
+    kinds = tuple(kind for kind in spec.partners if kind != "subject")  # which lends its background, and no more
+    images, frozen = 1 + len(kinds), ("encoder",) if options.freeze_encoder else ()
+    # All images of a sample are in one group of normalisation.
+    encoder = model.encoder(dtype=spec.dtype, rows=images * model.group)
+    head = Projector((spec.labels,), dtype=spec.dtype)
+    counted = options.class_weights and spec.label_counts
+    weights = inverse_frequency(np.array(spec.label_counts)) if counted else np.ones(spec.labels)
+
+    def of_sample(batch: Batch) -> list[Batch]:
+        return [batch, *(batch["partners"][kind] for kind in kinds)]
+
+    def views(keys, batch, progress):
+        del progress
+        shown = [inputs.shown(options.input, each, batch.get("partners", {})) for each in of_sample(batch)]
+        # One draw for all of them: what differs between ED and ES is the heart, and not the view.
+        return jnp.stack([parts.view(keys, 0, each, options.augment)[0] for each in shown], axis=1)
+
+    def features_of(features: Features) -> Float[Array, "rows dim"]:
+        return pooled(features.maps[-1]) if options.pool == "map" else features.embedding
+
+    def init(key, views):
+        keys = jax.random.split(key)
+        params, statistics = {}, {}
+        params["encoder"], statistics["encoder"] = parts.start(encoder, keys[0], views[:, 0])
+        seen = parts.evaluate(encoder, params["encoder"], statistics["encoder"], in_rows(views))
+        params["head"], statistics["head"] = parts.start(head, keys[1], side_by_side(features_of(seen), images))
+        return params, {"statistics": statistics}
+
+    def forward(params, carry, views, keys, progress):
+        del progress
+        own = params["encoder"], carry["statistics"]["encoder"]
+        if frozen:
+            features, moments = parts.evaluate(encoder, *own, in_rows(views)), {}
+        else:
+            keys = parts.keys_of_views(keys, images)
+            features, encoder_moments = parts.train(encoder, *own, in_rows(views), keys=keys)
+            moments = {"encoder": encoder_moments}
+        return Seen(classed(params["head"], side_by_side(features_of(features), images)), None, moments)
+
+    def classed(own: Tree, x: Float[Array, "batch dim"]) -> Float[Array, "batch class"]:
+        return parts.evaluate(head, own, {}, x)
+
+    def objective(params, carry, seen, batch, progress):
+        del params, carry, progress
+        known = batch["label"] >= 0
+        right = known & (seen.outputs.argmax(axis=1) == batch["label"])
+        monitor = {"accuracy": right.sum() / jnp.maximum(known.sum(), 1), "labelled": known.mean()}
+        loss = classification_loss(seen.outputs, batch["label"], jnp.asarray(weights))
+        return loss, {"monitor": monitor}
+
+    def encoded(variables: dict[str, Tree], batch: Batch) -> Features:
+        style = "full" if options.input == "swapped" else options.input
+        seen = jnp.stack([inputs.shown(style, each, {})["image"] for each in of_sample(batch)], axis=1)
+        own = variables["encoder"]
+        return parts.evaluate(encoder, own["params"], own["statistics"], in_rows(seen))
+
+    def maps(variables, batch):
+        last = encoded(variables, batch).maps[-1]
+        return last.reshape(-1, images, *last.shape[1:])
+
+    def logits(variables, maps):
+        return island(classed(variables["head"]["params"], side_by_side(pooled(in_rows(maps)), images)))
+
+    def predict(variables, batch):
+        x = side_by_side(features_of(encoded(variables, batch)), images)
+        return jax.nn.softmax(island(classed(variables["head"]["params"], x)))
+
+    def pictures(views, seen):
+        del seen
+        return {f"views/{name}": for_display(views[:, n]) for n, name in enumerate(("image", *kinds))}
+
+    from_map = options.pool == "map"
+    return Method(
+        views,
+        init,
+        forward,
+        objective,
+        parts.update(model.norm),
+        parts.of_dicts,
+        parts.all_but(frozen),
+        pictures,
+        task="classification",
+        predict=predict,
+        maps=maps if from_map else None,
+        logits=logits if from_map else None,
+    )
+
+
+def in_rows(images: Float[Array, "batch image *rest"]) -> Float[Array, "rows *rest"]:
+    """Images one after the other, those of a sample together."""
+    return images.reshape(-1, *images.shape[2:])
+
+
+def side_by_side(features: Float[Array, "rows dim"], images: int) -> Float[Array, "batch dims"]:
+    """The features of a sample's images in one row."""
+    return features.reshape(-1, images * features.shape[-1])
+
+
+def _check(spec: Spec) -> None:
+    """Refuse data that a classifier cannot learn from."""
+    if not spec.labels:
+        raise UserError("Classification learns from a label; set data.label, such as group in the cine phantom.")
+    if "phase" in spec.partners:
+        raise UserError(
+            "A classifier answers the same each time, and a partner of another phase is drawn at random; leave phase "
+            "out of data.partners, and set data.plan to ed_es for both ends of the beat."
+        )

@@ -1,0 +1,289 @@
+"""What runs were judged by, as plain values: read from their files without trusting that these are whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+
+T = TypeVar("T")
+
+QUANTITIES = {
+    "edv": ("LV end-diastolic volume", "ml"),
+    "esv": ("LV end-systolic volume", "ml"),
+    "ef": ("LV ejection fraction", "%"),
+    "mass": ("LV mass", "g"),
+    "circumference": ("Head circumference", "mm"),
+}
+"""What is measured in masks, with its unit."""
+
+
+class Task(NamedTuple):
+    """What was asked of a run: runs of one task can be compared."""
+
+    kind: str
+    on: str
+    data: str
+    fingerprint: str
+    target: str
+    classes: tuple[str, ...]
+    training_subjects: int
+
+
+class Repeat(NamedTuple):
+    """Which of several trainings for one task: the choice of labelled subjects, and the start."""
+
+    subset_seed: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """Of held-out subjects; every array is [classes], already averaged over the subject's volumes.
+
+    `distances` has "hd95" and "assd" in mm, nan where no volume of the subject has both masks. `profile` is
+    [slices, 2]: place from base (0) to apex (1) and mean Dice. `measured` has (found, true) of each quantity by subject
+    and study.
+    """
+
+    task: Task
+    repeat: Repeat
+    opening: int
+    dice: Mapping[str, np.ndarray]
+    distances: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
+    profile: np.ndarray = field(default_factory=lambda: np.empty((0, 2)))
+    measured: Mapping[str, Mapping[tuple[str, str], tuple[float, float]]] = field(default_factory=dict)
+
+    @property
+    def by_subject(self) -> dict[str, float]:
+        """Mean over classes for each subject."""
+        return {subject: float(mean(values)) for subject, values in self.dice.items()}
+
+    @property
+    def per_class(self) -> dict[str, float]:
+        """Mean over subjects for each class; a class absent from a subject does not count there."""
+        means = mean(np.stack(list(self.dice.values())), axis=0)
+        return dict(zip(self.task.classes, means.tolist(), strict=True))
+
+    @property
+    def mean(self) -> float:
+        """Mean over subjects of the subject's mean over classes."""
+        return float(mean(np.array(list(self.by_subject.values()))))
+
+
+@dataclass(frozen=True)
+class Classification:
+    """Answers for held-out cases, one a subject or, in the order of the files, several."""
+
+    task: Task
+    repeat: Repeat
+    opening: int
+    subjects: np.ndarray
+    truth: np.ndarray
+    probabilities: np.ndarray
+    measures: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Probe:
+    """How simple classifiers do on frozen features, and what guessing the commonest class gives."""
+
+    target: str
+    classes: tuple[str, ...]
+    n_train: int
+    n_test: int
+    subjects_test: int
+    chance: float
+    knn: Mapping[str, float]
+    linear: Mapping[str, float]
+    subjects: Mapping[str, Any] = field(default_factory=dict)
+    """Of a subject's label: accuracies and AUROC of answers averaged over all images of a subject."""
+    representation: Mapping[str, float] = field(default_factory=dict)
+    neighbours: tuple[Mapping[str, Any], ...] = ()
+    opening: int = 1
+
+
+@dataclass(frozen=True)
+class Saliency:
+    """Where a classifier looks, and whether its maps are its own."""
+
+    map: str
+    target: str
+    images: int
+    empty: int
+    left_out: int
+    scores: Mapping[str, np.ndarray]
+    """By subject: "dice", "energy", "pointing", and "share", what each is about at random."""
+    sanity: float
+    """Rank correlation with the maps of random weights, which should lie within `limit` of 0."""
+    limit: float
+    masks_by: str
+
+
+Judged = Segmentation | Classification
+
+
+def judged(content: Mapping[str, Any], name: str, notes: list[str]) -> Judged | None:
+    """An evaluation; none, with a note, where the file lacks what is needed."""
+    kind = _classification if content.get("kind") == "classification" else _segmentation
+    return _or_note(kind, content, f"{name} lacks what the comparison needs and is left out.", notes)
+
+
+def probe(content: Mapping[str, Any], notes: list[str]) -> Probe | None:
+    return _or_note(_probe, content, "probe.json lacks what the table needs and is left out.", notes)
+
+
+def saliency(content: Mapping[str, Any], notes: list[str]) -> Saliency | None:
+    return _or_note(_saliency, content, "saliency.json lacks what the table needs and is left out.", notes)
+
+
+def number(value: object) -> float:
+    return float(value) if isinstance(value, int | float) else float("nan")
+
+
+def whole(value: object) -> int:
+    return int(value) if isinstance(value, int | float) and np.isfinite(value) else 0
+
+
+def mean(values: np.ndarray, axis: int | None = None) -> np.ndarray:
+    """Mean of the finite entries; nan where there are none."""
+    finite = np.isfinite(values)
+    count = finite.sum(axis=axis)
+    total = np.where(finite, values, 0.0).sum(axis=axis)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def _or_note(
+    read: Callable[[Mapping[str, Any], list[str]], T], content: Mapping[str, Any], note: str, notes: list[str]
+):
+    if not content:
+        return None
+    try:
+        return read(content, notes)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        notes.append(note)
+        return None
+
+
+def _task(content: Mapping[str, Any], kind: str) -> Task:
+    return Task(
+        kind,
+        str(content.get("on") or "test"),
+        str(content.get("data") or "unnamed data"),
+        str(content.get("fingerprint", "")),
+        str(content.get("target", "")),
+        tuple(map(str, content["classes"])),
+        int(content["training_subjects"]),
+    )
+
+
+def _repeat(content: Mapping[str, Any]) -> Repeat:
+    return Repeat(int(content.get("subset_seed", 0)), int(content["seed"]))
+
+
+def _segmentation(content: Mapping[str, Any], notes: list[str]) -> Segmentation:
+    task, entries = _task(content, "segmentation"), content["subjects"]
+    dice = _by_subject(entries, "dice", len(task.classes))
+    if not dice:
+        raise ValueError("nobody was segmented")
+    found = Segmentation(
+        task,
+        _repeat(content),
+        whole(content.get("opening", 1)),
+        dice,
+        {name: _by_subject(entries, name, len(task.classes)) for name in ("hd95", "assd") if name in entries[0]},
+        _profile(entries),
+        _measured(content),
+    )
+    stated = number(content.get("mean_dice"))
+    if abs(stated - found.mean) > 1e-3:
+        notes.append(f"evaluation.json states a mean Dice of {stated:.3f}; its subjects give {found.mean:.3f}.")
+    return found
+
+
+def _by_subject(entries: Sequence[Mapping[str, Any]], name: str, classes: int) -> dict[str, np.ndarray]:
+    """[classes] of each subject: the mean over its volumes that have a value."""
+    rows: dict[str, list[list[float]]] = {}
+    for entry in entries:
+        values = [number(value) for value in entry[name]]
+        if len(values) != classes:
+            raise ValueError(f"one {name} a class is wanted")
+        rows.setdefault(str(entry["subject"]), []).append(values)
+    return {subject: mean(np.array(values), axis=0) for subject, values in rows.items()}
+
+
+def _profile(entries: Sequence[Mapping[str, Any]]) -> np.ndarray:
+    points = [
+        (number(each.get("position")), float(mean(np.array([number(value) for value in each["dice"]]))))
+        for entry in entries
+        for each in entry.get("slices", ())
+    ]
+    table = np.array(points).reshape(-1, 2)
+    return table[np.isfinite(table).all(axis=1)]
+
+
+def _measured(content: Mapping[str, Any]) -> dict[str, dict[tuple[str, str], tuple[float, float]]]:
+    found: dict[str, dict[tuple[str, str], tuple[float, float]]] = {}
+    for place, entry in enumerate([*content.get("hearts", ()), *content["subjects"]]):
+        for name in QUANTITIES:
+            pair = number(entry.get(name)), number(entry.get(f"{name}_true"))
+            if np.isfinite(pair).all():
+                found.setdefault(name, {})[str(entry["subject"]), f"{entry.get('study', '')} {place}"] = pair
+    return found
+
+
+def _classification(content: Mapping[str, Any], notes: list[str]) -> Classification:
+    del notes
+    task, cases = _task(content, "classification"), content["cases"]
+    probabilities = np.array([[number(value) for value in case["probabilities"]] for case in cases])
+    if probabilities.ndim != 2 or probabilities.shape[1] != len(task.classes) or not np.isfinite(probabilities).all():
+        raise ValueError("one probability a class is wanted")
+    return Classification(
+        task,
+        _repeat(content),
+        whole(content.get("opening", 1)),
+        np.array([str(case["subject"]) for case in cases]),
+        np.array([int(case["truth"]) for case in cases]),
+        probabilities,
+        {name: number(value) for name, value in content["measures"].items()},
+    )
+
+
+def _probe(content: Mapping[str, Any], notes: list[str]) -> Probe:
+    del notes
+    return Probe(
+        target=str(content["target"]),
+        classes=tuple(map(str, content.get("classes", ()))),
+        n_train=whole(content.get("n_train")),
+        n_test=whole(content.get("n_test")),
+        subjects_test=whole(content.get("subjects_test")),
+        chance=number(content.get("chance")),
+        knn={key: number(value) for key, value in content.get("knn", {}).items()},
+        linear={key: number(value) for key, value in content.get("linear", {}).items()},
+        subjects={
+            name: {key: number(value) for key, value in own.items()} if isinstance(own, Mapping) else number(own)
+            for name, own in (content.get("subjects") or {}).items()
+        },
+        representation={key: number(value) for key, value in content.get("representation", {}).items()},
+        neighbours=tuple(content.get("representation", {}).get("neighbours", ())),
+        opening=whole(content.get("opening", 1)),
+    )
+
+
+def _saliency(content: Mapping[str, Any], notes: list[str]) -> Saliency:
+    del notes
+    entries, sanity = content["subjects"], content.get("sanity", {})
+    names = ("dice", "energy", "pointing", "share")
+    return Saliency(
+        str(content["map"]),
+        str(content.get("target", "")),
+        whole(content.get("images")),
+        whole(content.get("empty")),
+        whole(content.get("left_out")),
+        {name: np.array([number(entry[name]) for entry in entries]) for name in names},
+        number(sanity.get("all")),
+        number(sanity.get("limit")),
+        str(content.get("masks_by", "")),
+    )

@@ -1,0 +1,107 @@
+"""What the page's tables and charts say of each arm besides its main score."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from jaxssl.evaluate.metrics import Reliability, reliability
+from jaxssl.evaluate.statistics import Agreement, agreement
+from jaxssl.reporting.arms import Arm
+from jaxssl.reporting.results import QUANTITIES, Classification, Segmentation, mean
+
+BINS = 5
+"""Of the way from base to apex."""
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """Means over subjects, each its mean over runs, by class: Dice, and distances in mm with those that are missing."""
+
+    dice: np.ndarray
+    hd95: np.ndarray
+    assd: np.ndarray
+    missing: int
+    """Subjects and classes of which a run has no distance, one mask being empty or no grid."""
+
+    @property
+    def measured(self) -> bool:
+        """Whether there is any distance."""
+        return bool(np.isfinite(self.hd95).any())
+
+
+@dataclass(frozen=True)
+class Measured:
+    """How a quantity that is measured in masks agrees with its truth."""
+
+    arm: Arm
+    name: str
+    unit: str
+    found: Agreement
+
+
+def overlap(arm: Arm) -> Overlap:
+    """Of an arm of segmentations."""
+    results = [result for result in arm.results if isinstance(result, Segmentation)]
+    dice, hd95, assd = (
+        np.stack([[values[subject] for subject in arm.subjects] for values in each])
+        for each in (
+            [result.dice for result in results],
+            *([_distance(result, name) for result in results] for name in ("hd95", "assd")),
+        )
+    )
+    means = [mean(mean(each, axis=0), axis=0) for each in (dice, hd95, assd)]
+    return Overlap(*means, missing=int(np.isnan(hd95).any(axis=0).sum()))
+
+
+def agreements(arms: Sequence[Arm]) -> list[Measured]:
+    """Every quantity of every arm that has it in at least two subjects."""
+    found = []
+    for name, (words, unit) in QUANTITIES.items():
+        for arm in arms:
+            pairs = _pairs(arm, name)
+            if len(pairs) > 1:
+                found.append(Measured(arm, words, unit, agreement(pairs[:, 0], pairs[:, 1])))
+    return found
+
+
+def profile(arm: Arm) -> tuple[np.ndarray, np.ndarray] | None:
+    """Middles of equal parts of the way from base to apex, and the mean Dice of the slices in each; none if unknown."""
+    points = np.concatenate([result.profile for result in arm.results if isinstance(result, Segmentation)])
+    if not len(points):
+        return None
+    part = np.clip((points[:, 0] * BINS).astype(int), 0, BINS - 1)
+    middles = (np.arange(BINS) + 0.5) / BINS
+    return middles, np.array([mean(points[part == number, 1]) for number in range(BINS)])
+
+
+def calibration(arm: Arm) -> Reliability:
+    """Of the answers of all runs of an arm together."""
+    results = [result for result in arm.results if isinstance(result, Classification)]
+    return reliability(
+        np.concatenate([result.truth for result in results]),
+        np.concatenate([result.probabilities for result in results]),
+    )
+
+
+def measures(arm: Arm) -> dict[str, float]:
+    """Means over the runs of an arm of classifications."""
+    results = [result.measures for result in arm.results if isinstance(result, Classification)]
+    return {name: float(mean(np.array([own.get(name, np.nan) for own in results]))) for name in results[0]}
+
+
+def _distance(result: Segmentation, name: str) -> dict[str, np.ndarray]:
+    unknown = np.full(len(result.task.classes), np.nan)
+    return {subject: result.distances.get(name, {}).get(subject, unknown) for subject in result.dice}
+
+
+def _pairs(arm: Arm, name: str) -> np.ndarray:
+    """[subjects, 2]: what was found on average over runs and studies, and the truth; those that every run has."""
+    results = [result.measured.get(name, {}) for result in arm.results if isinstance(result, Segmentation)]
+    shared = set.intersection(*(set(each) for each in results)) if results else set()
+    by_subject: dict[str, list[tuple[float, float]]] = {}
+    for key in sorted(shared):
+        by_subject.setdefault(key[0], []).extend(each[key] for each in results)
+    return np.array([np.mean(pairs, axis=0) for pairs in by_subject.values()]).reshape(-1, 2)

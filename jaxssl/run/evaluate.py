@@ -1,0 +1,38 @@
+"""`evaluate`: a finished fine-tuning asked again, or for the first time where only validation subjects were."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from jaxssl import config
+from jaxssl.data.source import Part
+from jaxssl.errors import UserError
+from jaxssl.run.common import console_of, load_run, opened_again
+from jaxssl.run.judging import FILES, JUDGES, judge, refuse_without_evaluation
+from jaxssl.workdir import existing
+
+Folder = Annotated[Path, tyro.conf.Positional]
+
+
+def evaluate(run: Folder, on: Part = "test") -> dict[str, Any]:
+    """Evaluate a finished fine-tuning on its test or its validation subjects.
+
+    Args:
+        run: Folder of a finished run of jaxssl finetune.
+        on: Whom to ask: validation subjects while there is something to choose, test subjects once.
+    """
+    console, workdir = console_of(None), existing(run)
+    loaded = load_run(workdir, lambda sentence: console.print(f"Warning: {sentence}", style="yellow"))
+    if not loaded.method.task:
+        raise UserError(f"{run} has learnt without labels; name a run of jaxssl finetune, or use jaxssl probe.")
+    if workdir.facts().get("status") != "finished":
+        raise UserError(f"{run} is not finished; give the command that began it again, which continues it.")
+    path = workdir.path / FILES[on]
+    if path.exists():
+        known = config.read_json(path)
+        console.print(f"{JUDGES[loaded.method.task].in_words(known)} (as {path} has it; the network is the same.)")
+        return known
+    source = opened_again(loaded, workdir, console)
+    refuse_without_evaluation(loaded.recipe, loaded.method, source, on)
+    return judge(loaded.recipe, source, loaded.method, loaded.parts, on, workdir, console)

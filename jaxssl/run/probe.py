@@ -1,0 +1,138 @@
+"""`probe`: what a finished run has learned, asked of its frozen encoder."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import tyro
+
+from jaxssl import config
+from jaxssl.data.plan import label
+from jaxssl.data.source import Source
+from jaxssl.errors import UserError
+from jaxssl.evaluate.classify import Unit, cases_of, count_by_class, unit_of
+from jaxssl.evaluate.knn import knn_accuracy
+from jaxssl.evaluate.linear import Samples, linear_probe
+from jaxssl.evaluate.metrics import measures
+from jaxssl.evaluate.representation import represent
+from jaxssl.recipe import Recipe
+from jaxssl.run.common import console_of, load_run, opened_again
+from jaxssl.run.embedding import of_rows
+from jaxssl.run.encoder import encoder_of
+from jaxssl.run.openings import opening, way_of
+from jaxssl.run.table import write_table
+from jaxssl.workdir import Workdir, existing
+
+Folder = Annotated[Path, tyro.conf.Positional]
+
+
+def probe(run: Folder, target: str = "group", k: int = 20, temperature: float = 0.07) -> dict:
+    """Say by kNN and by a linear probe how well the frozen encoder tells the classes of a label apart.
+
+    Each image is asked about by itself; where the label is the subject's, each subject as well, by the mean of the
+    probabilities of all their images.
+
+    Args:
+        run: Folder of a finished run.
+        target: The label, such as group or vendor.
+        k: Neighbours of the kNN.
+        temperature: Of the neighbours' votes.
+    """
+    if k < 1 or temperature <= 0:
+        raise UserError(f"A kNN needs k of at least 1 and a temperature above 0, not {k} and {temperature}.")
+    console, workdir = console_of(None), existing(run)
+    loaded = load_run(workdir, lambda sentence: console.print(f"Warning: {sentence}"))
+    source = opened_again(loaded, workdir, console)
+    encoder = encoder_of(loaded, workdir)
+    arrays = of_rows(encoder, source.cache, source.rows(source.cache.names["subject"]))
+    write_table(workdir.path / "embedding.npz", arrays)
+    train, validation, test = (
+        _samples(source, arrays, subjects, target)
+        for subjects in (source.split.train, source.split.validation, source.split.test)
+    )
+    names = source.cache.names[f"label/{target}"]
+    neighbours = knn_accuracy(
+        *(train.features, train.labels, test.features, test.labels), k=k, temperature=temperature, classes=len(names)
+    )
+    linear = linear_probe(train, validation, test, classes=len(names))
+    answers = {"knn": neighbours.probabilities, "linear": linear.probabilities}
+    found = represent(
+        encoder.encode, source.cache, arrays, train=source.split.train, test=source.split.test, batch=encoder.batch
+    )
+    own = unit_of(source.cache.table["subject"], label(source.cache, target))
+    result = {
+        "target": target,
+        "unit": "image",
+        "classes": names,
+        "n_train": len(train.labels),
+        "n_test": len(test.labels),
+        "subjects_test": len(set(test.subjects.tolist())),
+        "knn": {"k": k, "temperature": temperature, "accuracy": neighbours.top1},
+        "linear": {name: value for name, value in asdict(linear).items() if name != "probabilities"},
+        "chance": linear.chance,
+        "images": _scores(train, test, answers, "image"),
+        "subjects": _scores(train, test, answers, "subject") if own == "subject" else None,
+        "representation": found.measures,
+    }
+    workdir.add_pictures(found.pictures)
+    result["opening"] = _opening(loaded.recipe, source, result, workdir)
+    config.write_json(result, _place(result, workdir))
+    ways = {"knn": f"kNN (k={k}, T={temperature})", "linear": f"linear (l2={linear.l2:g})"}
+    images = f"{len(test.labels)} test images of {result['subjects_test']} subjects"
+    console.print(_probe_in_words(target, images, result["images"], ways))
+    if result["subjects"]:
+        subjects = f"{result['subjects_test']} test subjects, each the mean of its images"
+        console.print(_probe_in_words(target, subjects, result["subjects"], ways))
+    return result
+
+
+def _opening(recipe: Recipe, source: Source, result: dict[str, Any], workdir: Workdir) -> int | None:
+    """Of several recipes of a method, and of several k and T, the first that was asked is no choice by the answer."""
+    facts = workdir.facts()
+    question = {"kind": "probe", "target": result["target"], "method": facts["method"], "seed": recipe.train.seed}
+    question |= {"fingerprint": source.store.fingerprint, "split": source.split_fingerprint}
+    way = f"{way_of(recipe)} {result['knn']['k']} {result['knn']['temperature']}"
+    return opening(source.store.path, question, way, workdir.path)
+
+
+def _place(result: dict[str, Any], workdir: Workdir) -> Path:
+    """The first answer stays in probe.json; what is asked otherwise later goes beside it."""
+    number = 1
+    while (path := workdir.path / ("probe.json" if number == 1 else f"probe-{number}.json")).exists():
+        known = config.read_json(path)
+        if all(known[name] == result[name] for name in ("target", "opening")):
+            return path
+        number += 1
+    return path
+
+
+def _scores(train: Samples, test: Samples, answers: Mapping[str, np.ndarray], unit: Unit) -> dict[str, Any]:
+    """How good the answers are, and how good always giving the most frequent class of training would be."""
+    counts = count_by_class(train.subjects, train.labels, unit, answers["linear"].shape[1])
+    by_way = {way: cases_of(test.subjects, test.labels, found, unit) for way, found in answers.items()}
+    truth = by_way["linear"].truth
+    return {
+        "n": len(truth),
+        "chance": float(np.mean(truth == np.argmax(counts))),
+        **{way: measures(truth, cases.probabilities) for way, cases in by_way.items()},
+    }
+
+
+def _probe_in_words(target: str, of: str, scores: dict[str, Any], ways: Mapping[str, str]) -> str:
+    """What a probe found, by image or by subject, in a sentence."""
+
+    def said(way: str, words: str) -> str:
+        auroc = scores[way]["auroc"]
+        return f"{words} {scores[way]['accuracy']:.3f}" + ("" if auroc is None else f" (macro AUROC {auroc:.3f})")
+
+    found = ", ".join(said(way, words) for way, words in ways.items())
+    return f"{target}, accuracy: {found}, always the most frequent class {scores['chance']:.3f}; {of}."
+
+
+def _samples(source: Source, arrays: dict[str, np.ndarray], subjects: tuple[str, ...], target: str) -> Samples:
+    """The embeddings of these subjects whose label is known."""
+    codes = label(source.cache, target)[arrays["id"]]
+    chosen = np.isin(arrays["subject"], subjects) & (codes >= 0)
+    return Samples(arrays["embedding"][chosen], codes[chosen], arrays["subject"][chosen])

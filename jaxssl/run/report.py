@@ -1,0 +1,53 @@
+"""`report`: one page about many runs."""
+
+import math
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from jaxssl.evaluate.statistics import ENOUGH, Estimate
+from jaxssl.reporting import write_report
+from jaxssl.reporting.arms import Arm, arms
+from jaxssl.reporting.read import read_runs
+from jaxssl.run.common import console_of
+
+
+def report(runs: Annotated[tuple[Path, ...], tyro.conf.Positional], out: Path = Path("report.html")) -> Path:
+    """Write one self-contained HTML page about one or many runs.
+
+    Args:
+        runs: Folders of runs.
+        out: The page.
+    """
+    console = console_of(None)
+    # `runs/*` may well catch a page or a folder of runs.
+    others = [run for run in runs if run.exists() and not (run / "run.json").exists()]
+    if others and len(others) < len(runs):
+        console.print(f"Passed over, being no run folders: {', '.join(map(str, others))}.")
+        runs = tuple(run for run in runs if run not in others)
+    page = write_report(runs, out)
+    for arm in arms(read_runs(runs)):
+        console.print(_in_words(arm))
+    console.print(f"The page is {page}.")
+    return page
+
+
+def _in_words(arm: Arm) -> str:
+    """One arm of a comparison in a sentence."""
+    task, measure = arm.task, "Dice" if arm.task.kind == "segmentation" else f"{arm.task.target}, AUROC"
+    subjects = len(set(arm.subjects))
+    sentence = (
+        f"{arm.label}: {measure} {arm.estimate.value:.3f}{_ends(arm.estimate)} on {subjects} {task.on} subjects of "
+        f"{task.data}, {task.training_subjects} labelled, {arm.origin}"
+    )
+    if arm.paired is None:
+        return f"{sentence}."
+    found = arm.paired.estimate
+    few = f"; {subjects} subjects are few for an interval" if subjects < ENOUGH else ""
+    return f"{sentence}; against scratch {found.value:+.3f}{_ends(found, '+.3f')}, p {arm.paired.adjusted:.3f}{few}."
+
+
+def _ends(estimate: Estimate, form: str = ".3f") -> str:
+    low, high = estimate.interval
+    return f" (95% interval {low:{form}} to {high:{form}})" if math.isfinite(low) else " (no interval)"

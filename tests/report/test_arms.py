@@ -1,0 +1,159 @@
+"""Runs that differ in seeds are one arm; arms are compared subject by subject, whatever else a page shows of them."""
+
+import itertools
+import json
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from jaxssl.evaluate.statistics import holm, studentised
+from jaxssl.reporting import tables, write_report
+from jaxssl.reporting.arms import arms
+from jaxssl.reporting.read import read_runs
+
+SEEDS = ((0, 0), (0, 1), (1, 0))
+"""Label subset and seed of each run of an arm."""
+
+
+def edited(folder, file="evaluation.json", **changes):
+    content = json.loads((folder / file).read_text())
+    (folder / file).write_text(json.dumps(content | changes))
+    return folder
+
+
+def runs_of(make_run, name, **about):
+    """A run for each subset and seed."""
+    folders = []
+    for subset, seed in SEEDS:
+        folder = make_run(f"{name}-{subset}{seed}", verb="finetune", seed=seed, parts=("evaluation",), **about)
+        recipe = json.loads((folder / "recipe.json").read_text())
+        recipe["data"]["subset_seed"] = subset
+        (folder / "recipe.json").write_text(json.dumps(recipe))
+        folders.append(edited(folder, subset_seed=subset))
+    return folders
+
+
+def dice_of(folder):
+    """By subject, averaged over its volumes and classes."""
+    rows = {}
+    for entry in json.loads((folder / "evaluation.json").read_text())["subjects"]:
+        rows.setdefault(entry["subject"], []).append(entry["dice"])
+    return np.array([np.mean(rows[subject]) for subject in sorted(rows)])
+
+
+def test_seeds_are_averaged_within_their_subset_before_subjects_are_compared(make_run):
+    make_run("pre", parts=())
+    scratch = runs_of(make_run, "scratch", level=0.75)
+    tuned = runs_of(make_run, "tuned", init="runs/pre", level=0.78)
+    found = arms(read_runs([*scratch, *tuned]))
+    assert [(arm.origin, len(arm.runs)) for arm in found] == [("scratch", 3), ("weights of runs/pre", 3)]
+    ours, theirs = ([dice_of(folder) for folder in folders] for folders in (tuned, scratch))
+    by_subset = [np.stack([(own[0] + own[1]) / 2, own[2]], axis=1) for own in (ours, theirs)]
+    assert found[1].estimate.value == pytest.approx(by_subset[0].mean())
+    assert found[1].estimate.interval == pytest.approx(studentised(by_subset[0]))
+    paired, table = found[1].paired, by_subset[0] - by_subset[1]
+    assert paired is not None
+    assert paired.estimate.value == pytest.approx(table.mean())
+    assert paired.estimate.interval == pytest.approx(studentised(table))
+    differences = table.mean(axis=1)
+    flips = np.array(list(itertools.product((-1, 1), repeat=12)))
+    p = np.mean(abs(flips @ differences) >= abs(differences.sum()) - 1e-12)
+    assert (paired.p, paired.adjusted) == (pytest.approx(p), pytest.approx(p))
+
+
+def test_only_repeats_that_both_have_are_compared(make_run):
+    scratch = runs_of(make_run, "scratch", level=0.75)
+    tuned = runs_of(make_run, "tuned", init="runs/pre", level=0.78)
+    found = arms(read_runs([scratch[1], *tuned]))
+    paired = found[1].paired
+    assert paired is not None
+    assert paired.repeats == ((0, 1),)
+    np.testing.assert_allclose(paired.differences, dice_of(tuned[1]) - dice_of(scratch[1]))
+
+
+def test_other_options_and_other_pretrainings_are_other_arms(make_run):
+    runs = [make_run("a", parts=()), make_run("b", parts=())]
+    recipe = json.loads((runs[1] / "recipe.json").read_text())
+    recipe["optim"]["lr"] = 5e-4
+    (runs[1] / "recipe.json").write_text(json.dumps(recipe))
+    runs += [
+        make_run("scratch", verb="finetune", parts=("evaluation",)),
+        make_run("from-a", verb="finetune", init="runs/a", parts=("evaluation",)),
+        make_run("from-b", verb="finetune", init="runs/b", parts=("evaluation",), level=0.81),
+        make_run("more", verb="finetune", labelled=8, parts=("evaluation",)),
+    ]
+    found = {arm.label: arm for arm in arms(read_runs(runs))}
+    assert set(found) == {"scratch", "from-a", "from-b", "more"}
+    raw = [found[name].paired.p for name in ("from-a", "from-b")]
+    adjusted = [found[name].paired.adjusted for name in ("from-a", "from-b")]
+    assert adjusted == pytest.approx(holm(raw))
+    assert found["more"].paired is None
+
+
+def test_auroc_is_of_the_files_and_swapped_by_subject(make_run):
+    about = {"verb": "finetune", "method": "classify", "subjects": 30, "parts": ("evaluation",)}
+    folders = [
+        make_run("scratch", level=0.2, **about),
+        make_run("tuned", init="runs/pre", level=0.8, **about),
+    ]
+    scratch, tuned = arms(read_runs(folders))
+    values = []
+    for arm, folder in ((scratch, folders[0]), (tuned, folders[1])):
+        cases = json.loads((folder / "evaluation.json").read_text())["cases"]
+        truth = [case["truth"] for case in cases]
+        chances = np.array([case["probabilities"] for case in cases])
+        values.append(roc_auc_score(truth, chances, multi_class="ovr"))
+        assert arm.estimate.value == pytest.approx(values[-1])
+        assert arm.estimate.interval.low < values[-1] < arm.estimate.interval.high
+    paired = tuned.paired
+    assert paired is not None
+    assert paired.estimate.value == pytest.approx(values[1] - values[0])
+    assert paired.estimate.interval.low > 0
+    assert paired.p < 0.01
+
+
+def test_distances_that_are_missing_are_counted_and_no_zero(make_run):
+    (arm,) = arms(read_runs([make_run("one", verb="finetune", method="segment", parts=("evaluation",))]))
+    found = tables.overlap(arm)
+    assert found.missing == 1
+    assert found.hd95[0] == pytest.approx(np.mean([4.0 + place for place in range(12) if place != 1]))
+    places, dice = tables.profile(arm)
+    np.testing.assert_allclose(places, [0.1, 0.3, 0.5, 0.7, 0.9])
+    np.testing.assert_allclose(dice, [0.8, np.nan, 0.675, np.nan, 0.55])
+    volume, fraction = tables.agreements([arm])
+    assert (volume.name, volume.unit, volume.found.n) == ("LV end-diastolic volume", "ml", 12)
+    assert volume.found.bias.value == pytest.approx(np.mean(5.0 + np.arange(12)))
+    assert fraction.found.mae.value == pytest.approx(np.mean(np.arange(12)))
+
+
+def test_a_later_opening_and_a_look_at_validation_are_said(make_run, tmp_path):
+    first = make_run("first", verb="finetune", parts=("evaluation",))
+    again = edited(make_run("again", verb="finetune", parts=("evaluation",)), opening=2)
+    looked = make_run("looked", verb="finetune", parts=("evaluation",))
+    (looked / "evaluation.json").rename(looked / "validation.json")
+    edited(looked, "validation.json", on="validation")
+    for folder, lr in ((again, 2e-3), (looked, 3e-3)):
+        recipe = json.loads((folder / "recipe.json").read_text())
+        recipe["optim"]["lr"] = lr
+        (folder / "recipe.json").write_text(json.dumps(recipe))
+    text = write_report([first, again, looked], tmp_path / "report.html").read_text()
+    assert "again is opening 2 of its test subjects" in text
+    assert "Some arms were measured on validation subjects" in text
+    assert [(arm.label, arm.task.on) for arm in arms(read_runs([first, looked]))] == [
+        ("first", "test"),
+        ("looked", "validation"),
+    ]
+
+
+def test_the_page_shows_classes_maps_and_neighbours(make_run, tmp_path):
+    runs = [
+        make_run("pre"),
+        make_run("diagnosis", verb="finetune", method="classify"),
+        make_run("tuned", verb="finetune", method="classify", init="runs/pre", level=1.0),
+        make_run("segmented", verb="finetune", method="segment"),
+    ]
+    text = write_report(runs, tmp_path / "report.html").read_text()
+    for words in ("Reliability.", "Where classifiers look", "Nearest neighbours.", "RankMe", "Limits of agreement",
+                  "Dice from base to apex", "2ch, 0.90", "0.710", "HD95 (mm)"):  # fmt: skip
+        assert words in text, words

@@ -1,0 +1,83 @@
+"""Validation chooses; the test subjects are asked once, and whoever asks them again in another way is told so."""
+
+import json
+import shutil
+
+import pytest
+
+import jaxssl
+from jaxssl.cli import main
+from jaxssl.data.store import LEDGER
+from jaxssl.run.openings import opening
+
+
+@pytest.fixture
+def own(store, tmp_path):
+    """A copy of the store, whose ledger is this test's alone."""
+    return shutil.copytree(store, tmp_path / "store", ignore=shutil.ignore_patterns(LEDGER))
+
+
+def segmented(store, workdir, *words):
+    given = ["--data.store", str(store), "--workdir", str(workdir), "--train.steps", "1"]
+    assert main(["finetune", "segment:tiny", *given, *words]) == 0
+    return workdir
+
+
+def read(path):
+    return json.loads(path.read_text())
+
+
+def test_while_there_is_a_choice_the_test_subjects_are_left_alone(own, tmp_path, capsys):
+    run = segmented(own, tmp_path / "run", "--on", "validation")
+    assert not (run / "evaluation.json").exists()
+    assert not (own / LEDGER).exists()
+    looked = read(run / "validation.json")
+    assert looked["on"] == "validation"
+    assert "opening" not in looked
+    assert "validation subjects" in capsys.readouterr().err
+    assert main(["evaluate", str(run)]) == 0
+    asked = read(run / "evaluation.json")
+    assert (asked["on"], asked["opening"]) == ("test", 1)
+    assert not {row["subject"] for row in asked["subjects"]} & {row["subject"] for row in looked["subjects"]}
+    # The same network gives the same answer: it is read, and the subjects are not asked again.
+    (run / "evaluation.json").write_text(json.dumps(asked | {"mean_dice": 0.123}))
+    assert main(["evaluate", str(run)]) == 0
+    assert "Dice 0.123" in capsys.readouterr().err
+
+
+def test_another_recipe_for_the_same_question_is_a_second_opening(own, tmp_path, capsys):
+    def number(name, *words):
+        return read(segmented(own, tmp_path / name, *words) / "evaluation.json")["opening"]
+
+    pretrained = jaxssl.pretrain("mim:tiny", tmp_path / "mim", {"data.store": str(own), "train.steps": 1})
+    assert number("first") == 1
+    assert number("moved") == 1
+    assert number("other-seed", "--train.seed", "1") == 1
+    assert number("from-mim", "--init.run", str(pretrained)) == 1
+    assert "Warning" not in capsys.readouterr().err
+    assert number("tuned", "--optim.lr", "0.5") == 2
+    assert "this is opening 2 of these test subjects" in capsys.readouterr().err
+    assert number("tuned-more", "--optim.lr", "0.7") == 3
+    assert number("again", "--optim.lr", "0.5") == 2
+
+
+def test_the_first_answer_of_a_probe_stays(own, tmp_path):
+    run = jaxssl.pretrain("mim:tiny", tmp_path / "mim", {"data.store": str(own), "train.steps": 1})
+    first = jaxssl.probe(run, k=5)
+    later = jaxssl.probe(run, k=7)
+    assert (first["opening"], later["opening"]) == (1, 2)
+    assert read(run / "probe.json")["knn"]["k"] == 5
+    assert read(run / "probe-2.json")["knn"]["k"] == 7
+    jaxssl.probe(run, k=5)
+    assert read(run / "probe.json")["knn"]["k"] == 5
+    assert not (run / "probe-3.json").exists()
+
+
+def test_a_ledger_that_cannot_be_kept_or_read_stops_nobody(tmp_path):
+    run = tmp_path / "run"
+    (tmp_path / LEDGER).write_text('{"question": "half a li')
+    assert [opening(tmp_path, {"a": 1}, way, run) for way in ("x", "y", "x")] == [1, 2, 1]
+    assert opening(tmp_path, {"a": 2}, "y", run) == 1
+    (tmp_path / LEDGER).unlink()
+    (tmp_path / LEDGER).mkdir()
+    assert opening(tmp_path, {"a": 1}, "y", run) is None
