@@ -18,7 +18,7 @@ study_a_vgg: the same with its other encoder, VGG-16, here with batch normalisat
 study_d: the planes of a fetal ultrasound set by its ResNet-18, an answer for each image; *not run*. The study says
 little of how it was fine-tuned: the numbers are those of its pretraining.
 small: the diagnostic group by the encoder of the other recipes' `small`, on the phantom; 75 seconds of CPU time.
-*Measured* from scratch on 64 synthetic subjects, 38 of them trained on (after commit 65c286f, 2 CPU cores, seeds 0-2,
+*Measured* from scratch on 64 synthetic subjects, 38 of them trained on (commit 922fa03, 2 CPU cores, seeds 0-2,
 19 test subjects): AUROC .994, .997 and .980, balanced accuracy .96, 1.00 and .96, where .5 and .2 are chance.
 tiny: seconds, for tests.
 """

@@ -28,6 +28,10 @@ class Seen:
                 own[name] = own.get(name, frozenset()) | images
         return Seen(joined)
 
+    def images(self) -> set[str]:
+        """The hashes of all images of everybody."""
+        return {image for names in self.subjects.values() for images in names.values() for image in images}
+
     def to_json(self) -> dict[str, dict[str, list[str]]]:
         """As a file has it."""
         return {
@@ -58,7 +62,8 @@ def refuse_leak(seen: Seen, test: Seen, by: str) -> None:
         more = f", and {len(leaked) - 3} more" if len(leaked) > 3 else ""
         raise UserError(
             f"{len(leaked)} test subjects were already seen by {by} ({', '.join(leaked[:3])}{more}); "
-            "use the same data.split_seed for both, or other data."
+            "give both runs one --data.split, or the same --data.fractions and --data.split-seed, or use other data; "
+            "`jaxssl data check` tells whom a store has twice."
         )
     for key, names in test.subjects.items():
         others = [own for other, theirs in seen.subjects.items() if other != key for own in theirs.values()]
@@ -70,7 +75,7 @@ def refuse_leak(seen: Seen, test: Seen, by: str) -> None:
 
 
 def _leaked(seen: Seen, test: Seen) -> list[str]:
-    known = {image for names in seen.subjects.values() for images in names.values() for image in images}
+    known = seen.images()
     return sorted(
         name
         for key, names in test.subjects.items()

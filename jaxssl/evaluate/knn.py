@@ -46,6 +46,8 @@ def knn_accuracy(
         raise UserError(f"kNN cannot take k={k} neighbours of {len(train)} training samples: lower k or add subjects.")
     if min(np.min(train_labels), np.min(test_labels)) < 0:
         raise ValueError("kNN got samples without a label (-1): leave them out")
+    if not (np.isfinite(train).all() and np.isfinite(test).all()):
+        raise ValueError("kNN got features that are not finite, which are near to nothing")
     classes = classes or int(np.max(train_labels)) + 1
     votes = np.asarray(
         _votes(

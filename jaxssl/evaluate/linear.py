@@ -29,6 +29,11 @@ class Samples:
             raise ValueError(f"{len(self.features)} features, {len(self.labels)} labels, {len(self.subjects)} subjects")
         if np.min(self.labels, initial=0) < 0:
             raise ValueError("samples without a label (-1) cannot be probed: leave them out")
+        if wrong := int(np.count_nonzero(~np.isfinite(self.features).all(axis=1))):
+            raise UserError(
+                f"The features of {wrong} of {len(self.features)} images are not finite: the encoder has diverged, and "
+                "nothing can be learnt from it; pretrain with a lower optim.lr."
+            )
 
 
 @dataclass(frozen=True)
@@ -69,7 +74,8 @@ def linear_probe(
 
     Minimises mean cross-entropy + l2 / 2 ||W||^2 (the intercept is free) over features standardised by the training
     samples, so that `l2` means the same whatever the number of samples. The three splits must share no subject.
-    `chance` is the test accuracy of always answering with the most frequent training class; `converged` is false
+    `chance` is the share of the commonest class among the test samples: more than that one answer for all cannot have.
+    `converged` is false
     when the chosen fit was cut off, and its numbers are then those of an unfinished fit. There are `classes`, as many
     as `train` shows if none.
     """
@@ -95,7 +101,7 @@ def linear_probe(
         accuracy=accuracy(predictions, test.labels),
         balanced_accuracy=balanced_accuracy(predictions, test.labels),
         n=len(test.labels),
-        chance=float(np.mean(test.labels == np.argmax(np.bincount(train.labels)))),
+        chance=float(np.max(np.bincount(test.labels)) / len(test.labels)),
         converged=tried[chosen].converged,
         tried=tried,
         probabilities=probabilities,

@@ -16,7 +16,7 @@ from jaxssl.methods.base import Batch, Method, Seen, Spec, Tree, for_display
 from jaxssl.methods.inputs import Input
 from jaxssl.models.features import Features, pooled
 from jaxssl.models.heads import Projector
-from jaxssl.numerics import island
+from jaxssl.models.norm import parameter_type
 from jaxssl.objectives import classification_loss, inverse_frequency
 
 
@@ -45,7 +45,8 @@ def build(options: Options, model, spec: Spec) -> Method:
     images, frozen = 1 + len(kinds), ("encoder",) if options.freeze_encoder else ()
     # All images of a sample are in one group of normalisation.
     encoder = model.encoder(dtype=spec.dtype, rows=images * model.group)
-    head = Projector((spec.labels,), dtype=spec.dtype)
+    # In bfloat16 logits that differ by less than 1 in 250 would be equal, and patients tie.
+    head = Projector((spec.labels,), dtype=parameter_type(spec.dtype))
     counted = options.class_weights and spec.label_counts
     weights = inverse_frequency(np.array(spec.label_counts)) if counted else np.ones(spec.labels)
 
@@ -102,11 +103,11 @@ def build(options: Options, model, spec: Spec) -> Method:
         return last.reshape(-1, images, *last.shape[1:])
 
     def logits(variables, maps):
-        return island(classed(variables["head"]["params"], side_by_side(pooled(in_rows(maps)), images)))
+        return classed(variables["head"]["params"], side_by_side(pooled(in_rows(maps)), images))
 
     def predict(variables, batch):
         x = side_by_side(features_of(encoded(variables, batch)), images)
-        return jax.nn.softmax(island(classed(variables["head"]["params"], x)))
+        return jax.nn.softmax(classed(variables["head"]["params"], x))
 
     def pictures(views, seen):
         del seen

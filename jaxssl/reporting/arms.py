@@ -23,13 +23,31 @@ from jaxssl.evaluate.statistics import (
     smallest_detectable,
     studentised,
     swap_test,
+    within,
 )
 from jaxssl.reporting.read import Run
 from jaxssl.reporting.results import Classification, Judged, Repeat, Segmentation, Task
 
 SCRATCH = "scratch"
 SEEDS = ("train.seed", "data.subset_seed", "name")
-"""What the runs of an arm may differ in, besides where their weights lie."""
+"""What the runs of an arm may differ in, besides where their weights and their data lie."""
+
+CARRIED_OUT = (
+    "data.resident",
+    "data.store",
+    "train.checkpoint_every",
+    "train.fsdp",
+    "train.keep",
+    "train.log_every",
+    "train.micro_batches",
+    "train.probe_every",
+    "train.probe_label",
+    "train.steps_per_dispatch",
+)
+"""Options that say where and how a run is carried out, and decide no result: the store's content is in the task."""
+
+SPLIT = "data.split"
+"""A file for each label subset, so that the runs of an arm have several; who was tested by it is compared instead."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +105,11 @@ class Arm:
         """Which time the test subjects were asked the same at most: 1 is the first."""
         return max(result.opening for result in self.results)
 
+    @property
+    def uncounted(self) -> bool:
+        """Whether nobody knows that of some run."""
+        return any(result.opening == 0 for result in self.results)
+
 
 def arms(runs: Sequence[Run]) -> list[Arm]:
     """All arms by task, scratch first, each with its difference from scratch where one can be had."""
@@ -140,11 +163,20 @@ def _identity(run: Run, runs: Sequence[Run]) -> Hashable:
     """What the runs of an arm have in common: the task, the recipe, and the recipe of what they started from."""
     start, judged = source(run, runs), run.judged
     before = _choices(start) if start else run.facts.init
-    return judged and judged.task, _choices(run), before
+    return judged and (judged.task, _asked(judged)), _choices(run), before
 
 
 def _choices(run: Run) -> Hashable:
-    return tuple(sorted((key, value) for key, value in run.recipe.items() if key not in SEEDS and key[:5] != "init."))
+    free = (*SEEDS, *CARRIED_OUT, SPLIT)
+    return tuple(sorted((key, value) for key, value in run.recipe.items() if key not in free and key[:5] != "init."))
+
+
+def _asked(result: Judged) -> Hashable:
+    """Who was asked, and of classes what is true of them: figures of other cases are neither averaged nor paired."""
+    if isinstance(result, Classification):
+        order = np.argsort(result.subjects, kind="stable")
+        return tuple(result.subjects[order].tolist()), tuple(result.truth[order].tolist())
+    return frozenset(_scored(result))
 
 
 def _arm(group: Sequence[Run], runs: Sequence[Run]) -> Arm:
@@ -167,7 +199,7 @@ def _scored(result: Judged) -> list[str]:
     return [subject for subject, value in result.by_subject.items() if np.isfinite(value)]
 
 
-def _table(results: Sequence[Judged], subjects: Sequence[str]) -> np.ndarray:
+def dice_table(results: Sequence[Judged], subjects: Sequence[str]) -> np.ndarray:
     """Dice [subject, label subset], averaged over the seeds of each subset."""
     by_subject = [result.by_subject for result in results if isinstance(result, Segmentation)]
     scores = np.array([[own[subject] for own in by_subject] for subject in subjects])
@@ -176,8 +208,8 @@ def _table(results: Sequence[Judged], subjects: Sequence[str]) -> np.ndarray:
 
 def _estimate(results: Sequence[Judged], subjects: Sequence[str]) -> Estimate:
     if isinstance(results[0], Segmentation):
-        table = _table(results, subjects)
-        return Estimate(float(table.mean()), studentised(table))
+        table = dice_table(results, subjects)
+        return Estimate(float(table.mean()), within(studentised(table), 0, 1))
     answers = [_answers(result, subjects) for result in results if isinstance(result, Classification)]
 
     def measure(rows: np.ndarray) -> float:
@@ -214,13 +246,20 @@ def _paired(arm: Arm, others: Sequence[Arm]) -> Paired | None:
     ]
     if not partners:
         return None
-    scratch, repeats = min(partners, key=lambda pair: len(_also_differs(arm, pair[0])))
+    scratch, repeats = min(partners, key=lambda pair: len(_also_differs(arm, *pair)))
     ours, theirs = _of_repeats(arm, repeats), _of_repeats(scratch, repeats)
     subjects = _shared([*ours, *theirs])
-    if not subjects:
+    if not subjects or not _comparable(ours[0], theirs[0], subjects):
         return None
     compare = _paired_scores if isinstance(ours[0], Segmentation) else _paired_answers
-    return compare(scratch, repeats, ours, theirs, subjects, _also_differs(arm, scratch))
+    return compare(scratch, repeats, ours, theirs, subjects, _also_differs(arm, scratch, repeats))
+
+
+def _comparable(one: Judged, other: Judged, subjects: Sequence[str]) -> bool:
+    """Whether both have the same cases of these subjects: other views may be other images of them."""
+    if isinstance(one, Segmentation) or isinstance(other, Segmentation):
+        return True
+    return _asked(_answers(one, subjects)) == _asked(_answers(other, subjects))
 
 
 def _common(arm: Arm, other: Arm) -> tuple[Repeat, ...]:
@@ -241,14 +280,14 @@ def _paired_scores(
     subjects: Sequence[str],
     also_differs: tuple[str, ...],
 ) -> Paired:
-    table = _table(ours, subjects) - _table(theirs, subjects)
+    table = dice_table(ours, subjects) - dice_table(theirs, subjects)
     differences = table.mean(axis=1)
     n = len(differences)
     return Paired(
         scratch,
         repeats,
         differences,
-        Estimate(float(differences.mean()), studentised(table)),
+        Estimate(float(differences.mean()), within(studentised(table), -1, 1)),
         paired_test(differences),
         effect_size(differences),
         smallest_detectable(float(differences.std(ddof=1)), n) if n > 1 else float("nan"),
@@ -298,7 +337,10 @@ def _auroc_difference(
     return mean_auroc(ours.truth[rows], one) - mean_auroc(theirs.truth[rows], other)
 
 
-def _also_differs(arm: Arm, other: Arm) -> tuple[str, ...]:
-    """Recipe keys, besides seeds and where the weights come from, that tell two arms apart."""
-    keys = differing_keys([arm.runs[0], other.runs[0]])
-    return tuple(key for key in keys if key not in SEEDS and not key.startswith("init"))
+def _also_differs(arm: Arm, other: Arm, repeats: Sequence[Repeat]) -> tuple[str, ...]:
+    """Recipe keys that tell two arms apart, besides what decides no result and where the weights come from."""
+    pair = [
+        next(run for run in each.runs if run.judged is not None and run.judged.repeat == repeats[0])
+        for each in (arm, other)
+    ]
+    return tuple(key for key in differing_keys(pair) if key not in (*SEEDS, *CARRIED_OUT) and key[:5] != "init.")

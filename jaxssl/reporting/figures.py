@@ -10,6 +10,7 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+import scipy.linalg
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -142,21 +143,23 @@ def strip_chart(strips: Sequence[Strip], axis: str, zero: bool, width: int = 400
 
 
 def line_chart(
-    lines: Sequence[tuple[Style, np.ndarray, np.ndarray]], across: str, up: str, diagonal: bool = False
+    lines: Sequence[tuple[str, Style, np.ndarray, np.ndarray]], across: str, up: str, diagonal: bool = False
 ) -> str:
     """Lines over the range 0 to 1 of both axes, missing values left out; on the `diagonal` both are equal."""
     with mpl.rc_context(_SETTINGS):
         figure, axes = _panel((400, 300))
         if diagonal:
             axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1.0, dashes=(3, 2))
-        for style, x, y in lines:
+        for label, style, x, y in lines:
             known = np.isfinite(x) & np.isfinite(y)
-            (line,) = axes.plot(x[known], y[known], color=style.colour, linewidth=1.6, marker="o", markersize=4)
+            look: dict[str, Any] = {"color": style.colour, "linewidth": 1.6, "marker": "o", "markersize": 4}
+            (line,) = axes.plot(x[known], y[known], label=label, **look)
             line.set_dashes([part for part in DASHES[style.dash] if part is not None])
         axes.set_xlim(0, 1)
         axes.set_ylim(0, 1)
         axes.set_xlabel(across)
         axes.set_ylabel(up)
+        figure.legend(loc="outside lower center", ncols=2, fontsize=10.5, columnspacing=1.2)
         return _svg(figure)
 
 
@@ -169,10 +172,15 @@ def principal_plane(
     loading is positive.
     """
     centred = embedding.astype(np.float64) - embedding.mean(axis=0, dtype=np.float64)
-    left, singular, right = np.linalg.svd(centred, full_matrices=False)
-    sign = np.sign(right[np.arange(2), np.abs(right[:2]).argmax(axis=1)])
-    shares = singular[:2] ** 2 / max(float((singular**2).sum()), np.finfo(np.float64).tiny)
-    return left[:, :2] * singular[:2] * sign, shares
+    # All components of a wide embedding take seconds, and a page has a hundred of them.
+    values, vectors = scipy.linalg.eigh(
+        centred.T @ centred, subset_by_index=(centred.shape[1] - 2, centred.shape[1] - 1)
+    )
+    singular, right = np.sqrt(np.maximum(values[::-1], 0)), vectors.T[::-1]
+    left = np.divide(centred @ right.T, singular, out=np.zeros((len(centred), 2)), where=singular > 0)
+    sign = np.sign(right[np.arange(2), np.abs(right).argmax(axis=1)])
+    shares = singular**2 / max(float(np.square(centred).sum()), np.finfo(np.float64).tiny)
+    return left * singular * sign, shares
 
 
 def scatter_panel(
@@ -234,4 +242,5 @@ def _svg(figure: Figure) -> str:
     text = re.sub(r' (width|height)="[\d.]+pt"', "", text, count=2)
     text = re.sub(r"(font: [^;\"]*?px) [^;\"]*", r"\1 var(--sans)", text)
     text = re.sub(r' id="([^"]*)"', lambda found: found[0] if f"#{found[1]}" in text else "", text)
-    return re.sub(r"#0102[0-9a-f]{2}", lambda found: f"var(--{_VARIABLES[found[0]]})", text)
+    # A label may look like a colour; only those that stand for a variable are one.
+    return re.sub("|".join(_VARIABLES), lambda found: f"var(--{_VARIABLES[found[0]]})", text)

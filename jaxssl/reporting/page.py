@@ -33,8 +33,13 @@ def write_report(runs: Sequence[Path], out: Path) -> Path:
     With many runs fewer pictures are shown of each, so that the page stays under 5 MB; it says so.
     """
     found = read.read_runs([Path(folder) for folder in runs])
+    return write_page(found, arms.arms(found), out)
+
+
+def write_page(runs: Sequence[Run], found: Sequence[arms.Arm], out: Path) -> Path:
+    """The same of runs that were read, and of their arms."""
     target = Path(out) / "report.html" if Path(out).is_dir() else Path(out)
-    text = _fitting(found)
+    text = _fitting(runs, found)
     beside = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -47,9 +52,9 @@ def write_report(runs: Sequence[Path], out: Path) -> Path:
     return target
 
 
-def _fitting(runs: Sequence[Run]) -> str:
+def _fitting(runs: Sequence[Run], found: Sequence[arms.Arm]) -> str:
     """The page with as many pictures as fit."""
-    context = _figures(runs)
+    context = _figures(runs, found)
     text = ""
     for samples in SAMPLES:
         text = _render(context | _pictures(runs, samples))
@@ -58,9 +63,8 @@ def _fitting(runs: Sequence[Run]) -> str:
     return text
 
 
-def _figures(runs: Sequence[Run]) -> dict[str, Any]:
+def _figures(runs: Sequence[Run], found: Sequence[arms.Arm]) -> dict[str, Any]:
     """Everything but the pictures."""
-    found = arms.arms(runs)
     segmented, classified = ([arm for arm in found if arm.task.kind == kind] for kind in read.KINDS)
     look = sections.styles(runs)
     origins = {run.label: arms.origin(run, runs) for run in runs}
@@ -68,7 +72,7 @@ def _figures(runs: Sequence[Run]) -> dict[str, Any]:
         "runs": runs,
         "arms": found,
         "segmented": [(arm, tables.overlap(arm)) for arm in segmented],
-        "classified": [(arm, tables.measures(arm)) for arm in classified],
+        "classified": [(arm, tables.measures(arm), tables.counted(arm)) for arm in classified],
         "agreements": tables.agreements(segmented),
         "look": look,
         "origins": origins,

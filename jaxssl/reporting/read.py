@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -22,6 +23,9 @@ Series = Mapping[str, tuple[np.ndarray, np.ndarray]]
 
 KINDS = ("segmentation", "classification")
 """Of tasks that runs are judged by."""
+
+LAST_STEP = 2**53
+"""Beyond it a step is no number that a chart can place."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,7 @@ def _read_run(folder: Path, label: str) -> Run:
         recipe=dict(_flat(_json(folder / "recipe.json", notes))),
         metrics=_series(folder / "metrics.jsonl", notes),
         timing=_series(folder / "timing.jsonl", notes),
-        pictures=_arrays(folder / "pictures.npz", notes),
+        pictures=_pictures(_arrays(folder / "pictures.npz", notes), notes),
         judged=_judged(folder, notes),
         probes=_probes(folder, notes),
         saliency=results.saliency(_json(folder / "saliency.json", notes), notes),
@@ -130,7 +134,7 @@ def _json(path: Path, notes: list[str]) -> dict[str, Any]:
         return {}
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         content = None
     if isinstance(content, dict):
         return content
@@ -140,7 +144,8 @@ def _json(path: Path, notes: list[str]) -> dict[str, Any]:
 
 def _facts(content: Mapping[str, Any]) -> Facts:
     def text(key: str) -> str:
-        return str(content.get(key) or "")
+        # A path with a zero byte is refused by whatever looks for it.
+        return str(content.get(key) or "").replace("\0", "")
 
     return Facts(
         **{key: text(key) for key in ("verb", "name", "method", "commit", "jaxssl", "jax", "device", "status", "init")},
@@ -161,9 +166,12 @@ def _data_name(content: object) -> str:
 
 
 def _moment(value: object) -> str:
-    """A time as `YYYY-MM-DD HH:MM`, from ISO text or from seconds since 1970."""
+    """A time as `YYYY-MM-DD HH:MM`, from ISO text or from seconds since 1970; empty where no year has these."""
     if isinstance(value, int | float):
-        return datetime.fromtimestamp(value, UTC).strftime("%Y-%m-%d %H:%M")
+        try:
+            return datetime.fromtimestamp(value, UTC).strftime("%Y-%m-%d %H:%M")
+        except (OverflowError, ValueError, OSError):
+            return ""
     return str(value or "").replace("T", " ")[:16]
 
 
@@ -188,12 +196,14 @@ def _series(path: Path, notes: list[str]) -> dict[str, tuple[np.ndarray, np.ndar
         try:
             entry = json.loads(line)
             step = int(entry.pop("step"))
-        except (ValueError, TypeError, KeyError, AttributeError):
+            if abs(step) > LAST_STEP:
+                raise ValueError("no run takes so many steps")
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
             damaged.append(place)
             continue
         for name, value in entry.items():
             if isinstance(value, int | float):
-                columns.setdefault(name, {})[step] = float(value)
+                columns.setdefault(name, {})[step] = number(value)
     if damaged:
         places = ", ".join(map(str, damaged[:5])) + (" and more" if len(damaged) > 5 else "")
         notes.append(f"{path.name}: {len(damaged)} damaged line(s) left out (line {places} of {len(lines)}).")
@@ -211,9 +221,19 @@ def _arrays(path: Path, notes: list[str]) -> dict[str, np.ndarray]:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+    except (OSError, ValueError, TypeError, EOFError, KeyError, NotImplementedError, zipfile.BadZipFile, zlib.error):
         notes.append(f"{path.name} could not be read and is left out.")
         return {}
+
+
+def _pictures(arrays: dict[str, np.ndarray], notes: list[str]) -> dict[str, np.ndarray]:
+    """Stacks [N, y, x] of grey or of codes, or with more axes before these."""
+    kept = {
+        name: stack for name, stack in arrays.items() if stack.dtype.kind in "biuf" and stack.ndim > 2 and stack.size
+    }
+    if len(kept) < len(arrays):
+        notes.append("pictures.npz holds something else than pictures, which is left out.")
+    return kept
 
 
 def _embedding(arrays: dict[str, np.ndarray], notes: list[str]) -> dict[str, np.ndarray]:
@@ -221,7 +241,9 @@ def _embedding(arrays: dict[str, np.ndarray], notes: list[str]) -> dict[str, np.
     embedding = arrays.get("embedding")
     if embedding is None:
         return {}
-    if embedding.ndim != 2 or min(embedding.shape) < 2 or not np.isfinite(embedding).all():
+    numbers = embedding.ndim == 2 and min(embedding.shape) > 1 and embedding.dtype.kind in "iuf"
+    if not numbers or not np.isfinite(embedding).all():
         notes.append("embedding.npz holds no finite [N, d] table of at least two rows and columns: no map is drawn.")
         return {}
-    return {name: value for name, value in arrays.items() if len(value) == len(embedding)}
+    columns = {name: value for name, value in arrays.items() if value.shape == embedding.shape[:1]}
+    return {**columns, "embedding": embedding}

@@ -98,8 +98,8 @@ class Probe:
     chance: float
     knn: Mapping[str, float]
     linear: Mapping[str, float]
-    subjects: Mapping[str, Any] = field(default_factory=dict)
-    """Of a subject's label: accuracies and AUROC of answers averaged over all images of a subject."""
+    auroc: Mapping[str, float] = field(default_factory=dict)
+    """Of a subject's label, by kNN and linear: that of answers averaged over all images of a subject."""
     representation: Mapping[str, float] = field(default_factory=dict)
     neighbours: tuple[Mapping[str, Any], ...] = ()
     opening: int = 1
@@ -140,11 +140,17 @@ def saliency(content: Mapping[str, Any], notes: list[str]) -> Saliency | None:
 
 
 def number(value: object) -> float:
-    return float(value) if isinstance(value, int | float) else float("nan")
+    """What a file has as a number; nan for whatever is none, and for whole numbers beyond all floats."""
+    try:
+        return float(value) if isinstance(value, int | float) else float("nan")
+    except OverflowError:
+        return float("nan")
 
 
 def whole(value: object) -> int:
-    return int(value) if isinstance(value, int | float) and np.isfinite(value) else 0
+    """What a file has as a count; 0 for whatever is none."""
+    known = number(value)
+    return int(known) if np.isfinite(known) else 0
 
 
 def mean(values: np.ndarray, axis: int | None = None) -> np.ndarray:
@@ -162,7 +168,7 @@ def _or_note(
         return None
     try:
         return read(content, notes)
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         notes.append(note)
         return None
 
@@ -186,8 +192,9 @@ def _repeat(content: Mapping[str, Any]) -> Repeat:
 def _segmentation(content: Mapping[str, Any], notes: list[str]) -> Segmentation:
     task, entries = _task(content, "segmentation"), content["subjects"]
     dice = _by_subject(entries, "dice", len(task.classes))
-    if not dice:
-        raise ValueError("nobody was segmented")
+    known = np.array([value for values in dice.values() for value in values if np.isfinite(value)])
+    if not len(known) or known.min() < 0 or known.max() > 1:
+        raise ValueError("nobody was segmented, or what is called Dice is none")
     found = Segmentation(
         task,
         _repeat(content),
@@ -253,6 +260,7 @@ def _classification(content: Mapping[str, Any], notes: list[str]) -> Classificat
 
 def _probe(content: Mapping[str, Any], notes: list[str]) -> Probe:
     del notes
+    subjects, found = content.get("subjects") or {}, content.get("representation") or {}
     return Probe(
         target=str(content["target"]),
         classes=tuple(map(str, content.get("classes", ()))),
@@ -262,12 +270,11 @@ def _probe(content: Mapping[str, Any], notes: list[str]) -> Probe:
         chance=number(content.get("chance")),
         knn={key: number(value) for key, value in content.get("knn", {}).items()},
         linear={key: number(value) for key, value in content.get("linear", {}).items()},
-        subjects={
-            name: {key: number(value) for key, value in own.items()} if isinstance(own, Mapping) else number(own)
-            for name, own in (content.get("subjects") or {}).items()
-        },
-        representation={key: number(value) for key, value in content.get("representation", {}).items()},
-        neighbours=tuple(content.get("representation", {}).get("neighbours", ())),
+        auroc={way: number(subjects[way].get("auroc")) for way in ("knn", "linear") if way in subjects},
+        representation={key: number(value) for key, value in found.items()},
+        neighbours=tuple(
+            {**query, "found": [dict(near) for near in query.get("found", ())]} for query in found.get("neighbours", ())
+        ),
         opening=whole(content.get("opening", 1)),
     )
 
@@ -276,13 +283,16 @@ def _saliency(content: Mapping[str, Any], notes: list[str]) -> Saliency:
     del notes
     entries, sanity = content["subjects"], content.get("sanity", {})
     names = ("dice", "energy", "pointing", "share")
+    scores = {name: np.array([number(entry[name]) for entry in entries]) for name in names}
+    if not entries or not np.isfinite(list(scores.values())).all():
+        raise ValueError("nobody's map was scored, or somebody's score is missing")
     return Saliency(
         str(content["map"]),
         str(content.get("target", "")),
         whole(content.get("images")),
         whole(content.get("empty")),
         whole(content.get("left_out")),
-        {name: np.array([number(entry[name]) for entry in entries]) for name in names},
+        scores,
         number(sanity.get("all")),
         number(sanity.get("limit")),
         str(content.get("masks_by", "")),

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from jaxssl.evaluate.statistics import Estimate, studentised
+from jaxssl.evaluate.statistics import Estimate, studentised, within
 from jaxssl.reporting import figures, pictures, tables
-from jaxssl.reporting.arms import Arm, source
+from jaxssl.reporting.arms import Arm, dice_table, source
 from jaxssl.reporting.figures import Strip, Style
 from jaxssl.reporting.read import Run, Series
 from jaxssl.reporting.results import Saliency, Segmentation
@@ -23,13 +23,13 @@ QUANTITIES = {
     "data_wait": "waiting for data (% of time)",
     "probe/knn": "online kNN (validation accuracy)",
     "probe/linear": "online linear probe (validation accuracy)",
-    "probe/chance": "always the most frequent class",
+    "probe/chance": "one answer for all at most",
 }
 FIRST = ("loss", "probe/knn", "probe/linear", "learning_rate", "gradient_norm")
 FROM_ZERO = ("images_per_second", "data_wait", "probe/knn", "probe/linear")
 MOST_PANELS = 12
 CLASSES = ("RV", "MYO", "LV")
-MAPPED = ("view", "moment", "group")
+MAPPED = ("view", "moment", "vendor", "group")
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,13 @@ def strips(arms: Sequence[Arm], look: dict[str, Style]) -> list[tuple[str, str]]
     """Dice by subject for every arm of segmentations, and the paired differences of those that have any."""
     arms = [arm for arm in arms if arm.task.kind == "segmentation"]
     dots = [
-        Strip(arm.label, _by_subject(arm), arm.estimate.value, *arm.estimate.interval, look[arm.runs[0].label])
+        Strip(
+            arm.label,
+            dice_table(arm.results, arm.subjects).mean(axis=1),
+            arm.estimate.value,
+            *arm.estimate.interval,
+            look[arm.runs[0].label],
+        )
         for arm in arms
     ]
     paired = [
@@ -142,7 +148,7 @@ def strips(arms: Sequence[Arm], look: dict[str, Style]) -> list[tuple[str, str]]
 def profiles(arms: Sequence[Arm], look: dict[str, Style]) -> str:
     """Dice against the place between base and apex; nothing where no place is known."""
     known = [(arm, line) for arm in arms if arm.task.kind == "segmentation" and (line := tables.profile(arm))]
-    lines = [(look[arm.runs[0].label], *line) for arm, line in known]
+    lines = [(arm.label, look[arm.runs[0].label], *line) for arm, line in known]
     return (
         figures.line_chart(lines, "place of the slice, from base (0) to apex (1)", "Dice of a slice") if lines else ""
     )
@@ -151,7 +157,7 @@ def profiles(arms: Sequence[Arm], look: dict[str, Style]) -> str:
 def calibrations(arms: Sequence[Arm], look: dict[str, Style]) -> str:
     """How often answers are right against how sure they are."""
     found = [(arm, tables.calibration(arm)) for arm in arms if arm.task.kind == "classification"]
-    lines = [(look[arm.runs[0].label], bins.confidence, bins.accuracy) for arm, bins in found]
+    lines = [(arm.label, look[arm.runs[0].label], bins.confidence, bins.accuracy) for arm, bins in found]
     return (
         figures.line_chart(lines, "probability of the answer", "share of right answers", diagonal=True) if lines else ""
     )
@@ -163,7 +169,9 @@ def neighbours(runs: Sequence[Run], samples: int) -> list[tuple[Run, list[list[p
     for run in runs:
         queries, near = (run.pictures.get(f"neighbours/{part}") for part in ("query", "found"))
         named = run.probes[0].neighbours if run.probes else ()
-        if queries is None or near is None or near.ndim != 4 or not len(queries) == len(near) == len(named):
+        if queries is None or near is None or (queries.ndim, near.ndim) != (3, 4):
+            continue
+        if not len(queries) == len(near) == len(named):
             continue
         columns = [
             [pictures.tile(query, _told(about)), *map(pictures.tile, own, map(_told, about.get("found", ())))]
@@ -186,7 +194,10 @@ def explained(runs: Sequence[Run], samples: int) -> list[tuple[Run, Explained]]:
     for run in runs:
         if (saliency := run.saliency) is None:
             continue
-        scores = {name: Estimate(float(values.mean()), studentised(values)) for name, values in saliency.scores.items()}
+        scores = {
+            name: Estimate(float(values.mean()), within(studentised(values), 0, 1))
+            for name, values in saliency.scores.items()
+        }
         shown = {part: run.pictures.get(f"saliency/{part}") for part in ("image", "map")}
         columns = pictures.columns({k: v for k, v in shown.items() if v is not None}, "", samples)
         doubtful = not abs(saliency.sanity) < saliency.limit
@@ -222,12 +233,6 @@ def embedding_map(run: Run, dots: int) -> Map | None:
     if not panels:
         panels.append(("", figures.scatter_panel(scores[seen], shares, ["image"] * len(seen), "all images")))
     return Map(tuple(panels), shares, len(seen), len(embedding), embedding.shape[1])
-
-
-def _by_subject(arm: Arm) -> np.ndarray:
-    """The Dice of each subject, on average over the runs of an arm."""
-    results = [result.by_subject for result in arm.results if isinstance(result, Segmentation)]
-    return np.array([np.mean([own[subject] for own in results]) for subject in arm.subjects])
 
 
 def _segmentation(group: Sequence[Run], most: int) -> Segmentations:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from jaxssl.evaluate.metrics import Reliability, reliability
-from jaxssl.evaluate.statistics import Agreement, agreement
+from jaxssl.evaluate.statistics import Agreement, Estimate, agreement, studentised, within
 from jaxssl.reporting.arms import Arm
 from jaxssl.reporting.results import QUANTITIES, Classification, Segmentation, mean
 
@@ -18,18 +18,19 @@ BINS = 5
 
 @dataclass(frozen=True)
 class Overlap:
-    """Means over subjects, each its mean over runs, by class: Dice, and distances in mm with those that are missing."""
+    """Means over subjects, each its mean over seeds and then over label subsets, by class: Dice, and distances in mm
+    with those that are missing."""
 
-    dice: np.ndarray
-    hd95: np.ndarray
-    assd: np.ndarray
+    dice: list[Estimate]
+    hd95: list[Estimate]
+    assd: list[Estimate]
     missing: int
     """Subjects and classes of which a run has no distance, one mask being empty or no grid."""
 
     @property
     def measured(self) -> bool:
         """Whether there is any distance."""
-        return bool(np.isfinite(self.hd95).any())
+        return any(np.isfinite(found.value) for found in self.hd95)
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,11 @@ def overlap(arm: Arm) -> Overlap:
             *([_distance(result, name) for result in results] for name in ("hd95", "assd")),
         )
     )
-    means = [mean(mean(each, axis=0), axis=0) for each in (dice, hd95, assd)]
-    return Overlap(*means, missing=int(np.isnan(hd95).any(axis=0).sum()))
+    found = [
+        [_estimate(own, most) for own in _over_runs(each, results).T]
+        for each, most in ((dice, 1.0), (hd95, np.inf), (assd, np.inf))
+    ]
+    return Overlap(*found, missing=int(np.isnan(hd95).any(axis=0).sum()))
 
 
 def agreements(arms: Sequence[Arm]) -> list[Measured]:
@@ -90,6 +94,25 @@ def measures(arm: Arm) -> dict[str, float]:
     """Means over the runs of an arm of classifications."""
     results = [result.measures for result in arm.results if isinstance(result, Classification)]
     return {name: float(mean(np.array([own.get(name, np.nan) for own in results]))) for name in results[0]}
+
+
+def _estimate(values: np.ndarray, most: float) -> Estimate:
+    """The mean of the subjects that have a value, which lies between 0 and `most`."""
+    known = values[np.isfinite(values)]
+    return Estimate(float(mean(known)), within(studentised(known), 0, most))
+
+
+def counted(arm: Arm) -> str:
+    """How many of those who were asked have each class."""
+    (result, *_) = (each for each in arm.results if isinstance(each, Classification))
+    counts = np.bincount(result.truth, minlength=len(arm.task.classes))
+    return ", ".join(f"{name} {count}" for name, count in zip(arm.task.classes, counts, strict=True))
+
+
+def _over_runs(values: np.ndarray, results: Sequence[Segmentation]) -> np.ndarray:
+    """[run, ...] averaged as the main score is: over the seeds of each label subset, then over the subsets."""
+    subsets = np.array([result.repeat.subset_seed for result in results])
+    return mean(np.stack([mean(values[subsets == name], axis=0) for name in np.unique(subsets)]), axis=0)
 
 
 def _distance(result: Segmentation, name: str) -> dict[str, np.ndarray]:

@@ -11,6 +11,8 @@ from jaxssl.evaluate.statistics import ENOUGH, Estimate
 from jaxssl.reporting.arms import SCRATCH, Arm
 from jaxssl.reporting.read import Run
 
+CANNOT = 6
+"""Subjects whose signs are too few for a p below .05."""
 NOTHING = "\u2013"
 MINUS = "\u2212"
 
@@ -151,6 +153,8 @@ def warnings(arms: Sequence[Arm]) -> list[str]:
             f"Only {listed(map(str, few))} subjects: below {ENOUGH}, an interval is too narrow and a difference may "
             "well be chance."
         )
+    if few and few[0] < CANNOT:
+        found.append(f"With {few[0]} subjects no p can fall below {2 / 2 ** few[0]:.3g}, whatever they show.")
     if any(arm.task.on != "test" for arm in arms):
         found.append("Some arms were measured on validation subjects, by which choices are made: that is no result.")
     for arm in arms:
@@ -170,6 +174,11 @@ def _of_arm(arm: Arm) -> list[str]:
         found.append(
             f"{arm.label} is opening {arm.openings} of its test subjects: they had answered the same question of "
             "another recipe before, so that its figures may have been chosen by them. The first opening counts."
+        )
+    if arm.uncounted:
+        found.append(
+            f"Nobody counts how often the test subjects of {arm.label} were asked, as their store cannot be written "
+            "to: it may not be the first time."
         )
     paired = arm.paired
     if paired and paired.also_differs:

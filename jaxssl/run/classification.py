@@ -79,7 +79,10 @@ def in_words(result: dict[str, Any]) -> str:
     """The outcome in a sentence."""
     found, images = result["measures"], f"{len(result['cases'])} images of " if result["unit"] == "image" else ""
     auroc = "none (the cases have one class)" if found["auroc"] is None else f"{found['auroc']:.3f}"
+    absent = sorted(set(result["classes"]) - {result["classes"][case["truth"]] for case in result["cases"]})
+    without = f"; none of them is {' or '.join(absent)}" if absent else ""
     return (
         f"{result['target']}: AUROC (macro, one against the rest) {auroc}, balanced accuracy "
-        f"{found['balanced_accuracy']:.3f}, F1 {found['f1']:.3f} on {images}{result['n']} {result['on']} subjects."
+        f"{found['balanced_accuracy']:.3f}, F1 {found['f1']:.3f} on {images}{result['n']} {result['on']} "
+        f"subjects{without}."
     )

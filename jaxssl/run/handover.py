@@ -162,10 +162,15 @@ def _start_of_file(recipe: Recipe, file: File, source: Source, folder: Workdir, 
 
 def _subjects_in(file: File) -> Seen | None:
     """The subjects that a file's metadata say were seen; none where they do not."""
+    if "seen" not in file.metadata:
+        return None
     try:
         return Seen.from_json(json.loads(file.metadata["seen"]))
-    except (KeyError, ValueError):
-        return None
+    except ValueError as error:
+        raise UserError(
+            f"What {file.path} says of the subjects seen cannot be read, and without it nobody knows whom it may be "
+            "tested on; export it again."
+        ) from error
 
 
 def _refuse_unknown(recipe: Recipe, available: list[str], taken: list[str], where: str) -> None:

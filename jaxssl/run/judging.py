@@ -6,13 +6,14 @@ from typing import Any, NamedTuple
 from rich.console import Console
 
 from jaxssl import config
+from jaxssl.data.seen import refuse_leak
 from jaxssl.data.source import Part, Source
 from jaxssl.errors import UserError
 from jaxssl.methods.base import Method, Tree
 from jaxssl.recipe import Recipe
 from jaxssl.run.classification import evaluate_classification, in_words, refuse_unlearnable
 from jaxssl.run.evaluation import evaluate_segmentation
-from jaxssl.run.openings import opening, origin, way_of
+from jaxssl.run.openings import begun, opening, tested
 from jaxssl.workdir import Workdir
 
 
@@ -65,10 +66,13 @@ def judge(
 
 def _opening(recipe: Recipe, source: Source, result: dict[str, Any], folder: Workdir) -> int | None:
     """Runs that a study compares ask different questions: from scratch or not, with so many labels, with that seed."""
-    asked = ("kind", "fingerprint", "training_subjects", "subset_seed", "seed")
-    question = {name: result[name] for name in asked}
-    question |= {"target": result.get("target"), "split": source.split_fingerprint, "origin": origin(recipe)}
-    return opening(source.store.path, question, way_of(recipe), folder.path)
+    begun_from, way = begun(folder)
+    question = {name: result[name] for name in ("kind", "classes", "training_subjects", "subset_seed", "seed")}
+    question |= {"target": result.get("target"), "origin": begun_from, **tested(source)}
+    if result["kind"] == "segmentation":
+        # They say what is segmented; a classifier is shown other images of the same subjects.
+        question["views"] = sorted(recipe.data.views)
+    return opening(source.store.path, question, way, folder.path)
 
 
 def refuse_without_evaluation(recipe: Recipe, method: Method, source: Source, on: Part) -> None:
@@ -80,6 +84,8 @@ def refuse_without_evaluation(recipe: Recipe, method: Method, source: Source, on
     if not getattr(source.split, on):
         where = recipe.data.split or f"data.fractions {recipe.data.fractions}"
         raise UserError(f"There is no {on} subject by {where}; give that part some.")
+    # Under two names somebody may be in two parts of one store.
+    refuse_leak(source.seen(source.training_subjects), source.seen(source.split.test), "this run in its own training")
     if method.task == "classification":
         refuse_unlearnable(recipe, source, on)
     elif source.store.info.masks_by:

@@ -7,22 +7,54 @@ from pathlib import Path
 from typing import Any
 
 from jaxssl import config
+from jaxssl.data.source import Source
 from jaxssl.data.store import LEDGER
 from jaxssl.errors import UserError
 from jaxssl.recipe import Recipe, lasting
 from jaxssl.workdir import Workdir, existing, now
 
-NOT_CHOICES = ("data.store", "init.run", "init.weights", "name")
+NOT_CHOICES = ("data.store", "data.split", "init.run", "init.weights", "name")
 """Where things lie, and what they are called."""
+
+
+def beginnings(recipe: Recipe, source: Source, start: Mapping[str, Any]) -> dict[str, str]:
+    """What run.json keeps to count by: "origin" and "way". `start` is what it says of the run's beginning.
+
+    Runs that differ in their origin, the method of the run that they start from, are compared, and are no second try.
+    A way is a hash of all choices that lead to a result: the recipe's, who is in which part, and those of the run or of
+    the file that it starts from. It is told when the run is begun, since what it starts from may be gone later.
+    """
+    init = recipe.init
+    before = existing(init.run).facts() if init.run else {}
+    if init.run:
+        origin = f"{before.get('method', '')} {' '.join(init.parts)}"
+    else:
+        origin = "weights" if init.weights else "scratch"
+    choices = {name: value for name, value in lasting(config.to_dict(recipe)).items() if name not in NOT_CHOICES}
+    file = start.get("init_weights", {}).get("sha256")
+    return {"origin": origin, "way": _hash([choices, source.split_fingerprint, before.get("way"), file])}
+
+
+def begun(folder: Workdir) -> tuple[str, str]:
+    """The origin and the way of a run."""
+    facts = folder.facts()
+    if not {"origin", "way"} <= facts.keys():
+        raise UserError(f"{folder.path} was begun before openings of the test subjects were counted; train it again.")
+    return facts["origin"], facts["way"]
+
+
+def tested(source: Source) -> dict[str, Any]:
+    """Which test subjects a question is put to, whoever else of the store is trained on."""
+    return {"fingerprint": source.store.fingerprint, "test": _hash(sorted(source.split.test))}
 
 
 def opening(store: Path, question: Mapping[str, Any], way: str, run: Path) -> int | None:
     """Note that a question was put to the test subjects of a store; which time it is, from 1.
 
     Asking again in the same way gives the same answer and is no new opening. None where the store cannot be written to,
-    so that nobody counts.
+    so that nobody counts, and nobody has.
     """
-    asked = hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()[:16]
+    asked = _hash(question)
     ways = _ways(store / LEDGER, asked)
     if way in ways:
         return 1 + ways.index(way)
@@ -31,31 +63,13 @@ def opening(store: Path, question: Mapping[str, Any], way: str, run: Path) -> in
             # On a line of its own, whatever a full disk has left of the last.
             ledger.write("\n" + json.dumps({"question": asked, "way": way, "run": run.name, "when": now()}))
     except OSError:
-        return None
-    return 1 + len(ways)
+        return 1 + len(ways) if ways else None
+    # Of two that ask at once, the ledger knows who came first.
+    return 1 + [*_ways(store / LEDGER, asked), way].index(way)
 
 
-def way_of(recipe: Recipe) -> str:
-    """A hash of all choices that lead to a result: the recipe's, and those of the run that it starts from."""
-    choices = {name: value for name, value in lasting(config.to_dict(recipe)).items() if name not in NOT_CHOICES}
-    before = _before(recipe)
-    told = [choices, before and way_of(config.load(before.path / "recipe.json")), recipe.init.weights]
+def _hash(told: Any) -> str:
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def origin(recipe: Recipe) -> str:
-    """What a run starts from, by method: runs that differ in it are compared, and are no second try."""
-    before = _before(recipe)
-    if before is None:
-        return "weights" if recipe.init.weights else "scratch"
-    return f"{before.facts().get('method', '')} {' '.join(recipe.init.parts)}"
-
-
-def _before(recipe: Recipe) -> Workdir | None:
-    try:
-        return existing(recipe.init.run) if recipe.init.run else None
-    except UserError:
-        return None
 
 
 def _ways(ledger: Path, asked: str) -> list[str]:

@@ -1,6 +1,7 @@
 """`predict`: what a segmentation run makes of files, as NIfTI masks that lie over them, volumes and pictures."""
 
 from collections.abc import Callable, Iterator
+from itertools import chain, count
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -53,7 +54,7 @@ def predict(
         raise UserError(f"{run} has not learnt to segment; name a run of jaxssl finetune segment.")
     if seen := shown(loaded.recipe):
         console.print(f"Warning: in training {run} was shown {seen}.", style="yellow")
-    segmenter, left_out = Segmenter(loaded, workdir.facts()), dict[Path, str]()
+    segmenter, left_out = Segmenter(loaded, workdir.facts(), workdir.seen()), dict[Path, str]()
     subjects = list(_subjects(source, subject, left_out.setdefault))
     sizes, taken = Sizes(segmenter.classes), set[Path]()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
@@ -69,6 +70,12 @@ def predict(
     if not taken:
         raise UserError(f"{source} has no image that could be segmented; name a folder of images of {segmenter.views}.")
     sizes.write(out)
+    if segmenter.known:
+        console.print(
+            f"Warning: {segmenter.known} of {len(subjects)} subjects were trained on by {run} or what it started from: "
+            "their masks say nothing of how good it is.",
+            style="yellow",
+        )
     console.print(f"{len(taken)} masks of {len(subjects)} subjects, their sizes and pictures in {out}.", markup=False)
     return out
 
@@ -83,7 +90,7 @@ def _subjects(
 
 def _free(path: Path, taken: set[Path]) -> Path:
     """The path, or with a number where another acquisition has that name."""
-    tried = [path, *(path.with_name(f"{path.name}-{number}") for number in range(2, len(taken) + 3))]
+    tried = chain([path], (path.with_name(f"{path.name}-{number}") for number in count(2)))
     free = next(each for each in tried if each not in taken)
     taken.add(free)
     return free

@@ -12,7 +12,7 @@ from jaxssl import config
 from jaxssl.data.plan import label
 from jaxssl.data.source import Source
 from jaxssl.errors import UserError
-from jaxssl.evaluate.classify import Unit, cases_of, count_by_class, unit_of
+from jaxssl.evaluate.classify import Unit, cases_of, unit_of
 from jaxssl.evaluate.knn import knn_accuracy
 from jaxssl.evaluate.linear import Samples, linear_probe
 from jaxssl.evaluate.metrics import measures
@@ -21,7 +21,7 @@ from jaxssl.recipe import Recipe
 from jaxssl.run.common import console_of, load_run, opened_again
 from jaxssl.run.embedding import of_rows
 from jaxssl.run.encoder import encoder_of
-from jaxssl.run.openings import opening, way_of
+from jaxssl.run.openings import begun, opening, tested
 from jaxssl.run.table import write_table
 from jaxssl.workdir import Workdir, existing
 
@@ -72,8 +72,8 @@ def probe(run: Folder, target: str = "group", k: int = 20, temperature: float = 
         "knn": {"k": k, "temperature": temperature, "accuracy": neighbours.top1},
         "linear": {name: value for name, value in asdict(linear).items() if name != "probabilities"},
         "chance": linear.chance,
-        "images": _scores(train, test, answers, "image"),
-        "subjects": _scores(train, test, answers, "subject") if own == "subject" else None,
+        "images": _scores(test, answers, "image"),
+        "subjects": _scores(test, answers, "subject") if own == "subject" else None,
         "representation": found.measures,
     }
     workdir.add_pictures(found.pictures)
@@ -90,10 +90,11 @@ def probe(run: Folder, target: str = "group", k: int = 20, temperature: float = 
 
 def _opening(recipe: Recipe, source: Source, result: dict[str, Any], workdir: Workdir) -> int | None:
     """Of several recipes of a method, and of several k and T, the first that was asked is no choice by the answer."""
-    facts = workdir.facts()
-    question = {"kind": "probe", "target": result["target"], "method": facts["method"], "seed": recipe.train.seed}
-    question |= {"fingerprint": source.store.fingerprint, "split": source.split_fingerprint}
-    way = f"{way_of(recipe)} {result['knn']['k']} {result['knn']['temperature']}"
+    origin, way = begun(workdir)
+    method = workdir.facts()["method"]
+    question = {"kind": "probe", "target": result["target"], "method": method, "seed": recipe.train.seed}
+    question |= {"origin": origin, **tested(source)}
+    way = f"{way} {result['knn']['k']} {result['knn']['temperature']}"
     return opening(source.store.path, question, way, workdir.path)
 
 
@@ -101,21 +102,24 @@ def _place(result: dict[str, Any], workdir: Workdir) -> Path:
     """The first answer stays in probe.json; what is asked otherwise later goes beside it."""
     number = 1
     while (path := workdir.path / ("probe.json" if number == 1 else f"probe-{number}.json")).exists():
-        known = config.read_json(path)
-        if all(known[name] == result[name] for name in ("target", "opening")):
+        if _asked(config.read_json(path)) == _asked(result):
             return path
         number += 1
     return path
 
 
-def _scores(train: Samples, test: Samples, answers: Mapping[str, np.ndarray], unit: Unit) -> dict[str, Any]:
-    """How good the answers are, and how good always giving the most frequent class of training would be."""
-    counts = count_by_class(train.subjects, train.labels, unit, answers["linear"].shape[1])
+def _asked(result: Mapping[str, Any]) -> tuple[Any, ...]:
+    neighbours = result.get("knn", {})
+    return result.get("target"), neighbours.get("k"), neighbours.get("temperature")
+
+
+def _scores(test: Samples, answers: Mapping[str, np.ndarray], unit: Unit) -> dict[str, Any]:
+    """How good the answers are, and how good one answer for all could be at most."""
     by_way = {way: cases_of(test.subjects, test.labels, found, unit) for way, found in answers.items()}
     truth = by_way["linear"].truth
     return {
         "n": len(truth),
-        "chance": float(np.mean(truth == np.argmax(counts))),
+        "chance": float(np.max(np.bincount(truth)) / len(truth)),
         **{way: measures(truth, cases.probabilities) for way, cases in by_way.items()},
     }
 
@@ -128,7 +132,7 @@ def _probe_in_words(target: str, of: str, scores: dict[str, Any], ways: Mapping[
         return f"{words} {scores[way]['accuracy']:.3f}" + ("" if auroc is None else f" (macro AUROC {auroc:.3f})")
 
     found = ", ".join(said(way, words) for way, words in ways.items())
-    return f"{target}, accuracy: {found}, always the most frequent class {scores['chance']:.3f}; {of}."
+    return f"{target}, accuracy: {found}, one answer for all at most {scores['chance']:.3f}; {of}."
 
 
 def _samples(source: Source, arrays: dict[str, np.ndarray], subjects: tuple[str, ...], target: str) -> Samples:

@@ -58,7 +58,7 @@ class Labelled(NamedTuple):
 @dataclass(frozen=True, eq=False)
 class OnlineProbe:
     """Adds "probe/knn" and "probe/linear" to what is logged, accuracies on images of validation subjects, and
-    "probe/chance", that of the most frequent class. Every process embeds, as the weights may lie across them."""
+    "probe/chance", the most that one answer for all could have. Every process embeds: weights may lie across them."""
 
     encode: Callable[[State, Batch], Float[Array, "batch dim"]]
     cache: Cache
@@ -173,7 +173,7 @@ def _scores(
 
     The linear probe is a ridge regression of +-1 on standardised features, which has a closed form.
     """
-    chance = float(np.mean(asked == np.argmax(np.bincount(known))))
+    chance = float(np.max(np.bincount(asked)) / len(asked))
     if not np.isfinite(embeddings).all():
         return {"knn": float("nan"), "linear": float("nan"), "chance": chance}
     train, test = np.split(embeddings.astype(np.float64), [len(known)])

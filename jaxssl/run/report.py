@@ -7,8 +7,8 @@ from typing import Annotated
 import tyro
 
 from jaxssl.evaluate.statistics import ENOUGH, Estimate
-from jaxssl.reporting import write_report
 from jaxssl.reporting.arms import Arm, arms
+from jaxssl.reporting.page import write_page
 from jaxssl.reporting.read import read_runs
 from jaxssl.run.common import console_of
 
@@ -26,8 +26,10 @@ def report(runs: Annotated[tuple[Path, ...], tyro.conf.Positional], out: Path = 
     if others and len(others) < len(runs):
         console.print(f"Passed over, being no run folders: {', '.join(map(str, others))}.")
         runs = tuple(run for run in runs if run not in others)
-    page = write_report(runs, out)
-    for arm in arms(read_runs(runs)):
+    read = read_runs(runs)
+    found = arms(read)
+    page = write_page(read, found, out)
+    for arm in found:
         console.print(_in_words(arm))
     console.print(f"The page is {page}.")
     return page

@@ -27,7 +27,8 @@ from jaxssl.run.classification import label_counts
 from jaxssl.run.common import console_of, opened
 from jaxssl.run.feed import Feed
 from jaxssl.run.handover import Start, show, start_of, take_over, write_account
-from jaxssl.run.judging import judge, refuse_without_evaluation
+from jaxssl.run.judging import FILES, judge, refuse_without_evaluation
+from jaxssl.run.openings import beginnings
 from jaxssl.run.pictures import draw, first_views
 from jaxssl.run.probing import online_probes
 from jaxssl.train import monitors, resident
@@ -160,7 +161,10 @@ class _Run:
         """Whether an earlier call came to the end."""
         if self.workdir.facts().get("status") != "finished":
             return False
-        self.console.print(f"{self.workdir.path} is finished already; nothing to do.")
+        path, later = self.workdir.path, ""
+        if self.verb == "finetune" and not (path / FILES[self.on]).exists():
+            later = f": jaxssl evaluate {path} --on {self.on} asks its {self.on} subjects"
+        self.console.print(f"{path} is finished already; nothing to do{later}.")
         return True
 
     def train(self) -> Trained:
@@ -291,6 +295,7 @@ class _Run:
             status="running",
             command=self._command,
             **self.start.facts,
+            **beginnings(self.recipe, self.source, {**known, **self.start.facts}),
             channels=self.source.store.info.channels,
             classes=list(self.source.store.info.classes),
             labels=list(self.source.labels.names),

@@ -95,3 +95,13 @@ def test_more_neighbours_than_samples_is_refused():
 def test_unlabelled_samples_are_refused():
     with pytest.raises(ValueError, match="without a label"):
         knn_accuracy(np.eye(4), np.array([0, 1, -1, 0]), np.eye(4), np.arange(4), k=2, temperature=0.07)
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+def test_features_that_are_not_finite_are_refused(number):
+    """They would be answered with the lowest class, and some of those answers be right."""
+    wrong = np.eye(4)
+    wrong[2, 1] = number
+    for train, test in ((wrong, np.eye(4)), (np.eye(4), wrong)):
+        with pytest.raises(ValueError, match="not finite"):
+            knn_accuracy(train, np.arange(4), test, np.arange(4), k=2, temperature=0.07)

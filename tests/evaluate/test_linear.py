@@ -116,6 +116,13 @@ def test_a_subject_in_two_splits_is_refused_by_name():
         linear_probe(train, validation, leaking)
 
 
+def test_features_of_a_diverged_encoder_are_refused():
+    train = samples("a", 80)
+    train.features[7:9, 2] = np.nan, np.inf
+    with pytest.raises(UserError, match="2 of 60 images are not finite"):
+        dataclasses.replace(train)
+
+
 def test_one_class_empty_splits_and_missing_labels_are_refused():
     train, validation, test = (samples(name, 80 + seed) for seed, name in enumerate("abc"))
     with pytest.raises(UserError, match="two classes"):

@@ -139,6 +139,16 @@ def test_an_answer_is_the_softmax_of_its_two_steps_and_sees_image_and_partner_in
     np.testing.assert_allclose(answer(variables, maps), pooled @ kernel + bias, rtol=1e-4, atol=1e-4)
 
 
+def test_a_network_in_half_precision_keeps_its_logits_apart():
+    """Patients whose logits differ by less than bfloat16 can tell must not tie in an AUROC."""
+    method, _, _, params, carry = begun(classify.Options(), UNET, replace(SPEC, dtype=jnp.bfloat16))
+    assert method.logits is not None
+    maps = np.random.default_rng(0).normal(1, 1, (200, 2, 3, 2, 6)).astype(np.float32)
+    found = method.logits(method.parts(params, carry), jnp.asarray(maps))
+    kernel, bias = (np.float64(params["head"]["layer0"][name]) for name in ("kernel", "bias"))
+    np.testing.assert_allclose(found, np.float64(maps).mean((2, 3)).reshape(200, -1) @ kernel + bias, atol=1e-5)
+
+
 def test_an_embedding_has_no_map_to_explain_it_by():
     method, batch, _, params, carry = begun()
     assert method.maps is None

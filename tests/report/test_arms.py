@@ -8,8 +8,9 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from jaxssl.evaluate.statistics import holm, studentised
+from jaxssl.recipe import CARRYING_OUT
 from jaxssl.reporting import tables, write_report
-from jaxssl.reporting.arms import arms
+from jaxssl.reporting.arms import CARRIED_OUT, arms
 from jaxssl.reporting.read import read_runs
 
 SEEDS = ((0, 0), (0, 1), (1, 0))
@@ -117,7 +118,7 @@ def test_distances_that_are_missing_are_counted_and_no_zero(make_run):
     (arm,) = arms(read_runs([make_run("one", verb="finetune", method="segment", parts=("evaluation",))]))
     found = tables.overlap(arm)
     assert found.missing == 1
-    assert found.hd95[0] == pytest.approx(np.mean([4.0 + place for place in range(12) if place != 1]))
+    assert found.hd95[0].value == pytest.approx(np.mean([4.0 + place for place in range(12) if place != 1]))
     places, dice = tables.profile(arm)
     np.testing.assert_allclose(places, [0.1, 0.3, 0.5, 0.7, 0.9])
     np.testing.assert_allclose(dice, [0.8, np.nan, 0.675, np.nan, 0.55])
@@ -157,3 +158,45 @@ def test_the_page_shows_classes_maps_and_neighbours(make_run, tmp_path):
     for words in ("Reliability.", "Where classifiers look", "Nearest neighbours.", "RankMe", "Limits of agreement",
                   "Dice from base to apex", "2ch, 0.90", "0.710", "HD95 (mm)"):  # fmt: skip
         assert words in text, words
+
+
+def test_how_a_run_is_carried_out_and_where_its_data_lie_makes_no_other_arm(make_run):
+    assert set(CARRIED_OUT) == {*CARRYING_OUT, "data.store"}
+    runs = [make_run(f"run{seed}", verb="finetune", seed=seed, parts=("evaluation",)) for seed in range(2)]
+    recipe = json.loads((runs[1] / "recipe.json").read_text())
+    recipe["train"] |= {"log_every": 7}
+    recipe["data"] |= {"store": "/elsewhere/phantom", "split": "splits/subset-4-seed1.json"}
+    (runs[1] / "recipe.json").write_text(json.dumps(recipe))
+    (arm,) = arms(read_runs(runs))
+    assert len(arm.runs) == 2
+
+
+def test_every_figure_of_an_arm_weighs_its_runs_alike(make_run):
+    """Two seeds of a poor subset and one of a good one: the dots, the classes and the mean are of one average."""
+    folders = runs_of(make_run, "uneven", level=0.5)
+    raised = json.loads((folders[2] / "evaluation.json").read_text())
+    entries = [{**entry, "dice": [value + 0.3 for value in entry["dice"]]} for entry in raised["subjects"]]
+    edited(folders[2], subjects=entries, mean_dice=raised["mean_dice"] + 0.3)
+    (arm,) = arms(read_runs(folders))
+    assert np.mean([found.value for found in tables.overlap(arm).dice]) == pytest.approx(arm.estimate.value)
+    assert arm.estimate.value == pytest.approx(
+        np.mean([np.mean([dice_of(f) for f in folders[:2]]), dice_of(folders[2]).mean()])
+    )
+
+
+def test_other_cases_are_neither_averaged_nor_paired(make_run):
+    about = {"verb": "finetune", "method": "classify", "parts": ("evaluation",)}
+    scratch, tuned = make_run("scratch", **about), make_run("tuned", init="runs/pre", **about)
+    cases = json.loads((tuned / "evaluation.json").read_text())["cases"]
+    more = [*cases, cases[0]]
+    relabelled = [{**case, "truth": (case["truth"] + 1) % 3} for case in cases]
+    for other in (more, relabelled):
+        edited(tuned, cases=other)
+        assert [arm.paired for arm in arms(read_runs([scratch, tuned]))] == [None, None]
+    edited(tuned, cases=cases)
+    assert arms(read_runs([scratch, tuned]))[1].paired is not None
+
+
+def test_openings_that_nobody_counts_are_said(make_run, tmp_path):
+    run = edited(make_run("one", verb="finetune", parts=("evaluation",)), opening=None)
+    assert "Nobody counts how often the test subjects of one" in write_report([run], tmp_path / "r.html").read_text()

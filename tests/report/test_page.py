@@ -142,7 +142,7 @@ def test_only_the_same_task_is_a_reference(make_run, tmp_path):
     ]
     page = Page(write_report(runs, tmp_path / "report.html"))
     row = page.rows("comparison-table")["tuned"]
-    assert row["Difference from scratch"] == ("no scratch run", "nan")
+    assert row["Difference from scratch"] == ("nothing to compare with", "nan")
     assert row["Initialisation"][0] == "weights of runs/elsewhere"
 
 

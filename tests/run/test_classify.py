@@ -64,12 +64,14 @@ def test_a_frozen_encoder_is_the_one_that_was_taken_over(tuned, run):
 
 def test_the_outcome_is_said_in_a_sentence():
     found = {"auroc": 0.75, "balanced_accuracy": 0.5, "f1": 0.25}
-    result = {"target": "group", "on": "test", "unit": "subject", "n": 3, "cases": [None] * 3, "measures": found}
-    said = "group: AUROC (macro, one against the rest) {}, balanced accuracy 0.500, F1 0.250 on {}3 test subjects."
-    assert in_words(result) == said.format("0.750", "")
+    cases = [{"truth": code} for code in (0, 1, 1)]
+    result = {"target": "group", "on": "test", "unit": "subject", "n": 3, "classes": ["A", "B"], "measures": found}
+    said = "group: AUROC (macro, one against the rest) {}, balanced accuracy 0.500, F1 0.250 on {}3 test subjects{}."
+    assert in_words({**result, "cases": cases}) == said.format("0.750", "", "")
     nothing = {**found, "auroc": None}
-    images = {**result, "unit": "image", "cases": [None] * 7, "measures": nothing}
-    assert in_words(images) == said.format("none (the cases have one class)", "7 images of ")
+    images = {**result, "unit": "image", "cases": [{"truth": 1}] * 7, "measures": nothing}
+    without = "; none of them is A"
+    assert in_words(images) == said.format("none (the cases have one class)", "7 images of ", without)
 
 
 def rewritten(store, path, masks_by="", changed=lambda record: record):
@@ -130,7 +132,7 @@ def test_a_probe_asks_about_images_and_about_subjects(run, capsys):
     assert len(images["linear"]["auroc_by_class"]) == len(result["classes"]) == 5
     first, second = capsys.readouterr().err.splitlines()[-2:]
     assert first.startswith(f"group, accuracy: kNN (k=5, T=0.07) {result['knn']['accuracy']:.3f} (macro AUROC ")
-    assert f"always the most frequent class {subjects['chance']:.3f}; 3 test subjects, each the mean of" in second
+    assert f"one answer for all at most {subjects['chance']:.3f}; 3 test subjects, each the mean of" in second
 
 
 @pytest.mark.slow

@@ -1,12 +1,18 @@
 """One patient in two stores, under two names: nobody may be pretrained on there and tested on here."""
 
+import hashlib
 import json
+import shutil
 
 import numpy as np
 import pytest
 from scans import nifti
 
 import jaxssl
+from jaxssl.data.columns import hash_of
+from jaxssl.data.ingest.pseudonym import KEY_BYTES
+from jaxssl.data.splitfile import SplitFile
+from jaxssl.data.splits import Split
 from jaxssl.data.store import open_store
 from jaxssl.errors import UserError
 
@@ -29,8 +35,11 @@ def stores(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sites")
     made = {}
     for site, patients in (("first", range(10)), ("second", range(9, 19)), ("third", range(20, 30))):
-        source = scans(folder / f"{site}-scans", patients)
-        made[site] = jaxssl.data_ingest("folder", source, folder / site, key=folder / f"{site}.key", workers=1)
+        source, key = scans(folder / f"{site}-scans", patients), folder / f"{site}.key"
+        # By the key patients have names, and by these their part: a drawn one would leave patient 9 out of some tests.
+        key.write_bytes(hashlib.sha256(f"{site} site".encode()).digest()[:KEY_BYTES])
+        key.chmod(0o600)
+        made[site] = jaxssl.data_ingest("folder", source, folder / site, key=key, workers=1)
     return made
 
 
@@ -79,3 +88,21 @@ def test_without_the_pixels_it_cannot_be_proved(stores, pretrained, tmp_path):
             segmented(stores["third"], pretrained, tmp_path / "run")
     finally:
         file.write_text(whole)
+
+
+def test_a_patient_under_two_names_in_one_store_is_not_trained_and_tested_on(tmp_path):
+    source = scans(tmp_path / "scans", range(10))
+    shutil.copytree(source / "p3", source / "p77")
+    store = jaxssl.data_ingest("folder", source, tmp_path / "store", key=tmp_path / "key", workers=1)
+    opened = open_store(store)
+    owners: dict[int, list[str]] = {}
+    for record in opened.records():
+        owners.setdefault(hash_of(record.image), []).append(record.subject)
+    one, other = next(own for own in owners.values() if len(own) > 1)
+    rest = sorted({record.subject for record in opened.records()} - {one, other})
+    split = SplitFile(opened.path.name, opened.fingerprint, Split((one,), tuple(rest[:2]), (other, *rest[2:])))
+    split.write(tmp_path / "split.json")
+    options = {**FEW, "data.store": str(store), "data.split": str(tmp_path / "split.json")}
+    with pytest.raises(UserError, match="1 test subjects were already seen by this run in its own training"):
+        jaxssl.finetune("segment:tiny", tmp_path / "run", options)
+    assert not (tmp_path / "run").exists()

@@ -13,7 +13,9 @@ from jaxssl.data.source import open_source
 from jaxssl.errors import UserError
 from jaxssl.models.vit import ViT
 from jaxssl.recipe import load_recipe
-from jaxssl.run.saliency import Map, saliency
+from jaxssl.run.common import load_run
+from jaxssl.run.saliency import Map, _explainer, saliency
+from jaxssl.workdir import existing
 
 VIT = ViT(patch=8, width=16, depth=2, heads=2, scan=True, remat=True)
 """Blocks in a loop, recomputed: neither lets its attention be seen from outside."""
@@ -86,6 +88,17 @@ def test_maps_that_random_weights_would_give_are_warned_of(runs, capsys):
     found = saliency(run, "gradients")["sanity"]
     assert found["passed"] == (abs(found["all"]) < 0.3)
     assert ("much like those of random weights" in capsys.readouterr().err) == (not found["passed"])
+
+
+def test_few_images_are_explained_at_once_however_large_the_batch_of_training(runs, store):
+    """Study A trains on 256 pairs, with gradients spread over devices and micro-batches, which maps are not."""
+    run, _ = runs
+    loaded = load_run(existing(run), pytest.fail)
+    source = open_source(load_recipe("classify:tiny", {"data.store": str(store)}).data)
+    for batch, wanted in ((256, 16), (8, 8)):
+        recipe = replace(loaded.recipe, train=replace(loaded.recipe.train, batch=batch))
+        found = _explainer(replace(loaded, recipe=recipe), "gradcam", source, source.samples(source.split.test))
+        assert found.batch == wanted
 
 
 def test_what_cannot_be_explained_is_refused(runs, run):

@@ -20,8 +20,13 @@ TO_RAS = np.diag([-1.0, -1.0, 1.0])
 """The axes of a patient in NIfTI run to the right, to the front and up."""
 SCANNER, NOWHERE = 1, 0
 """What NIfTI calls the place that a scanner has told, and none."""
-EVEN = 1e-3
-"""Steps between slices that differ relatively by less are even."""
+EVEN = 0.01
+"""Steps between slices that differ relatively by less are even: places in DICOM may be rounded to .01 mm."""
+GEOMETRY = (
+    *("dim", "pixdim", "xyzt_units", "qform_code", "sform_code", "srow_x", "srow_y", "srow_z"),
+    *("quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z"),
+)
+"""The fields of a NIfTI header that say where its voxels lie."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,11 +57,16 @@ class Volume:
 
     @property
     def step(self) -> float | None:
-        """From slice to slice in mm; none of a single slice, or where nobody knows it."""
+        """From slice to slice across their planes, in mm; none of a single slice, or where nobody knows it."""
         if self.shape[2] == 1 or self.spacing is None:
             return None
+        image = self.images[0].loaded.image
+        if image.plane is None:
+            return image.thickness
         unit = MILLIMETRES.get(str(self.header.get_xyzt_units()[0]), 1.0)
-        return unit * float(np.linalg.norm(np.asarray(self.header.get_best_affine())[:3, 2]))
+        x, y, z = np.asarray(self.header.get_best_affine())[:3, :3].T
+        across = np.cross(x, y)
+        return unit * abs(float(z @ across)) / float(np.linalg.norm(across))
 
     def write(self, masks: Sequence[UInt8[np.ndarray, "y x"]], path: Path) -> UInt8[np.ndarray, "x y slices frames"]:
         """Write the masks of the images, in their order, as NIfTI; where there is no image, background. The array."""
@@ -149,11 +159,9 @@ def _header_of(file: Path) -> Nifti1Header:
     """The geometry of a NIfTI file, and nothing else that it says: who was examined may stand there."""
     own: Any = nib.load(file).header  # type: ignore[attr-defined]
     header = _empty()
-    header.set_data_shape(own.get_data_shape())
-    header.set_zooms(own.get_zooms())
-    header.set_xyzt_units(*own.get_xyzt_units())
-    header.set_qform(own.get_qform(), int(own["qform_code"]))
-    header.set_sform(own.get_sform(), int(own["sform_code"]))
+    # Field by field, not as matrices: a quaternion that is none does no harm where nobody goes by it.
+    for name in GEOMETRY:
+        header[name] = own[name]
     return header
 
 

@@ -23,7 +23,7 @@ EXAMPLES = 8
 """Subjects of whom an image is shown."""
 
 Explanation = Callable[[Method, dict[str, Tree], Batch, jax.Array], jax.Array]
-"""(method, variables, batch, target class) -> maps [batch, image, y, x]; jitted and pure."""
+"""(method, variables, batch, target class) -> maps [batch, image, y, x]; compiled and pure."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,9 +108,10 @@ def compare_with_chance(
 ) -> dict[str, float | int | bool | None]:
     """Spearman's rank correlation of the maps with those of networks `drawn` anew, ready for JSON.
 
-    "all" is with every layer drawn anew, "head" with all but the encoder: means over images and draws. `undefined`
-    pairs of "all" have a map that is the same everywhere and are left out. `passed` says that "all" lies within LIMIT
-    of 0, and is none where no pair is defined. An explanation that does not ask for the head has a "head" of 1.
+    "all" is with every layer drawn anew, "head" with all but the encoder: the mean over draws of the size of the mean
+    over images, so that a network which gives the map and one which gives its inverse do not cancel. `undefined` pairs
+    of "all" have a map that is the same everywhere and are left out. `passed` says that "all" lies below LIMIT, and is
+    none where no pair is defined. An explanation that does not ask for the head has a "head" of 1.
     """
     own = np.concatenate([*explainer.maps(samples)])
 
@@ -119,17 +120,17 @@ def compare_with_chance(
         return [rank_correlation(one, other) for one, other in zip(own, others, strict=True)]
 
     pairs = {
-        "all": [found for fresh in drawn for found in against(fresh)],
-        "head": [found for fresh in drawn for found in against({**fresh, "encoder": explainer.variables["encoder"]})],
+        "all": [against(fresh) for fresh in drawn],
+        "head": [against({**fresh, "encoder": explainer.variables["encoder"]}) for fresh in drawn],
     }
-    means = {name: _mean_of_known(found) for name, found in pairs.items()}
+    likeness = {name: _likeness(found) for name, found in pairs.items()}
     return {
-        **means,
+        **likeness,
         "limit": LIMIT,
-        "passed": None if means["all"] is None else abs(means["all"]) < LIMIT,
+        "passed": None if likeness["all"] is None else likeness["all"] < LIMIT,
         "draws": len(drawn),
         "images": len(own),
-        "undefined": pairs["all"].count(None),
+        "undefined": sum(found.count(None) for found in pairs["all"]),
     }
 
 
@@ -162,6 +163,7 @@ def _pictures(cache: Cache, shown: Sequence[tuple[int, np.ndarray]]) -> dict[str
     }
 
 
-def _mean_of_known(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known else None
+def _likeness(draws: Sequence[Sequence[float | None]]) -> float | None:
+    known = [[value for value in values if value is not None] for values in draws]
+    sizes = [abs(np.mean(values)) for values in known if values]
+    return float(np.mean(sizes)) if sizes else None

@@ -4,14 +4,15 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, Int
 
 from jaxssl.methods.base import Batch, Method, Tree
 from jaxssl.numerics import island
 
 POINTS = 32
-"""Of the path from the baseline to the image at which gradients are taken."""
+"""Of the path from the baseline to the image at which gradients are taken. *Measured* on two runs of
+`classify:small`, 16 pairs of synthetic images: what the maps sum to misses the change of log p by 4% of it (16 points:
+8 and 9%; Gauss and Legendre's 32, which a network's kinks do not reward: 10 and 5%)."""
 
 
 @partial(jax.jit, static_argnums=0)
@@ -30,7 +31,6 @@ def grad_cam(
     return on_grid(jax.nn.relu((weights * maps).sum(-1)), batch)
 
 
-@partial(jax.jit, static_argnums=(0, 4, 5))
 def integrated_gradients(
     method: Method,
     variables: dict[str, Tree],
@@ -43,27 +43,38 @@ def integrated_gradients(
 
     The baseline b is an image of air: the image's own minimum in each channel, as `jaxssl.methods.inputs` clears. Over
     all images of a sample (its own, then its `partners` in this order) the map sums to log p(x) - log p(b), as nearly
-    as Gauss and Legendre's rule with so many points integrates. A logit alone would tell of shifts that all classes
-    share.
+    as the midpoint rule with so many points integrates. A logit alone would tell of shifts that all classes share.
     """
-    assert method.predict is not None  # noqa: S101 - for classifiers
-    predict = method.predict
+    batch = jax.device_put(batch)
     images = [batch["image"], *(batch["partners"][kind]["image"] for kind in partners)]
     ends = jnp.stack([image.astype(batch["mean"].dtype) for image in images], axis=1)
     baseline = ends.min(axis=(2, 3), keepdims=True)
+    way, total = ends - baseline, jnp.zeros_like(ends)
+    # Point by point from here: in a compiled loop XLA computes convolutions on a CPU four times as slowly.
+    for point in range(points):
+        shown = baseline + (point + 0.5) / points * way
+        total += _slope(method, variables, batch, target, partners, shown)
+    return (way * total).sum(-1) / points
+
+
+@partial(jax.jit, static_argnums=(0, 4))
+def _slope(
+    method: Method,
+    variables: dict[str, Tree],
+    batch: Batch,
+    target: Int[Array, " batch"],
+    partners: tuple[str, ...],
+    images: Float[Array, "batch image y x channel"],
+) -> Float[Array, "batch image y x channel"]:
+    """d log p_target / d images, where these stand in the place of the batch's own."""
+    assert method.predict is not None  # noqa: S101 - for classifiers
+    predict = method.predict
 
     def log_probability(images: Float[Array, "batch image y x channel"]) -> Float[Array, ""]:
         found = _of(predict(variables, _showing(batch, partners, images)), target)
         return jnp.log(jnp.maximum(found, jnp.finfo(found.dtype).tiny)).sum()
 
-    def add(total: jax.Array, point: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
-        place, weight = point
-        return total + weight * jax.grad(log_probability)(baseline + place * (ends - baseline)), None
-
-    nodes, weights = np.polynomial.legendre.leggauss(points)
-    path = jnp.asarray((nodes + 1) / 2, ends.dtype), jnp.asarray(weights / 2, ends.dtype)
-    mean_slope, _ = jax.lax.scan(add, jnp.zeros_like(ends), path)
-    return ((ends - baseline) * mean_slope).sum(-1)
+    return jax.grad(log_probability)(images)
 
 
 def on_grid(maps: Float[Array, "batch image h w"], batch: Batch) -> Float[Array, "batch image y x"]:

@@ -8,12 +8,13 @@ patient out says so. experiments/results/statistics.md has the measurements thes
 from jaxssl.evaluate.statistics.agreement import Agreement, agreement
 from jaxssl.evaluate.statistics.auroc import auroc_interval
 from jaxssl.evaluate.statistics.bca import bca, bca_of
-from jaxssl.evaluate.statistics.intervals import ENOUGH, Estimate, Interval, over_seeds, studentised
+from jaxssl.evaluate.statistics.intervals import ENOUGH, FEWEST, Estimate, Interval, over_seeds, studentised, within
 from jaxssl.evaluate.statistics.paired import effect_size, holm, paired_test, swap_test
 from jaxssl.evaluate.statistics.power import smallest_detectable
 
 __all__ = [
     "ENOUGH",
+    "FEWEST",
     "Agreement",
     "Estimate",
     "Interval",
@@ -28,4 +29,5 @@ __all__ = [
     "smallest_detectable",
     "studentised",
     "swap_test",
+    "within",
 ]

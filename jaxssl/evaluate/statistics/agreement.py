@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import nctdtrit, ndtri
 
-from jaxssl.evaluate.statistics.intervals import UNKNOWN, Estimate, Interval, complete, studentised
+from jaxssl.evaluate.statistics.intervals import UNKNOWN, Estimate, Interval, complete, studentised, within
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def agreement(
     return Agreement(
         n,
         Estimate(float(bias), studentised(errors, level)),
-        Estimate(float(sizes.mean()), studentised(sizes, level)),
+        Estimate(float(sizes.mean()), within(studentised(sizes, level), 0, np.inf)),
         limit(-1),
         limit(1),
     )

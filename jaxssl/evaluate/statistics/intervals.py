@@ -11,8 +11,15 @@ ENOUGH = 30
 """Patients below which an interval is too narrow to be relied on, whichever method made it."""
 
 
+FEWEST = 5
+"""Patients, below which the resamples are so alike or so far apart that the ends mean nothing."""
+
+FEWEST_REPEATS = 3
+"""Trainings below which their spread is unknown, and an interval speaks of patients alone."""
+
+
 class Interval(NamedTuple):
-    """Two ends, both nan where the data cannot say: fewer than two patients, or no spread among them."""
+    """Two ends, both nan where the data cannot say: fewer than `FEWEST` patients, or no spread among them."""
 
     low: float
     high: float
@@ -39,18 +46,20 @@ def studentised(
     With m the mean and se² = var(subjects' means) / subjects + var(repeats' means) / repeats, and with m*, se* the
     same under random weights, the ends are m - q se at the upper and the lower quantile q of (m* - m) / se*.
 
-    Without repeats it says where the mean over more such patients lies, for these trained networks; with repeats
-    (label subsets, or seeds) where it lies over more patients and more trainings. Every training meets the same
-    patients, so the two are crossed: each has weights of its own, and a score weighs their product. What patient and
-    training do together stands in both terms of se², which errs on the wide side.
+    Without repeats, or with fewer than `FEWEST_REPEATS`, it says where the mean over more such patients lies, for these
+    trained networks; with repeats (label subsets, or seeds) where it lies over more patients and more trainings. Every
+    training meets the same patients, so the two are crossed: each has weights of its own, and a score weighs their
+    product. What patient and training do together stands in both terms of se², which errs on the wide side.
 
     Weights are Beta(1/2, 3/2) in place of counts (A. B. Owen, arXiv 2508.10083): of the mean, variance and skewness
     of counts, but never 0, so that no resample of a few patients is without spread.
     """
     scores = complete(scores)
-    if len(scores) < 2:
+    if len(scores) < FEWEST:
         return UNKNOWN
     table = scores.reshape(len(scores), -1)
+    if table.shape[1] < FEWEST_REPEATS:
+        table = table.mean(axis=1, keepdims=True)
     mean = table.mean()
     centred = table - mean
     error = _mean_and_error(centred, *(np.full((1, n), 1 / n) for n in table.shape))[1][0]
@@ -62,6 +71,11 @@ def studentised(
     )
     low, high = np.quantile(shifts / errors, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(mean - high * error), float(mean - low * error))
+
+
+def within(interval: Interval, low: float, high: float) -> Interval:
+    """The part of an interval that is possible: a bootstrap knows nothing of the ends of a scale."""
+    return Interval(*np.clip(interval, low, high).tolist())
 
 
 def over_seeds(

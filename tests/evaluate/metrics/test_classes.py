@@ -18,6 +18,7 @@ from jaxssl.evaluate.metrics import (
     balanced_accuracy,
     calibration_error,
     macro_f1,
+    mean_auroc,
     measures,
     reliability,
 )
@@ -56,6 +57,16 @@ def test_the_area_is_the_chance_of_a_higher_probability_and_ties_count_half():
     assert area == pytest.approx([np.mean(pairs), np.mean(pairs)])
     # Thresholds .9, .4, .2: recall 1/3, 2/3, 1 at precision 1, 2/3, 3/4.
     assert auprc_by_class(truth, np.stack([1 - p, p], axis=1))[1] == pytest.approx((1 + 2 / 3 + 3 / 4) / 3)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=12))
+def test_the_mean_area_by_ranks_is_that_of_scikit_learn_with_ties_and_without_classes(cases):
+    """Few cases of few values: many tie, and classes that nobody has or everybody are in no mean."""
+    truth, probabilities = np.array([case[0] for case in cases]), np.array([(*case[1:], 3) for case in cases]) / 6
+    found = measures(truth, probabilities)["auroc"]
+    by_ranks = mean_auroc(truth, probabilities)
+    assert np.isnan(by_ranks) if found is None else by_ranks == pytest.approx(found)
 
 
 def test_a_class_that_nobody_has_is_none_and_left_out_of_the_means():

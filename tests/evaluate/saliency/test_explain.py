@@ -137,3 +137,16 @@ def test_weights_drawn_anew_tell_a_learnt_map_from_an_edge_detector(cache, pairs
     assert (of_edges["passed"], of_edges["all"], of_edges["head"]) == (False, pytest.approx(1), pytest.approx(1))
     assert (of_nothing["passed"], of_nothing["all"], of_nothing["undefined"]) == (None, None, 3 * 18)
     assert (of_weights["draws"], of_weights["images"], of_weights["undefined"]) == (3, 18, 0)
+
+
+def test_networks_that_give_the_map_and_its_inverse_do_not_cancel(cache, pairs):
+    """Each is the learnt map or what is left of it: no draw is unlike it, though their correlations add up to 0."""
+    map = np.random.default_rng(0).random(SIZE).astype(np.float32)
+
+    def explain(method, variables, batch, target):
+        del method
+        return jnp.abs(variables["head"] - map) * jnp.ones((len(target), 2, 1, 1))
+
+    drawn = [{"encoder": 0.0, "head": np.float32(side)} for side in (0, 1)]
+    found = compare_with_chance(explainer(cache, explain, variables=drawn[0]), pairs, drawn)
+    assert (found["all"], found["passed"]) == (pytest.approx(1), False)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from jaxssl.evaluate.statistics import auroc_interval, bca, bca_of, over_seeds, studentised
+from jaxssl.evaluate.statistics import FEWEST, Interval, auroc_interval, bca, bca_of, over_seeds, studentised, within
 
 FAILING = 0.1
 TRUE_MEAN = (1 - FAILING) * 18 / 21 + FAILING / 2
@@ -104,7 +104,7 @@ def test_the_studentised_interval_of_many_normal_scores_is_students():
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.integers(2, 12), st.integers(1, 4), st.floats(0.01, 100), st.floats(-50, 50), st.integers(0, 99))
+@given(st.integers(FEWEST, 12), st.integers(1, 4), st.floats(0.01, 100), st.floats(-50, 50), st.integers(0, 99))
 def test_the_studentised_interval_moves_and_turns_with_the_scores(n, repeats, scale, shift, seed):
     scores = np.random.default_rng(seed).normal(size=(n, repeats))
     low, high = studentised(scores, resamples=200)
@@ -120,8 +120,20 @@ def test_a_skewed_sample_has_a_skewed_interval():
     assert values.mean() - low > 2 * (high - values.mean())
 
 
+def test_two_trainings_tell_nothing_of_others():
+    scores = np.random.default_rng(3).normal(0.8, 0.05, (12, 3))
+    two = studentised(scores[:, :2])
+    assert two == studentised(scores[:, :2].mean(axis=1))
+    assert studentised(scores) != studentised(scores.mean(axis=1))
+
+
+def test_an_interval_ends_where_its_scale_does():
+    assert within(Interval(-0.2, 0.7), 0, 1) == (0.0, 0.7)
+    assert np.isnan(within(Interval(np.nan, np.nan), 0, 1)).all()
+
+
 def test_no_spread_or_no_second_patient_gives_no_interval_and_a_missing_score_is_refused():
-    for scores in ([], [0.8], [0.7, 0.7, 0.7], [[0.7, 0.7], [0.7, 0.7]]):
+    for scores in ([], [0.8], [0.7, 0.8, 0.9, 0.8], [0.7] * 6, [[0.7, 0.7]] * 6):
         assert np.isnan(studentised(np.array(scores))).all()
     assert np.isnan(auroc_interval(np.nan, 3, 4)).all()
     assert np.isnan(auroc_interval(0.5, 0, 4)).all()
