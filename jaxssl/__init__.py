@@ -12,6 +12,7 @@ from jaxssl.version import __version__ as __version__
 if TYPE_CHECKING:
     from jaxssl.data.phantom import CineOptions, KneeOptions, UltrasoundOptions
     from jaxssl.run import (
+        ablate,
         data_check,
         data_info,
         data_ingest,
@@ -35,6 +36,7 @@ __all__ = [
     "CineOptions",
     "KneeOptions",
     "UltrasoundOptions",
+    "ablate",
     "data_check",
     "data_info",
     "data_ingest",

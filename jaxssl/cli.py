@@ -1,6 +1,7 @@
 """The command line: hands words and flags to `jaxssl.run`, and turns the user's errors into one sentence."""
 
 import difflib
+import functools
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -21,11 +22,16 @@ GREETING = """jaxssl pretrains image encoders without labels on cardiac MR and u
   jaxssl pretrain mim:small --workdir runs/mim                      pretrain on it, without labels
   jaxssl finetune segment:small --init.run runs/mim --workdir runs/from-mim
                                                                     segment from few labels, and evaluate
+  jaxssl finetune classify:small --init.run runs/mim --workdir runs/group
+                                                                    classify patients, and evaluate
   jaxssl probe runs/mim                                             kNN and linear probe of the frozen encoder
   jaxssl report runs/*                                              one page that compares runs
+  jaxssl ablate experiments/cine_segmentation.py --workdir sweeps/cine
+                                                                    a whole study, point by point
 
 Also: data ultrasound, data knee, data info STORE, data check STORE, data split STORE, embed RUN [SOURCE],
-segment RUN, saliency RUN, export RUN, bench loader, bench scale, doctor.
+evaluate RUN, predict RUN SOURCE, saliency RUN,
+segment RUN, export RUN, bench loader, bench scale, doctor.
 Every verb explains itself with --help.
 """
 
@@ -156,6 +162,53 @@ def saliency(words: Sequence[str]) -> None:
     tyro.cli(run.saliency, args=words, prog="jaxssl saliency")
 
 
+def ablate(words: Sequence[str]) -> None:
+    """jaxssl ablate STUDY --workdir DIR [--scale smoke|small|paper]: what is missing of the points of a study."""
+    from jaxssl.sweep import load_study
+
+    if not words or words[0].startswith("-"):
+        print("usage: jaxssl ablate STUDY --workdir DIR [--scale smoke|small|paper] [options]\n")
+        print("STUDY is a file of experiments/. jaxssl ablate STUDY --help lists its own options as well.")
+        if not words or words[0] not in ("-h", "--help"):
+            raise UserError("jaxssl ablate needs a study as its first word, as in experiments/cine_segmentation.py.")
+        return
+    study = load_study(words[0])
+
+    @functools.wraps(study.sweep)
+    def given(**options: Any) -> dict[str, Any]:
+        return options
+
+    def asked(
+        given: Annotated[dict[str, Any], tyro.conf.arg(name="", constructor=given)],
+        workdir: Path,
+        points: tuple[str, ...] = (),
+        only: str | None = None,
+        list: bool = False,
+        report: bool = False,
+        submit: Literal["slurm", "local"] | None = None,
+        jobs: int = 1,
+        slurm: tuple[str, ...] = (),
+    ) -> None:
+        """Do what is missing of a study's points. The same command goes on after an interruption, tries again what has
+        failed, and may be given by several processes at once, which share the work.
+
+        Args:
+            workdir: Folder of the sweep: stores, splits and runs, a note on each stage, and the page.
+            points: Only those whose names fit one of these patterns, as in "mim/*".
+            only: i/n takes every n-th point from i, for array jobs: of four the first is 0/4 and the last 3/4.
+            list: Only list the points: their states, and what came out.
+            report: Only write the page about what is finished, DIR/report.html; it also comes by itself at the end.
+            submit: Hand the work to jobs of a cluster, or of this machine, and return.
+            jobs: How many of them.
+            slurm: What they ask for, as in time=240 gpus_per_node=1 partition=gpu.
+        """
+        from jaxssl import run
+
+        run.ablate(study.path, workdir, points, only, list, report, submit, jobs, slurm, **given)
+
+    tyro.cli(asked, args=words[1:], prog=f"jaxssl ablate {words[0]}")
+
+
 def data(words: Sequence[str]) -> None:
     """jaxssl data ingest NAME SOURCE --out STORE | data phantom|ultrasound|knee --out STORE | data info|check|split."""
     from jaxssl import CineOptions, KneeOptions, UltrasoundOptions, run
@@ -224,13 +277,15 @@ def _refused(sentence: str, debug: bool, code: int = UserError.exit_code) -> int
 VERBS: dict[str, Callable[[Sequence[str]], int | None]] = {
     verb.__name__: verb
     for verb in (
-        *(pretrain, finetune, evaluate, probe, embed, segment, predict, saliency, export, report, data, bench, doctor),
+        *(pretrain, finetune, evaluate, probe, embed, segment, predict, saliency, export, report, ablate),
+        *(data, bench, doctor),
     )
 }
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Run one verb; the exit code is 0, 2 for what the user can mend, 3 for files left out, 130 when stopped."""
+    """Run one verb; the exit code is 0, 1 where points of a study failed, 2 for what the user can mend, 3 for files
+    left out, 130 when stopped."""
     words = list(sys.argv[1:] if words is None else words)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]

@@ -5,6 +5,7 @@ The unit is the subject: an arm's score of a subject is its mean over the arm's 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 
@@ -46,8 +47,10 @@ CARRIED_OUT = (
 )
 """Options that say where and how a run is carried out, and decide no result: the store's content is in the task."""
 
-SPLIT = "data.split"
-"""A file for each label subset, so that the runs of an arm have several; who was tested by it is compared instead."""
+BEGINNING = ("init.run", "init.weights")
+"""Where the weights lie that a run starts from; what these are is told by their own recipe."""
+SUBSET = re.compile(r"-seed\d+(?=\.json$)")
+"""In the name of a split file: of each label subset there is one, and the runs of an arm have several."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,8 @@ class Arm:
         """The run's own, or of several what they have in common."""
         if len(self.runs) == 1:
             return self.runs[0].label
-        return f"{self.origin.partition(' (')[0]}, {self.task.training_subjects} labelled, {len(self.runs)} runs"
+        parts = "" if self.origin == SCRATCH or self.task.kind != "segmentation" else _parts(self.runs[0])
+        return f"{self.origin.partition(' (')[0]}{parts}, {self.task.training_subjects} labelled, {len(self.runs)} runs"
 
     @property
     def results(self) -> list[Judged]:
@@ -167,8 +171,14 @@ def _identity(run: Run, runs: Sequence[Run]) -> Hashable:
 
 
 def _choices(run: Run) -> Hashable:
-    free = (*SEEDS, *CARRIED_OUT, SPLIT)
-    return tuple(sorted((key, value) for key, value in run.recipe.items() if key not in free and key[:5] != "init."))
+    free = (*SEEDS, *CARRIED_OUT, *BEGINNING)
+    return tuple(sorted((key, SUBSET.sub("", value)) for key, value in run.recipe.items() if key not in free))
+
+
+def _parts(run: Run) -> str:
+    """What was taken over, where that is not all there was."""
+    taken = re.findall(r"\w+", run.recipe.get("init.parts", ""))
+    return "" if not taken or "decoder" in taken else f" {' and '.join(taken)} only"
 
 
 def _asked(result: Judged) -> Hashable:

@@ -1,5 +1,6 @@
 """The verbs, composed from the rooms below: each is a function with the same words as its command."""
 
+from jaxssl.run.ablate import ablate
 from jaxssl.run.bench import bench_scale
 from jaxssl.run.check import data_check
 from jaxssl.run.data import data_info, data_phantom
@@ -18,6 +19,7 @@ from jaxssl.run.split import data_split
 from jaxssl.run.training import finetune, pretrain
 
 __all__ = [
+    "ablate",
     "bench_loader",
     "bench_scale",
     "data_check",

@@ -163,10 +163,9 @@ def test_the_page_shows_classes_maps_and_neighbours(make_run, tmp_path):
 def test_how_a_run_is_carried_out_and_where_its_data_lie_makes_no_other_arm(make_run):
     assert set(CARRIED_OUT) == {*CARRYING_OUT, "data.store"}
     runs = [make_run(f"run{seed}", verb="finetune", seed=seed, parts=("evaluation",)) for seed in range(2)]
-    recipe = json.loads((runs[1] / "recipe.json").read_text())
-    recipe["train"] |= {"log_every": 7}
-    recipe["data"] |= {"store": "/elsewhere/phantom", "split": "splits/subset-4-seed1.json"}
-    (runs[1] / "recipe.json").write_text(json.dumps(recipe))
+    with_options(runs[0], data__split="splits/subset-4-seed0.json")
+    elsewhere = {"data__store": "/elsewhere/phantom", "data__split": "splits/subset-4-seed1.json"}
+    with_options(runs[1], train__log_every=7, **elsewhere)
     (arm,) = arms(read_runs(runs))
     assert len(arm.runs) == 2
 
@@ -200,3 +199,32 @@ def test_other_cases_are_neither_averaged_nor_paired(make_run):
 def test_openings_that_nobody_counts_are_said(make_run, tmp_path):
     run = edited(make_run("one", verb="finetune", parts=("evaluation",)), opening=None)
     assert "Nobody counts how often the test subjects of one" in write_report([run], tmp_path / "r.html").read_text()
+
+
+def with_options(folder, **options):
+    """The run with other values of its recipe, by `room__name`."""
+    recipe = json.loads((folder / "recipe.json").read_text())
+    for name, value in options.items():
+        room, key = name.split("__")
+        recipe.setdefault(room, {})[key] = value
+    (folder / "recipe.json").write_text(json.dumps(recipe))
+    return folder
+
+
+def test_parts_that_are_taken_over_and_splits_tell_arms_apart_and_subsets_do_not(make_run):
+    about = {"verb": "finetune", "init": "runs/pre", "parts": ("evaluation",)}
+    make_run("pre", parts=())
+    whole = [
+        with_options(make_run(f"whole{seed}", seed=seed, **about), init__parts=["encoder", "decoder"])
+        for seed in (0, 1)
+    ]
+    part = [with_options(make_run(f"part{seed}", seed=seed, **about), init__parts=["encoder"]) for seed in (0, 1)]
+    found = arms(read_runs([*whole, *part]))
+    assert sorted(arm.label for arm in found) == [
+        "weights of runs/pre encoder only, 4 labelled, 2 runs",
+        "weights of runs/pre, 4 labelled, 2 runs",
+    ]
+    names = ("subset-4-seed0", "subset-4-seed1", "vendor-A-to-B")
+    for folder, name in zip([*whole, part[0]], names, strict=True):
+        with_options(folder, data__split=f"splits/{name}.json", init__parts=["encoder", "decoder"])
+    assert sorted(len(arm.runs) for arm in arms(read_runs([*whole, part[0]]))) == [1, 2]

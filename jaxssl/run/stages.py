@@ -1,0 +1,225 @@
+"""A stage of a sweep as a call of its verb, the file by which it is known to be done, and whose turn it is to do it."""
+
+import contextlib
+import fcntl
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from jaxssl import config
+from jaxssl.data.phantom import CineOptions, KneeOptions, UltrasoundOptions
+from jaxssl.data.store import SUMMARY
+from jaxssl.errors import UserError
+from jaxssl.recipe import lasting, load_recipe
+from jaxssl.run.data import data_phantom
+from jaxssl.run.evaluate import evaluate
+from jaxssl.run.ingest import data_ingest
+from jaxssl.run.judging import FILES
+from jaxssl.run.probe import probe
+from jaxssl.run.saliency import saliency
+from jaxssl.run.segmentation import segment
+from jaxssl.run.split import data_split
+from jaxssl.run.training import finetune, pretrain
+from jaxssl.sweep import Stage
+from jaxssl.workdir import now
+
+State = Literal["finished", "failed", "running", "begun", "to do"]
+Options = Mapping[str, Any]
+PHANTOMS = {"cine": CineOptions, "knee": KneeOptions, "ultrasound": UltrasoundOptions}
+PLACES = ("data.store", "data.split", "init.run", "init.weights")
+"""Options that say where something lies: a sweep's folder may have been moved since."""
+
+
+class Doing(NamedTuple):
+    """`call(of, folder, options)` does a stage, `done(folder, options)` looks whether that has come to its end."""
+
+    call: Callable[[Any, Path, Options], Any]
+    done: Callable[[Path, Options], bool]
+
+
+def _training(verb: Callable[..., Any]) -> Doing:
+    def call(recipe: str, folder: Path, options: Options) -> None:
+        own = {name: value for name, value in options.items() if "." not in name}
+        verb(str(recipe), folder, _overrides(options), **own)
+
+    return Doing(call, lambda folder, options: _said(folder / "run.json").get("status") == "finished")
+
+
+def _is_store(folder: Path, options: Options) -> bool:
+    return (folder / SUMMARY).is_file()
+
+
+def _phantom(kind: str, folder: Path, options: Options) -> None:
+    if kind not in PHANTOMS:
+        raise UserError(f"There is no phantom {kind!r}; there are {', '.join(PHANTOMS)}.")
+    data_phantom(folder, PHANTOMS[kind](**options))
+
+
+def _probed(folder: Path, options: Options) -> bool:
+    target = options.get("target", "group")
+    return any(_said(path).get("target") == target for path in folder.glob("probe*.json"))
+
+
+def _explained(folder: Path, options: Options) -> bool:
+    said = _said(folder / "saliency.json")
+    return bool(said) and said["on"] == options.get("on", "test") and said["map"] == options.get("map", said["map"])
+
+
+DOINGS = {
+    "phantom": Doing(_phantom, _is_store),
+    "ingest": Doing(lambda kind, folder, options: data_ingest(kind, out=folder, **options), _is_store),
+    "segment": Doing(lambda run, folder, options: segment(Path(run), out=folder, **options), _is_store),
+    "split": Doing(
+        lambda store, folder, options: data_split(store, folder, **options),
+        lambda folder, options: (folder / "split.json").is_file(),
+    ),
+    "pretrain": _training(pretrain),
+    "finetune": _training(finetune),
+    "evaluate": Doing(
+        lambda run, folder, options: evaluate(folder, **options),
+        lambda folder, options: (folder / FILES[options.get("on", "test")]).is_file(),
+    ),
+    "probe": Doing(lambda run, folder, options: probe(folder, **options), _probed),
+    "saliency": Doing(lambda run, folder, options: saliency(folder, **options), _explained),
+}
+
+
+class Busy(Exception):
+    """Another process is at this place now."""
+
+    def __init__(self, place: "Place"):
+        super().__init__(place.stage.name)
+        self.place = place
+
+
+class Failed(Exception):
+    """A stage could not be done; the message says why, and where."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A stage in the folder of a sweep. What it has made says whether it is done; a note beside, how it went."""
+
+    root: Path
+    stage: Stage
+
+    @property
+    def folder(self) -> Path:
+        return self.stage.folder(self.root)
+
+    @property
+    def note(self) -> Path:
+        return self.root / "stages" / f"{self.stage.name}.json"
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the note says; nothing before the stage is begun."""
+        return _said(self.note)
+
+    @property
+    def done(self) -> bool:
+        _, options = self.stage.resolved(self._where)
+        return DOINGS[self.stage.verb].done(self.folder, options)
+
+    @property
+    def state(self) -> State:
+        """As the disk has it."""
+        if self.done:
+            return "finished"
+        if not (how := self.facts.get("state")):
+            return "to do"
+        try:
+            with self.turn():
+                return "failed" if how == "failed" else "begun"
+        except Busy:
+            return "running"
+
+    @contextlib.contextmanager
+    def turn(self, wait: bool = False) -> Iterator[None]:
+        """This process's alone, or `Busy`. The system lets go of it when a process ends, however that happens.
+
+        What writes into one folder takes turns, as `probe` and `evaluate` of a run do.
+        """
+        lock = self.root / "stages" / f"{self.folder.name}.lock"
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        with lock.open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except BlockingIOError:
+                raise Busy(self) from None
+            yield
+
+    def do(self, since: float, begin: Callable[[], None]) -> None:
+        """Do the stage unless it is done, calling `begin` first; `Failed` if it fails, or failed elsewhere `since`."""
+        if not self.done:
+            with self.turn():
+                if not self.done:  # nor by another that was at it when we looked
+                    return self._try(since, begin)
+        self._refuse_changed()
+
+    def _try(self, since: float, begin: Callable[[], None]) -> None:
+        before = self.facts
+        if before.get("state") == "failed" and before["time"] >= since:
+            raise self._failed(before["sentence"])
+        tries, spent, began = before.get("tries", 0) + 1, before.get("seconds", 0.0), time.time()
+
+        def tell(state: str, **facts: Any) -> None:
+            self._tell(state=state, tries=tries, seconds=round(spent + time.time() - began, 2), **facts)
+
+        begin()
+        tell("begun")
+        try:
+            self._call()
+        except Exception as error:  # one stage that fails, of whatever, does not stop the others
+            sentence = self._sentence(error)
+            tell("failed", sentence=sentence)
+            raise self._failed(sentence) from error
+        tell("finished")
+
+    def _call(self) -> None:
+        of, options = self.stage.resolved(self._where)
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        DOINGS[self.stage.verb].call(of, self.folder, options)
+
+    def _where(self, stage: Stage) -> str:
+        return str(stage.folder(self.root))
+
+    def _tell(self, **facts: Any) -> None:
+        about = {"verb": self.stage.verb, "folder": str(self.folder), "when": now(), "time": time.time()}
+        config.write_json({**about, **facts}, self.note)
+
+    def _sentence(self, error: Exception) -> str:
+        if isinstance(error, UserError):
+            return str(error)
+        log = self.note.with_suffix(".log")
+        log.write_text(traceback.format_exc())
+        return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}; all of it is in {log}."
+
+    def _failed(self, sentence: str) -> Failed:
+        return Failed(f"{sentence} Its folder is {self.folder}.")
+
+    def _refuse_changed(self) -> None:
+        """Refuse a run that was made by what the recipe said then, where that says something else now."""
+        if self.stage.verb not in ("pretrain", "finetune"):
+            return
+        recipe, options = self.stage.resolved(self._where)
+        told = lasting(config.to_dict(load_recipe(str(recipe), _overrides(options))))
+        known = lasting(config.read_json(self.folder / "recipe.json"))
+        names = sorted(name for name in told.keys() | known.keys() if name not in PLACES)
+        if changed := [name for name in names if told.get(name) != known.get(name)]:
+            raise self._failed(
+                f"The recipe {recipe} has changed since: {changed[0]} was {known.get(changed[0])!r} and is now "
+                f"{told.get(changed[0])!r}; bring the old one back, or take another --workdir."
+            )
+
+
+def _overrides(options: Options) -> dict[str, Any]:
+    dotted = {name: value for name, value in options.items() if "." in name}
+    return {name: str(value) if isinstance(value, Path) else value for name, value in dotted.items()}
+
+
+def _said(path: Path) -> dict[str, Any]:
+    return config.read_json(path) if path.is_file() else {}

@@ -1,0 +1,240 @@
+"""A study as a sweep: named points, and the stages that lead to them, which several points may share.
+
+A study is one file: a docstring, and `sweep(scale, ...)` that yields points. It is Python and is run as such; further
+keywords of its `sweep` are flags of `jaxssl ablate`. What of it has been done is known from the disk alone.
+
+>>> hearts = Stage("phantom", "cine", {"subjects": 40})
+>>> mim = Stage("pretrain", "mim:small", {"data.store": hearts})
+>>> few = Stage("finetune", "segment:small", {"data.store": hearts, "data.subjects": 2, "init.run": mim})
+>>> [stage.verb for stage in in_order(Point("from mim", (few,)).stages)]
+['phantom', 'pretrain', 'finetune']
+"""
+
+import difflib
+import hashlib
+import importlib.util
+import inspect
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from jaxssl.errors import UserError
+
+T = TypeVar("T")
+Scale = Literal["smoke", "small", "paper"]
+"""Minutes on two cores; hours on one GPU; the study's own numbers."""
+
+ROOMS = {
+    "phantom": "stores",
+    "ingest": "stores",
+    "segment": "stores",
+    "split": "splits",
+    "pretrain": "runs",
+    "finetune": "runs",
+    "evaluate": None,
+    "probe": None,
+    "saliency": None,
+}
+"""The verbs that a stage may be, and where in a sweep's folder they write: None writes into the run that is asked."""
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """One call of a verb. Two stages that say the same are one, and have one folder."""
+
+    verb: str
+    of: "str | Path | Stage"
+    """The recipe of a training, the kind of a phantom, the set that is ingested; else the store or the run."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """By their names: those with a dot override the recipe, the others are the verb's own."""
+    label: str = ""
+    """What people read in the folder's name; verb and recipe unless given."""
+
+    def __post_init__(self):
+        if self.verb not in ROOMS:
+            near = difflib.get_close_matches(self.verb, ROOMS, n=1, cutoff=0.0)[0]
+            raise UserError(f"{self.verb!r} cannot be a stage; the nearest is {near!r}, of {', '.join(ROOMS)}.")
+        if ROOMS[self.verb] is None and not isinstance(self.of, Stage):
+            raise UserError(f"The stage {self.verb} of {self.of} asks a run of this sweep: give the stage that trains.")
+
+    @cached_property
+    def key(self) -> str:
+        """Names what the stage says: verb, recipe and options, and so all stages that it needs."""
+        said = [self.verb, *self.resolved(lambda stage: f"stage {stage.key}")]
+        return hashlib.sha256(json.dumps(said, sort_keys=True, default=_text).encode()).hexdigest()[:10]
+
+    @property
+    def name(self) -> str:
+        """For files and people."""
+        words = self.label or f"{self.verb} {self.of.verb if isinstance(self.of, Stage) else self.of}"
+        return f"{re.sub(r'[^a-zA-Z0-9.+]+', '-', words).strip('-')[-80:]}-{self.key}"
+
+    @property
+    def needs(self) -> tuple["Stage", ...]:
+        """The stages whose folders its options name."""
+        found: list[Stage] = []
+        self.resolved(lambda stage: found.append(stage) or "")
+        return tuple(found)
+
+    def resolved(self, place: Callable[["Stage"], str]) -> tuple[Any, dict[str, Any]]:
+        """`of` and `options` with each stage replaced by its place."""
+        return _resolved(self.of, place), {name: _resolved(value, place) for name, value in self.options.items()}
+
+    def folder(self, root: Path) -> Path:
+        """Where it writes."""
+        if isinstance(self.of, Stage) and ROOMS[self.verb] is None:
+            return self.of.folder(root)
+        return root / str(ROOMS[self.verb]) / self.name
+
+    def __truediv__(self, file: str) -> "Within":
+        return Within(self, file)
+
+
+@dataclass(frozen=True, eq=False)
+class Within:
+    """A file in the folder of a stage: `division / "split.json"`."""
+
+    stage: Stage
+    file: str
+
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """A named result of a study: the last stage is the one that it is known by."""
+
+    name: str
+    stages: tuple[Stage, ...]
+
+    def __post_init__(self):
+        if not self.stages:
+            raise UserError(f"The point {self.name} has no stage; give it at least one.")
+
+
+@dataclass(frozen=True)
+class Study:
+    """A file that has been read."""
+
+    path: Path
+    about: str
+    """Its docstring: question, findings, commands, time."""
+    sweep: Callable[..., Iterable[Point]]
+
+    def points(self, given: Mapping[str, Any]) -> tuple[Point, ...]:
+        """The points that `sweep` yields for the keywords given, once they are known to be of one mind."""
+        try:
+            inspect.signature(self.sweep).bind(**given)
+        except TypeError as error:
+            known = ", ".join(inspect.signature(self.sweep).parameters)
+            raise UserError(f"The sweep of {self.path} takes {known}; {error}.") from error
+        try:
+            points = tuple(self.sweep(**given))
+            _check(self.path, points)
+        except UserError:
+            raise
+        except Exception as error:  # whatever a study does wrong is the user's to see in one sentence
+            raise UserError(f"The sweep of {self.path} failed: {type(error).__name__}: {error}.") from error
+        return points
+
+
+def load_study(path: str | Path) -> Study:
+    """Read the file of a study."""
+    path = Path(path)
+    if path.suffix != ".py" or not path.is_file():
+        raise UserError(f"There is no study {path}: give a Python file with a function sweep(scale).")
+    spec = importlib.util.spec_from_file_location(f"jaxssl_study_{path.stem}", path)
+    assert spec is not None and spec.loader is not None  # noqa: S101, PT018 - a file that ends in .py has both
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"Study {path} cannot be read: {type(error).__name__}: {error}.") from error
+    sweep = getattr(module, "sweep", None)
+    if not inspect.isfunction(sweep):
+        raise UserError(f"Study {path} has no function sweep(scale).")
+    return Study(path, inspect.getdoc(module) or "", sweep)
+
+
+def of_scale(scale: str, known: Mapping[str, T]) -> T:
+    """What a study has for a scale."""
+    if scale not in known:
+        raise UserError(f"There is no scale {scale!r} of this study; there are {', '.join(known)}.")
+    return known[scale]
+
+
+def select(points: Sequence[Point], patterns: Sequence[str] = (), only: str | None = None) -> tuple[Point, ...]:
+    """The points whose names any of the patterns fits, as in `mim/*`; of these every n-th from i for `only` i/n."""
+    names = [point.name for point in points]
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            near = difflib.get_close_matches(pattern, names, n=1, cutoff=0.0)[0]
+            raise UserError(f"No point is called {pattern!r}; the nearest of the {len(names)} is {near!r}.")
+    chosen = [point for point in points if not patterns or any(fnmatchcase(point.name, each) for each in patterns)]
+    if only is None:
+        return tuple(chosen)
+    numbers = re.fullmatch(r"(\d+)/(\d+)", only)
+    first, step = map(int, numbers.groups()) if numbers else (0, 0)
+    if not 0 <= first < step:
+        raise UserError(f"--only {only} is no i/n: of four jobs the first is 0/4 and the last 3/4.")
+    return tuple(chosen[first::step])
+
+
+def in_order(stages: Iterable[Stage]) -> list[Stage]:
+    """These stages and all that they need, each once and after what it needs."""
+    found: dict[str, Stage] = {}
+
+    def add(stage: Stage) -> None:
+        if stage.key not in found:
+            for need in stage.needs:
+                add(need)
+            found[stage.key] = stage
+
+    for stage in stages:
+        add(stage)
+    return list(found.values())
+
+
+def _resolved(value: Any, place: Callable[[Stage], str]) -> Any:
+    if isinstance(value, Stage):
+        return place(value)
+    if isinstance(value, Within):
+        return f"{place(value.stage)}/{value.file}"
+    return tuple(_resolved(each, place) for each in value) if isinstance(value, tuple | list) else value
+
+
+def _text(value: Any) -> str:
+    """What JSON does not know but a path is refused: it would not say the same in another process."""
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"a stage takes plain values, paths and stages, not {value!r}")
+
+
+def _check(path: Path, points: Sequence[Point]) -> None:
+    """Points have names of their own, and a stage that several share has one label."""
+    if not points:
+        raise UserError(f"The sweep of {path} yields no point.")
+    names = [point.name for point in points]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise UserError(f"The sweep of {path} yields two points {twice[0]!r}: give each a name of its own.")
+    labels: dict[str, str] = {}
+    for point in points:
+        # One stage under two labels would have two folders, and be done twice.
+        for stage in _all(point.stages):
+            if labels.setdefault(stage.key, stage.name) != stage.name:
+                raise UserError(
+                    f"The sweep of {path} has one stage under two labels, {labels[stage.key]} and {stage.name}: "
+                    "give it one."
+                )
+
+
+def _all(stages: Iterable[Stage]) -> Iterable[Stage]:
+    """These stages and all that they need, as often as they are named."""
+    for stage in stages:
+        yield from _all(stage.needs)
+        yield stage

@@ -1,0 +1,57 @@
+"""A study says the same wherever it is read, and one that contradicts itself is refused in a sentence."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+
+from jaxssl.errors import UserError
+from jaxssl.sweep import Point, Stage, Within, in_order, load_study, select
+
+BEGINNING = "from jaxssl.sweep import Point, Stage\ncine = Stage('phantom', 'cine')\ndef sweep(scale='smoke'):\n"
+
+
+def test_equal_stages_are_one_and_all_that_a_stage_says_is_in_its_name():
+    def tuned(rate: float = 0.1, subjects: int = 4, label: str = "", file: str = "split.json") -> Stage:
+        hearts = Stage("phantom", "cine", {"subjects": subjects})
+        options = {"data.store": hearts, "optim.lr": rate, "data.split": Within(Stage("split", hearts), file)}
+        return Stage("finetune", "segment:tiny", options, label)
+
+    assert tuned().key == tuned().key == tuned(label="another").key
+    assert tuned(label="a point/of 2").name.startswith("a-point-of-2-")
+    assert len({stage.key for stage in (tuned(), tuned(rate=0.2), tuned(subjects=5), tuned(file="other.json"))}) == 4
+    assert [stage.verb for stage in in_order([tuned(), tuned()])] == ["phantom", "split", "finetune"]
+
+
+def test_what_asks_a_run_writes_into_its_folder(tmp_path):
+    trained = Stage("pretrain", "mim")
+    asked = Stage("probe", trained, {"target": "vendor"})
+    assert asked.folder(tmp_path) == trained.folder(tmp_path) == tmp_path / "runs" / trained.name
+    assert asked.name != trained.name
+
+
+@given(count=some.integers(1, 40), jobs=some.integers(1, 9))
+def test_jobs_divide_the_points_exactly(count, jobs):
+    points = [Point(f"p{n}", (Stage("phantom", "cine", {"subjects": n + 1}),)) for n in range(count)]
+    shares = [select(points, only=f"{job}/{jobs}") for job in range(jobs)]
+    assert sorted(point.name for share in shares for point in share) == sorted(point.name for point in points)
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        ("return []", "yields no point"),
+        ("return [Point('a', (cine,)), Point('a', (cine,))]", "two points 'a'"),
+        ("return [Point('a', ())]", "point a has no stage"),
+        ("return [Point('a', (Stage('pretrian', 'mim'),))]", "'pretrian' cannot be a stage; the nearest is 'pretrain'"),
+        ("return [Point('a', (Stage('probe', 'runs/a'),))]", "asks a run of this sweep"),
+        ("return [Point('a', (cine, Stage('phantom', 'cine', label='b')))]", "one stage under two labels"),
+        ("return [Point('a', (Stage('pretrain', 'mim', {'a.b': object()}),))]", "plain values, paths and stages"),
+        ("return 1 / 0", "failed: ZeroDivisionError"),
+    ],
+)
+def test_a_study_that_contradicts_itself_is_refused(body, sentence, tmp_path):
+    study = tmp_path / "study.py"
+    study.write_text(BEGINNING + f"    {body}\n")
+    with pytest.raises(UserError, match=sentence):
+        load_study(study).points({})
