@@ -22,9 +22,10 @@ class MRNet(Set):
         train-abnormal.csv, train-acl.csv, train-meniscus.csv               0000,1: without a header
         valid/..., valid-abnormal.csv, ...
 
-    For classification, and not for location: nothing says at which side a stack begins, nor that all begin at the same
-    one, how far apart slices are, or how large a pixel is. An examination is a subject; which of them are of one person
-    is not said, but that nobody is in two parts, the label `split`.
+    For classification and location alone, as nobody knows how far apart slices are, or how large a pixel is. A slice's
+    place is counted along its file. At which side that begins is not said, nor that it is the same one for all, on which
+    whatever learns location from this set rests. An examination is a subject; which of them are of one person is not
+    said, but that nobody is in two parts, the label `split`.
     """
 
     modality = "knee MR"
@@ -47,7 +48,7 @@ def _examinations(folder: Path) -> Iterator[Subject]:
         labels = {finding: ANSWERS.get(own.get(name, ""), "") for finding, own in answers.items()}
         files = {plane: stack / f"{name}.npy" for plane, stack in stacks.items()}
         series = [
-            Series((file,), view=plane, labels=tables.known(split=folder.name, **labels), placed=False, ordered=False)
+            Series((file,), view=plane, labels=tables.known(split=folder.name, **labels), placed=False, ordered=True)
             for plane, file in files.items()
             if file.is_file()
         ]

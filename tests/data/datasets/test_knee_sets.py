@@ -33,7 +33,7 @@ def test_mrnet(listed: Callable, tmp_path: Path):
     assert all(s.labels == {"split": "valid"} for s in found["1130"].series)
     for name, subject in found.items():
         for series in subject.series:
-            assert (series.placed, series.ordered) == (False, False)
+            assert (series.placed, series.ordered) == (False, True)
             images = list(arrays.read(series.files[0]))
             assert [(image.slice, image.frame, image.spacing) for image in images] == [
                 (place, 0, None) for place in range(len(images))
@@ -111,11 +111,12 @@ def test_oai(made: Callable, tmp_path: Path):
         assert record.mask is None
 
 
-def test_mrnet_has_slices_of_unknown_order(made: Callable, tmp_path: Path):
+def test_mrnet_counts_slices_along_the_file_and_knows_no_size(made: Callable, tmp_path: Path):
     (tmp_path / "train" / "axial").mkdir(parents=True)
     stack = RNG.integers(0, 256, (3, 4, 5)).astype(np.uint8)
     np.save(tmp_path / "train" / "axial" / "0001.npy", stack)
     (records,) = made(set_of("mrnet"), tmp_path).values()
-    assert [(r.view, r.slice, r.slices, r.ordered) for r in records] == [("axial", z, 3, False) for z in range(3)]
+    assert [(r.view, r.slice, r.slices, r.ordered) for r in records] == [("axial", z, 3, True) for z in range(3)]
     np.testing.assert_array_equal([r.image[..., 0] for r in records], stack)
-    assert all(np.isnan(r.plane.spacing).all() and np.isnan(r.position) for r in records)
+    assert all(np.isnan(r.plane.spacing).all() and np.isnan(r.plane.origin).all() for r in records)
+    assert [record.position for record in records] == [0.0, 0.5, 1.0]
