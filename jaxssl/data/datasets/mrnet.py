@@ -23,7 +23,7 @@ class MRNet(Set):
         valid/..., valid-abnormal.csv, ...
 
     For classification and location alone, as nobody knows how far apart slices are, or how large a pixel is. A slice's
-    place is counted along its file. At which side that begins is not said, nor that it is the same one for all, on which
+    place is counted along its file. At which side that begins is not said, nor that it is the same for all, on which
     whatever learns location from this set rests. An examination is a subject; which of them are of one person is not
     said, but that nobody is in two parts, the label `split`.
     """
