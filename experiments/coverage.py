@@ -223,7 +223,7 @@ def covered(name: str, draw: Draw, truth: float, methods: Methods, simulations: 
         rng = np.random.default_rng((seed, n))
         for place in range(simulations):
             scores = draw(rng, n)
-            intervals[place] = [method(scores) for method in methods.values()]
+            intervals[place] = np.array([method(scores) for method in methods.values()])
     for place, method in enumerate(methods):
         row([name, method, *(cell(intervals[:, place], truth) for intervals in found.values())])
 

@@ -96,6 +96,9 @@ CARRYING_OUT = (
 )
 """Options that say how a run is carried out, on which hardware: its result does not depend on them beyond rounding."""
 
+PLACES = ("data.store", "data.split", "init.run", "init.weights")
+"""Options that say where something lies: it may have been moved, and is told by what it is."""
+
 
 def lasting(plain: Mapping[str, Any]) -> dict[str, Any]:
     """The options that stay as they are while a run lasts, by dotted name; `plain` is what `config.to_dict` writes."""

@@ -7,7 +7,8 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from flax import linen as nn
+from jaxtyping import Array, Float, Key
 
 from jaxssl.augment.options import Augment
 from jaxssl.errors import UserError
@@ -42,13 +43,18 @@ def build(options: Options, model, spec: Spec) -> Method:
     _check(spec)
     inputs.check(options.input, spec)
     kinds = tuple(kind for kind in spec.partners if kind != "subject")  # which lends its background, and no more
-    images, frozen = 1 + len(kinds), ("encoder",) if options.freeze_encoder else ()
-    # All images of a sample are in one group of normalisation.
-    encoder = model.encoder(dtype=spec.dtype, rows=images * model.group)
-    # In bfloat16 logits that differ by less than 1 in 250 would be equal, and patients tie.
-    head = Projector((spec.labels,), dtype=parameter_type(spec.dtype))
     counted = options.class_weights and spec.label_counts
     weights = inverse_frequency(np.array(spec.label_counts)) if counted else np.ones(spec.labels)
+    frozen = ("encoder",) if options.freeze_encoder else ()
+    images = 1 + len(kinds)
+    network = Classifier(
+        # All images of a sample are in one group of normalisation.
+        model.encoder(dtype=spec.dtype, rows=images * model.group),
+        # In bfloat16 logits that differ by less than 1 in 250 would be equal, and patients tie.
+        Projector((spec.labels,), dtype=parameter_type(spec.dtype)),
+        images,
+        of_map=options.pool == "map",
+    )
 
     def of_sample(batch: Batch) -> list[Batch]:
         return [batch, *(batch["partners"][kind] for kind in kinds)]
@@ -59,30 +65,14 @@ def build(options: Options, model, spec: Spec) -> Method:
         # One draw for all of them: what differs between ED and ES is the heart, and not the view.
         return jnp.stack([parts.view(keys, 0, each, options.augment)[0] for each in shown], axis=1)
 
-    def features_of(features: Features) -> Float[Array, "rows dim"]:
-        return pooled(features.maps[-1]) if options.pool == "map" else features.embedding
-
     def init(key, views):
-        keys = jax.random.split(key)
-        params, statistics = {}, {}
-        params["encoder"], statistics["encoder"] = parts.start(encoder, keys[0], views[:, 0])
-        seen = parts.evaluate(encoder, params["encoder"], statistics["encoder"], in_rows(views))
-        params["head"], statistics["head"] = parts.start(head, keys[1], side_by_side(features_of(seen), images))
+        params, statistics = network.start(key, views)
         return params, {"statistics": statistics}
 
     def forward(params, carry, views, keys, progress):
         del progress
-        own = params["encoder"], carry["statistics"]["encoder"]
-        if frozen:
-            features, moments = parts.evaluate(encoder, *own, in_rows(views)), {}
-        else:
-            keys = parts.keys_of_views(keys, images)
-            features, encoder_moments = parts.train(encoder, *own, in_rows(views), keys=keys)
-            moments = {"encoder": encoder_moments}
-        return Seen(classed(params["head"], side_by_side(features_of(features), images)), None, moments)
-
-    def classed(own: Tree, x: Float[Array, "batch dim"]) -> Float[Array, "batch class"]:
-        return parts.evaluate(head, own, {}, x)
+        logits, moments = network.train(params, carry["statistics"], views, keys, bool(frozen))
+        return Seen(logits, None, moments)
 
     def objective(params, carry, seen, batch, progress):
         del params, carry, progress
@@ -92,28 +82,27 @@ def build(options: Options, model, spec: Spec) -> Method:
         loss = classification_loss(seen.outputs, batch["label"], jnp.asarray(weights))
         return loss, {"monitor": monitor}
 
-    def encoded(variables: dict[str, Tree], batch: Batch) -> Features:
+    def features(variables: dict[str, Tree], batch: Batch) -> Features:
         style = "full" if options.input == "swapped" else options.input
-        seen = jnp.stack([inputs.shown(style, each, {})["image"] for each in of_sample(batch)], axis=1)
+        images = jnp.stack([inputs.shown(style, each, {})["image"] for each in of_sample(batch)], axis=1)
         own = variables["encoder"]
-        return parts.evaluate(encoder, own["params"], own["statistics"], in_rows(seen))
+        return network.encoded(own["params"], own["statistics"], images)
 
     def maps(variables, batch):
-        last = encoded(variables, batch).maps[-1]
+        last = features(variables, batch).maps[-1]
         return last.reshape(-1, images, *last.shape[1:])
 
     def logits(variables, maps):
-        return classed(variables["head"]["params"], side_by_side(pooled(in_rows(maps)), images))
+        return network.logits(variables["head"]["params"], pooled(in_rows(maps)))
 
     def predict(variables, batch):
-        x = side_by_side(features_of(encoded(variables, batch)), images)
-        return jax.nn.softmax(classed(variables["head"]["params"], x))
+        rows = network.taken(features(variables, batch))
+        return jax.nn.softmax(network.logits(variables["head"]["params"], rows))
 
     def pictures(views, seen):
         del seen
         return {f"views/{name}": for_display(views[:, n]) for n, name in enumerate(("image", *kinds))}
 
-    from_map = options.pool == "map"
     return Method(
         views,
         init,
@@ -125,9 +114,54 @@ def build(options: Options, model, spec: Spec) -> Method:
         pictures,
         task="classification",
         predict=predict,
-        maps=maps if from_map else None,
-        logits=logits if from_map else None,
+        maps=maps if network.of_map else None,
+        logits=logits if network.of_map else None,
     )
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """One encoder for all images of a sample, and a linear layer on what it makes of them, side by side."""
+
+    encoder: nn.Module
+    head: nn.Module
+    images: int
+    of_map: bool
+    """Whether the mean of the last map is classified; otherwise the embedding."""
+
+    def start(self, key: Key[Array, ""], views: Float[Array, "batch image y x channel"]) -> tuple[Tree, Tree]:
+        """Parameters and statistics at the start, by part."""
+        keys = jax.random.split(key)
+        params, statistics = {}, {}
+        params["encoder"], statistics["encoder"] = parts.start(self.encoder, keys[0], views[:, 0])
+        rows = self.taken(self.encoded(params["encoder"], statistics["encoder"], views))
+        params["head"], statistics["head"] = parts.start(self.head, keys[1], side_by_side(rows, self.images))
+        return params, statistics
+
+    def train(
+        self, params: Tree, statistics: Tree, views: Float[Array, "batch image y x channel"], keys: Array, frozen: bool
+    ) -> tuple[Float[Array, "batch class"], Tree]:
+        """Logits and, unless the encoder is frozen, its moments by part."""
+        own = params["encoder"], statistics["encoder"]
+        if frozen:
+            features, moments = self.encoded(*own, views), {}
+        else:
+            keys = parts.keys_of_views(keys, self.images)
+            features, of_encoder = parts.train(self.encoder, *own, in_rows(views), keys=keys)
+            moments = {"encoder": of_encoder}
+        return self.logits(params["head"], self.taken(features)), moments
+
+    def encoded(self, params: Tree, statistics: Tree, views: Float[Array, "batch image y x channel"]) -> Features:
+        """What the trained encoder makes of all images."""
+        return parts.evaluate(self.encoder, params, statistics, in_rows(views))
+
+    def taken(self, features: Features) -> Float[Array, "rows dim"]:
+        """What of an image is classified."""
+        return pooled(features.maps[-1]) if self.of_map else features.embedding
+
+    def logits(self, params: Tree, rows: Float[Array, "rows dim"]) -> Float[Array, "batch class"]:
+        """Of samples from what is classified of their images."""
+        return parts.evaluate(self.head, params, {}, side_by_side(rows, self.images))
 
 
 def in_rows(images: Float[Array, "batch image *rest"]) -> Float[Array, "rows *rest"]:

@@ -48,6 +48,8 @@ class Facts:
     parameters: int = 0
     command: str = ""
     data: str = ""
+    carried_out: tuple[str, ...] = ()
+    """Options that say how a run is carried out, and decide no result."""
 
 
 @dataclass(frozen=True)
@@ -147,6 +149,7 @@ def _facts(content: Mapping[str, Any]) -> Facts:
         # A path with a zero byte is refused by whatever looks for it.
         return str(content.get(key) or "").replace("\0", "")
 
+    carried_out = content.get("carried_out")
     return Facts(
         **{key: text(key) for key in ("verb", "name", "method", "commit", "jaxssl", "jax", "device", "status", "init")},
         started=_moment(content.get("started")),
@@ -156,6 +159,7 @@ def _facts(content: Mapping[str, Any]) -> Facts:
         seconds=number(content.get("seconds")),
         command=text("command"),
         data=_data_name(content.get("data")),
+        carried_out=tuple(map(str, carried_out)) if isinstance(carried_out, list) else (),
     )
 
 

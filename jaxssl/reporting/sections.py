@@ -10,10 +10,11 @@ import numpy as np
 
 from jaxssl.evaluate.statistics import Estimate, studentised, within
 from jaxssl.reporting import figures, pictures, tables
-from jaxssl.reporting.arms import Arm, dice_table, source
+from jaxssl.reporting.arms import Arm, source
 from jaxssl.reporting.figures import Strip, Style
 from jaxssl.reporting.read import Run, Series
 from jaxssl.reporting.results import Saliency, Segmentation
+from jaxssl.reporting.scores import dice_table
 
 QUANTITIES = {
     "loss": "loss",

@@ -47,7 +47,7 @@ def evaluate_classification(
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """The answers for held-out subjects and their scores, ready for evaluation.json; there are no pictures."""
     assert method.predict is not None  # noqa: S101 - finetune has refused methods without
-    info, codes = source.store.info, source.labels.codes
+    codes = source.labels.codes
     predict = jax.jit(method.predict)
     cases = classify_subjects(
         lambda batch: predict(variables, batch),
@@ -59,15 +59,9 @@ def evaluate_classification(
     )
     result = {
         "kind": "classification",
-        "on": on,
         "target": recipe.data.label,
         "unit": unit_of(source.cache.table["subject"], codes),
-        "data": f"{info.name} (synthetic)" if info.synthetic else info.name,
-        "fingerprint": source.store.fingerprint,
         "classes": list(source.labels.names),
-        "training_subjects": len(source.training_subjects),
-        "subset_seed": source.options.subset_seed,
-        "seed": recipe.train.seed,
         "cases": as_json(cases),
         "measures": measures(cases.truth, cases.probabilities),
         "n": len(np.unique(cases.subjects)),

@@ -40,14 +40,8 @@ def evaluate_segmentation(
         dice[row["subject"]].append(row["dice"])
     result = {
         "kind": "segmentation",
-        "on": on,
         "unit": "subject",
-        "data": f"{info.name} (synthetic)" if info.synthetic else info.name,
-        "fingerprint": source.store.fingerprint,
         "classes": list(info.classes[1:]),
-        "training_subjects": len(source.training_subjects),
-        "subset_seed": source.options.subset_seed,
-        "seed": recipe.train.seed,
         "subjects": scores,
         "hearts": hearts,
         "mean_dice": float(np.mean([np.mean(own) for own in dice.values()])),

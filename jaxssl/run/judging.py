@@ -18,8 +18,8 @@ from jaxssl.workdir import Workdir
 
 
 class Judge(NamedTuple):
-    """`evaluate(recipe, source, method, variables, on)` gives what evaluation.json says and pictures, `in_words` the
-    outcome in a sentence."""
+    """`evaluate(recipe, source, method, variables, on)` gives what a file of results says besides `of_whom`, and
+    pictures; `in_words` the outcome in a sentence."""
 
     evaluate: Callable[..., tuple[dict[str, Any], dict[str, Any]]]
     in_words: Callable[[dict[str, Any]], str]
@@ -49,7 +49,8 @@ def judge(
 ) -> dict[str, Any]:
     """Evaluate on the subjects of a part, and write down what came out; of the test subjects, which time it was."""
     task = JUDGES[method.task]
-    result, pictures = task.evaluate(recipe, source, method, variables, on)
+    found, pictures = task.evaluate(recipe, source, method, variables, on)
+    result = {**of_whom(recipe, source, on), **found}
     if on == "test":
         result["opening"] = _opening(recipe, source, result, folder)
     folder.add_pictures(pictures)
@@ -62,6 +63,19 @@ def judge(
             style="yellow",
         )
     return result
+
+
+def of_whom(recipe: Recipe, source: Source, on: Part) -> dict[str, Any]:
+    """What every file of results says of the subjects that were asked, and of the training they were asked after."""
+    info = source.store.info
+    return {
+        "on": on,
+        "data": f"{info.name} (synthetic)" if info.synthetic else info.name,
+        "fingerprint": source.store.fingerprint,
+        "training_subjects": len(source.training_subjects),
+        "subset_seed": source.options.subset_seed,
+        "seed": recipe.train.seed,
+    }
 
 
 def _opening(recipe: Recipe, source: Source, result: dict[str, Any], folder: Workdir) -> int | None:

@@ -10,11 +10,8 @@ from jaxssl import config
 from jaxssl.data.source import Source
 from jaxssl.data.store import LEDGER
 from jaxssl.errors import UserError
-from jaxssl.recipe import Recipe, lasting
+from jaxssl.recipe import PLACES, Recipe, lasting
 from jaxssl.workdir import Workdir, existing, now
-
-NOT_CHOICES = ("data.store", "data.split", "init.run", "init.weights", "name")
-"""Where things lie, and what they are called."""
 
 
 def beginnings(recipe: Recipe, source: Source, start: Mapping[str, Any]) -> dict[str, str]:
@@ -30,7 +27,7 @@ def beginnings(recipe: Recipe, source: Source, start: Mapping[str, Any]) -> dict
         origin = f"{before.get('method', '')} {' '.join(init.parts)}"
     else:
         origin = "weights" if init.weights else "scratch"
-    choices = {name: value for name, value in lasting(config.to_dict(recipe)).items() if name not in NOT_CHOICES}
+    choices = {name: value for name, value in lasting(config.to_dict(recipe)).items() if name not in (*PLACES, "name")}
     file = start.get("init_weights", {}).get("sha256")
     return {"origin": origin, "way": _hash([choices, source.split_fingerprint, before.get("way"), file])}
 

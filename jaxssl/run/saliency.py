@@ -12,7 +12,7 @@ import tyro
 
 from jaxssl import config
 from jaxssl.data.plan import Samples
-from jaxssl.data.source import Source
+from jaxssl.data.source import Part, Source
 from jaxssl.errors import UserError
 from jaxssl.evaluate.saliency.explain import Explainer, Explanation, Scores, compare_with_chance, score_subjects
 from jaxssl.evaluate.saliency.gradients import grad_cam, integrated_gradients
@@ -23,6 +23,7 @@ from jaxssl.models.vit import ViT
 from jaxssl.models.weights.paths import unrolled
 from jaxssl.run.common import LoadedRun, console_of, load_run, opened_again
 from jaxssl.run.feed import Feed
+from jaxssl.run.judging import of_whom
 from jaxssl.run.shown import shown
 from jaxssl.train.keys import named_key
 from jaxssl.workdir import Workdir, existing
@@ -39,7 +40,7 @@ BATCH = 16
 def saliency(
     run: Annotated[Path, tyro.conf.Positional],
     map: Map | None = None,
-    on: Literal["test", "validation"] = "test",
+    on: Part = "test",
 ) -> dict:
     """Say how much of what a classifier looks at is the heart, and whether its maps can be believed.
 
@@ -142,20 +143,16 @@ def _some(samples: Samples) -> Samples:
     return Samples(samples.rows[places], {kind: rows[places] for kind, rows in samples.partners.items()})
 
 
-def _about(loaded: LoadedRun, source: Source, map: Map, on: str) -> dict[str, Any]:
+def _about(loaded: LoadedRun, source: Source, map: Map, on: Part) -> dict[str, Any]:
     """Of what the scores are."""
-    info = source.store.info
     return {
         "kind": "saliency",
         "map": map,
         "of": "the class found most probable",
-        "on": on,
         "unit": "subject",
         "target": loaded.recipe.data.label,
-        "data": f"{info.name} (synthetic)" if info.synthetic else info.name,
-        "fingerprint": source.store.fingerprint,
-        "masks_by": info.masks_by,
-        "seed": loaded.recipe.train.seed,
+        "masks_by": source.store.info.masks_by,
+        **of_whom(loaded.recipe, source, on),
     }
 
 

@@ -13,7 +13,7 @@ from jaxssl import config
 from jaxssl.data.phantom import CineOptions, KneeOptions, UltrasoundOptions
 from jaxssl.data.store import SUMMARY
 from jaxssl.errors import UserError
-from jaxssl.recipe import lasting, load_recipe
+from jaxssl.recipe import PLACES, lasting, load_recipe
 from jaxssl.run.data import data_phantom
 from jaxssl.run.evaluate import evaluate
 from jaxssl.run.ingest import data_ingest
@@ -29,8 +29,6 @@ from jaxssl.workdir import now
 State = Literal["finished", "failed", "running", "begun", "to do"]
 Options = Mapping[str, Any]
 PHANTOMS = {"cine": CineOptions, "knee": KneeOptions, "ultrasound": UltrasoundOptions}
-PLACES = ("data.store", "data.split", "init.run", "init.weights")
-"""Options that say where something lies: a sweep's folder may have been moved since."""
 
 
 class Doing(NamedTuple):

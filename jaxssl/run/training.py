@@ -22,7 +22,7 @@ from jaxssl.data.source import Part, Source
 from jaxssl.errors import UserError
 from jaxssl.methods.base import Method, Tree, build
 from jaxssl.methods.parts import adopt
-from jaxssl.recipe import Recipe, command, lasting, load_recipe
+from jaxssl.recipe import CARRYING_OUT, Recipe, command, lasting, load_recipe
 from jaxssl.run.classification import label_counts
 from jaxssl.run.common import console_of, opened
 from jaxssl.run.feed import Feed
@@ -301,6 +301,7 @@ class _Run:
             labels=list(self.source.labels.names),
             parameters=sum(leaf.size for leaf in jax.tree.leaves(state.params)),
             data=self.source.facts,
+            carried_out=list(CARRYING_OUT),
             subjects_seen=len(self.workdir.add_seen(seen)),
             started=known.get("started", now()),
             started_seconds=known.get("started_seconds", time.time()),

@@ -8,13 +8,25 @@ patient out says so. experiments/results/statistics.md has the measurements thes
 from jaxssl.evaluate.statistics.agreement import Agreement, agreement
 from jaxssl.evaluate.statistics.auroc import auroc_interval
 from jaxssl.evaluate.statistics.bca import bca, bca_of
-from jaxssl.evaluate.statistics.intervals import ENOUGH, FEWEST, Estimate, Interval, over_seeds, studentised, within
+from jaxssl.evaluate.statistics.intervals import (
+    ENOUGH,
+    FEWEST,
+    FEWEST_REPEATS,
+    UNKNOWN,
+    Estimate,
+    Interval,
+    over_seeds,
+    studentised,
+    within,
+)
 from jaxssl.evaluate.statistics.paired import effect_size, holm, paired_test, swap_test
 from jaxssl.evaluate.statistics.power import smallest_detectable
 
 __all__ = [
     "ENOUGH",
     "FEWEST",
+    "FEWEST_REPEATS",
+    "UNKNOWN",
     "Agreement",
     "Estimate",
     "Interval",

@@ -25,16 +25,15 @@ class Header(NamedTuple):
     patient: str
     study: str
     series: str
-    instance: str
     number: int | None
-    """Of the instance in its series, as its scanner counts."""
+    """Of the file in its series, as its scanner counts."""
     manufacturer: str
     about: str
     """What the scanner calls the series."""
 
 
 NAMES = ("SeriesDescription", "ProtocolName")
-TEXTS = ("PatientID", "PatientName", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
+TEXTS = ("PatientID", "PatientName", "StudyInstanceUID", "SeriesInstanceUID")
 TAGS = [*TEXTS, *NAMES, "InstanceNumber", "Manufacturer", "ViewCodeSequence", "Rows", "Columns"]
 
 
@@ -44,12 +43,11 @@ def header(path: Path) -> Header | None:
         data = opened(path, TAGS)
     except Unreadable:
         return None
-    patient, name, study, series, instance = (str(data.get(tag) or "").strip() for tag in TEXTS)
+    patient, name, study, series = (str(data.get(tag) or "").strip() for tag in TEXTS)
     return Header(
         patient=patient or name,
         study=study,
         series=series,
-        instance=instance,
         number=int(data.InstanceNumber) if isinstance(data.get("InstanceNumber"), int) else None,
         manufacturer=str(data.get("Manufacturer") or "").strip(),
         about=about(data),
