@@ -35,8 +35,7 @@ from typing import Any
 from jaxssl.data.phantom.scanner import VENDORS
 from jaxssl.data.source import Part
 from jaxssl.data.store import open_store
-from jaxssl.errors import UserError
-from jaxssl.sweep import Point, Scale, Stage, Within, of_scale
+from jaxssl.sweep import Cohort, Point, Scale, Stage, judged, of_scale
 
 Options = Mapping[str, Any]
 
@@ -168,58 +167,44 @@ class Design:
     """The data of the study, and how its points are reached."""
 
     setting: Setting
-    store: Stage | Path
-    split: Within | Path
+    cohort: Cohort
     shifts: Mapping[str, Options]
     """What leaves vendors out of the labels."""
     on: Part
 
     @classmethod
     def begin(cls, setting: Setting, store: Path | None, split: Path | None, vendors: tuple[str, ...], on: Part):
-        """Take the data that are given, or make them; refuse what cannot be had."""
-        if store is None and setting.hearts is None:
-            raise UserError("This scale is for real hearts: give --store, made by `jaxssl data ingest mnms`.")
-        if store is None and split is not None:
-            raise UserError(f"--split {split} is of a store: give --store as well.")
-        hearts = store.absolute() if store else Stage("phantom", "cine", setting.hearts or {})
+        """Take the data that are given, or make them; each vendor has its share in each part, where they are known."""
+        made = Stage("phantom", "cine", setting.hearts) if setting.hearts else None
         known = VENDORS if store is None else open_store(store).info.labels.get("vendor", {})
         near, far = [v for v in known if v in vendors], [v for v in known if v not in vendors]
         ways = [(a, b) for a in (near, far) for b in (near, far)] if near and far else []
         names = [f"vendor-{'+'.join(sorted(a))}-to-{'+'.join(sorted(b))}" for a, b in ways]
-        folder = _division(setting, hearts, near if ways else [], bool(known)) if split is None else split.absolute()
-        shifts = {name: {"on": "test", "data.split": folder / f"{name}.json"} for name in names}
-        return cls(setting, hearts, folder / "split.json", shifts, on)
+        shift = (f"vendor={','.join(near)}",) if ways else ()
+        by = "vendor" if known else None
+        cohort = Cohort.take(made, store, split, fractions=setting.fractions, by=by, shift=shift)
+        shifts = {name: {"on": "test", "data.split": cohort.divisions / f"{name}.json"} for name in names}
+        return cls(setting, cohort, shifts, on)
 
     def point(self, name: str, arm: str, seed: int, own: Options) -> Point:
         """A fine-tuning and its judgement."""
         setting, start = self.setting, self._start(arm)
         options = {
             "on": "validation",
-            **self._data,
+            **self.cohort.options,
+            **setting.all,
             **setting.finetuning,
             **(setting.scratch if start is None else {"init.run": start, **ARMS[arm].beginning}),
             **own,
             "data.subset_seed": seed,
             "train.seed": seed,
         }
-        tuned = Stage("finetune", f"segment:{setting.variant}", options, label=name)
-        return Point(name, (tuned, Stage("evaluate", tuned)) if self.on == "test" else (tuned,))
-
-    @property
-    def _data(self) -> Options:
-        return {"data.store": self.store, "data.split": self.split, **self.setting.all}
+        return judged(name, Stage("finetune", f"segment:{setting.variant}", options, label=name), self.on)
 
     def _start(self, arm: str) -> Stage | None:
         recipe = ARMS[arm].recipe
         if not recipe:
             return None
         setting = self.setting
-        options = {**self._data, **setting.pretraining, **setting.by_recipe.get(recipe, {}), **ARMS[arm].pretraining}
-        return Stage("pretrain", f"{recipe}:{setting.variant}", options)
-
-
-def _division(setting: Setting, store: Stage | Path, vendors: list[str], by_vendor: bool) -> Stage:
-    """Who is trained, validated and tested on; each vendor has its share in each part, where they are known."""
-    shift = (f"vendor={','.join(vendors)}",) if vendors else ()
-    by = "vendor" if by_vendor else None
-    return Stage("split", store, {"fractions": setting.fractions, "sizes": (), "by": by, "shift": shift})
+        own = {**setting.pretraining, **setting.by_recipe.get(recipe, {}), **ARMS[arm].pretraining}
+        return Stage("pretrain", f"{recipe}:{setting.variant}", {**self.cohort.options, **setting.all, **own})

@@ -23,6 +23,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from jaxssl.data.source import Part
 from jaxssl.errors import UserError
 
 T = TypeVar("T")
@@ -113,6 +114,36 @@ class Point:
     def __post_init__(self):
         if not self.stages:
             raise UserError(f"The point {self.name} has no stage; give it at least one.")
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """The subjects of a study, and who of them is trained on, chosen by and tested on."""
+
+    store: Stage | Path
+    divisions: Stage | Path
+    """A folder as `jaxssl data split` makes it."""
+
+    @classmethod
+    def take(cls, made: Stage | None, store: Path | None, split: Path | None, **division: Any) -> "Cohort":
+        """The data that are given, or those `made` and divided so; refuse what cannot be had."""
+        if store is None and made is None:
+            raise UserError("This scale is for real data: give --store, which `jaxssl data ingest` makes.")
+        if store is None and split is not None:
+            raise UserError(f"--split {split} is of a store: give --store as well.")
+        subjects = store.absolute() if store else made
+        assert subjects is not None  # noqa: S101 - one of the two is there
+        return cls(subjects, split.absolute() if split else Stage("split", subjects, {"sizes": (), **division}))
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Of a recipe that learns from them."""
+        return {"data.store": self.store, "data.split": self.divisions / "split.json"}
+
+
+def judged(name: str, tuned: Stage, on: Part, *more: Stage) -> Point:
+    """A fine-tuning that validation subjects judge and, once nothing is left to choose, the test subjects too."""
+    return Point(name, (tuned, *([Stage("evaluate", tuned)] if on == "test" else []), *more))
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ between images from the start; class tokens begin nearly equal, and a loss of di
 OTHERS = {
     "simclr:tiny_vit": lambda case: replace(case, model=VIT),
     "byol:normalised": lambda case: replace(case, method=replace(case.method, projector_norm=True)),
+    "segment:batch_dice": lambda case: replace(case, method=replace(case.method, dice="batch")),
     "mae:normalised": lambda case: replace(case, method=replace(case.method, normalise=True)),
 }
 """What recipes say otherwise by default than their `tiny` variants."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -13,20 +14,26 @@ from jaxssl.numerics import island
 SMOOTH = 1e-5
 
 
-def segmentation_loss(logits: Float[Array, "batch y x classes"], labels: Int[Array, "batch y x"]) -> Float[Array, ""]:
+def segmentation_loss(
+    logits: Float[Array, "batch y x classes"],
+    labels: Int[Array, "batch y x"],
+    dice_of: Literal["image", "batch"] = "image",
+) -> Float[Array, ""]:
     """Half cross-entropy (mean over pixels, all classes) and half Dice loss (all classes but 0, the background).
 
         Dice_bc = (2 sum_yx p t + 1e-5) / (sum_yx p + sum_yx t + 1e-5),  loss = mean over b and c of 1 - Dice_bc
 
-    with softmax probabilities p and one-hot labels t. Dice is taken per image, as in study B's public code: every
-    image stands alone, so the loss of a batch is the mean of its images' losses; where a class is absent from an image
-    and hardly predicted its Dice is 1.
+    with softmax probabilities p and one-hot labels t. Of each image, as in study B's public code: every image stands
+    alone, the loss of a batch is the mean of its images' losses, and where a class is absent from an image and hardly
+    predicted its Dice is 1. But where it is predicted there its Dice is 0 however much, and cross-entropy alone teaches
+    that it is absent. Of the batch, the sums are over all its images: there each wrong pixel costs.
     """
     log_probabilities = jax.nn.log_softmax(island(logits))
     truth = jax.nn.one_hot(labels, logits.shape[-1], dtype=log_probabilities.dtype)
     cross_entropy = -jnp.sum(truth * log_probabilities, axis=-1).mean()
     predicted, truth = jnp.exp(log_probabilities)[..., 1:], truth[..., 1:]
-    overlap, total = jnp.sum(predicted * truth, axis=(1, 2)), jnp.sum(predicted + truth, axis=(1, 2))
+    together = (1, 2) if dice_of == "image" else (0, 1, 2)
+    overlap, total = jnp.sum(predicted * truth, axis=together), jnp.sum(predicted + truth, axis=together)
     dice = (2 * overlap + SMOOTH) / (total + SMOOTH)
     return 0.5 * cross_entropy + 0.5 * (1 - dice).mean()
 

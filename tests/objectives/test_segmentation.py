@@ -1,4 +1,6 @@
-"""Cross-entropy and Dice against numpy, image by image, and the weights and labels of several scales."""
+"""Cross-entropy and Dice, of images and of batches, against numpy; the weights and labels of several scales."""
+
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -14,8 +16,10 @@ def case(batch=3, height=5, width=7, classes=4, seed=0):
     return rng.normal(size=(batch, height, width, classes)), rng.integers(0, classes, (batch, height, width))
 
 
-def reference(logits, labels):
-    """One image at a time, one class at a time."""
+def reference(logits, labels, dice_of="image"):
+    """One image at a time, one class at a time; of a batch, its images are laid beside each other as a wide one."""
+    if dice_of == "batch":
+        logits, labels = np.concatenate(logits, axis=1)[None], np.concatenate(labels, axis=1)[None]
     losses = []
     for image, truth in zip(logits, labels, strict=True):
         p = np.exp(image) / np.exp(image).sum(-1, keepdims=True)
@@ -26,12 +30,28 @@ def reference(logits, labels):
     return np.mean(losses)
 
 
-def test_value_and_gradient():
+@pytest.mark.parametrize("dice_of", ["image", "batch"])
+def test_value_and_gradient(dice_of):
     with jax.enable_x64(True):
         logits, labels = case()
         labels[1][labels[1] == 2] = 0
-        np.testing.assert_allclose(jax.jit(segmentation_loss)(logits, labels), reference(logits, labels), rtol=1e-12)
-        check_grads(jax.jit(lambda x: segmentation_loss(x, labels)), (jnp.asarray(logits),), 1, ["rev"])
+        loss = jax.jit(partial(segmentation_loss, labels=labels, dice_of=dice_of))
+        np.testing.assert_allclose(loss(logits), reference(logits, labels, dice_of), rtol=1e-12)
+        check_grads(loss, (jnp.asarray(logits),), 1, ["rev"])
+
+
+def test_a_class_that_an_image_lacks_is_taught_by_the_dice_of_the_batch():
+    """Half a class is predicted where there is none: beside cross-entropy only the Dice of the batch minds."""
+    labels = jnp.stack([jnp.zeros((8, 8), int), jnp.ones((8, 8), int)])
+
+    def pull(dice_of):
+        # Of the first image, whose cross-entropy pulls alike in both.
+        return jax.grad(partial(segmentation_loss, labels=labels, dice_of=dice_of))(jnp.zeros((2, 8, 8, 2)))[0, ..., 1]
+
+    entropy = 0.5 * 0.5 / 128
+    np.testing.assert_allclose(pull("image"), entropy, rtol=1e-6)
+    # Dice = 2 o / t with o = 32 and t = 128, so dDice/dp = -2 o / t^2 there, and dp/dlogit = 1/4.
+    np.testing.assert_allclose(pull("batch"), entropy + 0.5 * 2 * 32 / 128**2 / 4, rtol=1e-6)
 
 
 def test_certain_and_right_costs_nothing_even_of_an_absent_class():
