@@ -45,7 +45,7 @@ def of_step(
     key, progress = jax.random.key(0), schedule.progress(jnp.int32(0))
     one = jax.tree.map(lambda x: jax.ShapeDtypeStruct((1, *x.shape[1:]), x.dtype), batch)
     views = jax.eval_shape(lambda batch: method.views(key[None], batch, progress), one)
-    state = abstract_state(method, optimiser, key, views, mesh, schedule.average is not None)
+    state = abstract_state(method, optimiser, 0, views, mesh, schedule.average is not None)
     spread = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=by_sample(mesh)), batch)
     step = make_step(method, optimiser, optax.constant_schedule(0.0), schedule, mesh)
     return _row(name, mesh, step.lower(state, spread), state)

@@ -82,7 +82,7 @@ def _rows(recipe: Recipe, rows: int, console: Console) -> Iterator[Row]:
     method = build(recipe.method, recipe.model, recipe.spec(classes=len(CINE_CLASSES)))
     optimiser = make_optimiser(recipe.optim, steps=100)
     options = recipe.train
-    schedule = Schedule(options.seed, 100, 10, options.micro_batches, options.average)
+    schedule = Schedule(100, 10, options.micro_batches, options.average)
     batch = abstract_batch(recipe.data, 1, options.batch)
 
     def step(name: str, devices: int, fsdp: int) -> Row:
