@@ -12,9 +12,10 @@ from rich.console import Console
 from rich.table import Table
 
 from jaxssl import config
+from jaxssl.bench.batch import abstract_batch
 from jaxssl.bench.figure import draw, readable
 from jaxssl.bench.program import COLLECTIVES
-from jaxssl.bench.scale import Row, abstract_batch, of_loss, of_step
+from jaxssl.bench.scale import Row, of_loss, of_step
 from jaxssl.data.record import CINE_CLASSES
 from jaxssl.errors import UserError
 from jaxssl.methods.base import build

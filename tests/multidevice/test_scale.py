@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from jaxssl.bench.scale import abstract_batch, of_loss, of_step
+from jaxssl.bench.batch import abstract_batch
+from jaxssl.bench.scale import of_loss, of_step
 from jaxssl.errors import UserError
 from jaxssl.methods.base import build
 from jaxssl.models.norm import Norm
