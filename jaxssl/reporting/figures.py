@@ -189,6 +189,7 @@ def gain_panel(
         axes.set_xticks([], minor=True)
         axes.set_xlim(numbers[0] / 1.15, numbers[-1] * 1.15)
         axes.set_ylim(*_about(everything[:, 1:]))
+        axes.yaxis.set_major_formatter("{x:+.3f}")
         axes.set_xlabel("labelled subjects")
         axes.set_ylabel(up)
         axes.set_title("\n".join(title))
@@ -196,9 +197,9 @@ def gain_panel(
 
 
 def _about(values: np.ndarray) -> tuple[float, float]:
-    """Limits about 0 and all finite values, with room at the ends."""
-    finite = np.append(values[np.isfinite(values)], 0.0)
-    room = 0.06 * max(float(np.ptp(finite)), 1e-3)
+    """Limits about all finite values and 0, so wide that what is next to nothing looks so."""
+    finite = np.append(values[np.isfinite(values)], (-0.01, 0.01))
+    room = 0.06 * float(np.ptp(finite))
     return float(finite.min()) - room, float(finite.max()) + room
 
 
