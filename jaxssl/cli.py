@@ -100,6 +100,7 @@ def _asked(verb: str, form: type[OfRecipe], place: str, words: Sequence[str]) ->
     if not words or words[0].startswith("-"):
         print(f"usage: jaxssl {verb} RECIPE {place} DIR [options]\n")
         print(f"RECIPE is NAME, NAME:variant or path/to/file.py:variant. Names: {', '.join(names())}.")
+        print("RECIPE@NAME:variant is that recipe with the network of another, as in simclr:small@mae:small.")
         print(f"jaxssl {verb} RECIPE --help lists that recipe's options.")
         if not words or words[0] not in ("-h", "--help"):
             raise UserError(f"jaxssl {verb} needs a recipe as its first word, for example: jaxssl {verb} mim:small.")

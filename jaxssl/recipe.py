@@ -6,9 +6,10 @@ is plain JSON.
 
 import importlib.util
 import inspect
+import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -24,6 +25,9 @@ MethodOptions = TypeVar("MethodOptions")
 
 FOLDERS = (Path(__file__).parent / "configs", Path(__file__).parents[1] / "configs")
 """Where recipes lie: inside an installed wheel, or beside the package in a checkout."""
+
+WITH_NETWORK = re.compile(r"(?P<recipe>.+)@(?P<network>\w+(:\w+)?)")
+"""A recipe, and one whose network it takes; in a path an @ is only that."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +110,14 @@ def lasting(plain: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def load_recipe(reference: str, overrides: Mapping[str, Any] | None = None) -> Recipe:
-    """The recipe that `NAME`, `NAME:variant` or `path/to/file.py:variant` means, with some values replaced."""
+    """The recipe that `NAME`, `NAME:variant` or `path/to/file.py:variant` means, with some values replaced.
+
+    `RECIPE@NAME:variant` is the former with the network of the latter: `simclr:small@mae:small`.
+    """
+    if joined := WITH_NETWORK.fullmatch(reference):
+        recipe, model = load_recipe(joined["recipe"]), load_recipe(joined["network"]).model
+        recipe = replace(recipe, name=f"{recipe.name}@{joined['network']}", model=model)
+        return config.override(recipe, overrides or {})
     where, _, variant = reference.partition(":")
     get_config = _function_in(_file_of(where))
     try:

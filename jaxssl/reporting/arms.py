@@ -6,7 +6,7 @@ The unit is the subject: an arm's score of a subject is its mean over the arm's 
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from jaxssl.evaluate.statistics import FEWEST_REPEATS, Estimate, holm
@@ -45,15 +45,8 @@ class Arm:
     subjects: tuple[str, ...]
     """Those that every run was judged on."""
     estimate: Estimate
+    label: str = ""
     paired: Paired | None = None
-
-    @property
-    def label(self) -> str:
-        """The run's own, or of several what they have in common."""
-        if len(self.runs) == 1:
-            return self.runs[0].label
-        parts = "" if self.origin == SCRATCH or self.task.kind != "segmentation" else _parts(self.runs[0])
-        return f"{self.origin.partition(' (')[0]}{parts}, {self.task.training_subjects} labelled, {len(self.runs)} runs"
 
     @property
     def results(self) -> list[Judged]:
@@ -85,7 +78,7 @@ def arms(runs: Sequence[Run]) -> list[Arm]:
     for run in runs:
         if run.judged is not None:
             groups.setdefault(_identity(run, runs), []).append(run)
-    alone = [_arm(group, runs) for group in groups.values()]
+    alone = _labelled([_arm(group, runs) for group in groups.values()], runs)
     found = [replace(arm, paired=_paired(arm, alone)) for arm in alone]
     tested = [arm.paired for arm in found if arm.paired is not None]
     adjusted = dict(zip(map(id, tested), holm([paired.p for paired in tested]).tolist(), strict=True))
@@ -127,16 +120,47 @@ def differing_keys(runs: Sequence[Run]) -> list[str]:
     return list(found)
 
 
+def choices(run: Run, runs: Sequence[Run]) -> dict[str, str]:
+    """What was chosen for a run and for what it started from: all but seeds, and places of data and weights."""
+    start = source(run, runs)
+    before = {f"pretraining {key}": value for key, value in _choices(start).items()} if start else {}
+    return {**_choices(run), "init": "" if start else run.facts.init, **before}
+
+
+def told_apart(names: Sequence[str], chosen: Sequence[Mapping[str, str]]) -> list[str]:
+    """The names, those that are the same followed by the choices in which they differ."""
+    found = []
+    for name, own in zip(names, chosen, strict=True):
+        alike = [other for other_name, other in zip(names, chosen, strict=True) if other_name == name]
+        keys = [key for key in own if any(other.get(key) != own[key] for other in alike)]
+        found.append(", ".join([name, *(f"{key} {own[key]}" for key in keys)]))
+    return found
+
+
 def _identity(run: Run, runs: Sequence[Run]) -> Hashable:
     """What the runs of an arm have in common: the task, the recipe, and the recipe of what they started from."""
-    start, judged = source(run, runs), run.judged
-    before = _choices(start) if start else run.facts.init
-    return judged and (judged.task, cases(judged)), _choices(run), before
+    judged = run.judged
+    return judged and (judged.task, cases(judged)), tuple(sorted(choices(run, runs).items()))
 
 
-def _choices(run: Run) -> Hashable:
+def _choices(run: Run) -> dict[str, str]:
     free = (*SEEDS, *PLACES, *run.facts.carried_out)
-    return tuple(sorted((key, SUBSET.sub("", value)) for key, value in run.recipe.items() if key not in free))
+    return {key: SUBSET.sub("", value) for key, value in run.recipe.items() if key not in free}
+
+
+def _labelled(arms: Sequence[Arm], runs: Sequence[Run]) -> list[Arm]:
+    """Arms with names of their own."""
+    labels = told_apart([_label(arm) for arm in arms], [choices(arm.runs[0], runs) for arm in arms])
+    return [replace(arm, label=label) for arm, label in zip(arms, labels, strict=True)]
+
+
+def _label(arm: Arm) -> str:
+    """The run's own, or of several what they have in common."""
+    first, *others = arm.runs
+    if not others:
+        return first.label
+    parts = "" if arm.origin == SCRATCH or arm.task.kind != "segmentation" else _parts(first)
+    return f"{arm.origin.partition(' (')[0]}{parts}, {arm.task.training_subjects} labelled, {len(arm.runs)} runs"
 
 
 def _parts(run: Run) -> str:
