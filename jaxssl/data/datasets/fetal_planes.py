@@ -29,7 +29,7 @@ class FetalPlanes(Set):
         FETAL_PLANES_DB_data.csv        Image_name; Patient_num; Plane; Brain_plane; Operator; US_Machine; Train
         Images/Patient00001_Plane1_1_of_2.png
 
-    Nobody knows how large a pixel is.
+    Nobody knows how large a pixel is. The label fine_plane is the plane, of brains with that of the brain.
     """
 
     modality = "fetal ultrasound"
@@ -52,6 +52,7 @@ def _image(folder: Path, row: dict[str, str]) -> Series:
     labels = tables.known(
         plane=plane,
         brain_plane=row["Brain_plane"] if plane == BRAIN else "",
+        fine_plane=f"{plane}: {row['Brain_plane']}" if plane == BRAIN and row["Brain_plane"] else plane,
         operator=row.get("Operator", ""),
         machine=row.get("US_Machine", ""),
         split=SPLITS.get(row.get("Train", ""), ""),

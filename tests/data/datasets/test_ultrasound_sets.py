@@ -32,6 +32,7 @@ def test_fetal_planes(made: Callable, tmp_path: Path):
     assert brain.labels == {
         "plane": "Fetal brain",
         "brain_plane": "Trans-cerebellum",
+        "fine_plane": "Fetal brain: Trans-cerebellum",
         "operator": "Op. 1",
         "machine": "Voluson E6",
         "split": "test",
@@ -39,6 +40,7 @@ def test_fetal_planes(made: Callable, tmp_path: Path):
     assert {r.view for r in found["00001"]} == {"other", "cervix"}
     assert len({r.study for r in found["00001"]}) == 2
     assert all("brain_plane" not in r.labels and r.labels["split"] == "train" for r in found["00001"])
+    assert all(r.labels["fine_plane"] == r.labels["plane"] for r in found["00001"])
 
 
 def outline(path: Path, box: tuple[int, int, int, int]) -> np.ndarray:
