@@ -38,7 +38,8 @@ class Data:
     masks: bool = False
     """Use labelled images only, and deliver their masks."""
     label: str | None = None
-    """A label of the store that methods may use: plane, organ or brain_plane in the ultrasound phantom; none delivers none."""
+    """A label of the store that methods may use: plane, organ or brain_plane in the ultrasound phantom; none delivers
+    none."""
     label_groups: tuple[str, ...] = ()
     """Its values joined to coarser ones, each group as NAME=value,value; values in no group stay as they are."""
     guests: tuple[str, ...] = ()

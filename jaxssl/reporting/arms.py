@@ -6,8 +6,10 @@ The unit is the subject: an arm's score of a subject is its mean over the arm's 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 
 from jaxssl.evaluate.statistics import FEWEST_REPEATS, Estimate, holm
 from jaxssl.reporting.read import Run
@@ -22,6 +24,10 @@ PLACES = ("data.store", "init.run", "init.weights")
 """Where data and weights lie: the task tells what the former are, and their own recipe what the latter."""
 SUBSET = re.compile(r"-seed\d+(?=\.json$)")
 """In the name of a split file: of each label subset there is one, and the runs of an arm have several."""
+
+
+SEED = re.compile(r"[-_/. ]*(seed)?[-_/. ]*\d*$")
+"""What the common beginning of labels ends with where a seed follows."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,8 @@ class Arm:
     """Those that every run was judged on."""
     estimate: Estimate
     paired: Paired | None = None
+    name: str = ""
+    """What it is called where another would be called the same."""
 
     @property
     def label(self) -> str:
@@ -53,7 +61,8 @@ class Arm:
         if len(self.runs) == 1:
             return self.runs[0].label
         parts = "" if self.origin == SCRATCH or self.task.kind != "segmentation" else _parts(self.runs[0])
-        return f"{self.origin.partition(' (')[0]}{parts}, {self.task.training_subjects} labelled, {len(self.runs)} runs"
+        name = self.name or f"{self.origin.partition(' (')[0]}{parts}"
+        return f"{name}, {self.task.training_subjects} labelled, {len(self.runs)} runs"
 
     @property
     def results(self) -> list[Judged]:
@@ -85,7 +94,7 @@ def arms(runs: Sequence[Run]) -> list[Arm]:
     for run in runs:
         if run.judged is not None:
             groups.setdefault(_identity(run, runs), []).append(run)
-    alone = [_arm(group, runs) for group in groups.values()]
+    alone = _told_apart([_arm(group, runs) for group in groups.values()])
     found = [replace(arm, paired=_paired(arm, alone)) for arm in alone]
     tested = [arm.paired for arm in found if arm.paired is not None]
     adjusted = dict(zip(map(id, tested), holm([paired.p for paired in tested]).tolist(), strict=True))
@@ -151,6 +160,18 @@ def _arm(group: Sequence[Run], runs: Sequence[Run]) -> Arm:
     assert first is not None  # noqa: S101 - only runs that were judged are grouped
     subjects = shared(results)
     return Arm(tuple(group), first.task, origin(group[0], runs), subjects, estimate(results, subjects))
+
+
+def _told_apart(found: Sequence[Arm]) -> list[Arm]:
+    """Those that would be called the same by what their runs' own labels begin with."""
+    counts = Counter(arm.label for arm in found)
+    return [replace(arm, name=_beginning(arm)) if counts[arm.label] > 1 else arm for arm in found]
+
+
+def _beginning(arm: Arm) -> str:
+    """Of the labels of its runs, without the seed that they differ by."""
+    alike = takewhile(lambda characters: len(set(characters)) == 1, zip(*(run.label for run in arm.runs), strict=False))
+    return SEED.sub("", "".join(characters[0] for characters in alike))
 
 
 def _paired(arm: Arm, others: Sequence[Arm]) -> Paired | None:
