@@ -30,10 +30,11 @@ study's published loss chose one rule for a whole batch by its first label; here
 Points are judged by validation subjects; `--on test`, once nothing is left to choose, asks the test subjects of the
 same runs. A page then counts the arms of one method as openings of these subjects: report them all.
 
-smoke: 12 synthetic fetuses, 12 heads of others and 12 hearts, the recipes' variants for tests, one ratio, one seed:
+smoke: 12 synthetic fetuses, 12 heads of others, 12 hearts in MR, the recipes' variants for tests, one ratio, one seed:
 shows that the machinery works and no more. TIMES
 small: 96 x 96 pixels of 1.5 mm, a small U-Net, three seeds, 10 labelled subjects, phantoms or `--store`; *not run*.
-paper: the study's network, images, ratios and loss, fine-tuned on all training subjects; *not run*.
+paper: the study's network, sizes, ratios and loss, as far as configs/awcl.py says, on `--store`; fine-tuned on all
+training subjects; *not run*.
 """
 
 from collections.abc import Iterator, Mapping
@@ -110,9 +111,10 @@ class Arm(NamedTuple):
 
 
 GRANULARITIES: tuple[Labels, ...] = ("coarse", "fine")
+# Shuffled one by one, hardly any image would meet another of its own scan in a batch.
 ALL_LABELS = {"method.ratio": 1.0, "data.plan": "by_subject"}
 POSITIVES = {"any-scan": "all", "own-scan": "own_subject", "other-scans": "other_subjects"}
-"""Whose images attract."""
+"""Whose images of a label attract."""
 
 
 def arms(ratios: tuple[float, ...]) -> Iterator[Arm]:
@@ -200,7 +202,7 @@ def sweep(
         scale: Minutes on two cores, hours on one GPU, or the study's own numbers.
         store: FETAL_PLANES_DB, which pretrains and is asked for planes; phantoms, also of the others, unless given.
         split: A folder that `jaxssl data split` has made of that store; a new one unless given.
-        heads: HC18; without it nothing is segmented.
+        heads: HC18, its training images, which have outlines; without it nothing is segmented.
         hearts: CAMUS, the other domain; without it there is none.
         on: Whom the runs are judged by: test subjects once nothing is left to choose.
     """

@@ -243,3 +243,15 @@ def test_arms_that_would_be_called_the_same_are_called_as_their_runs_are(make_ru
         "awcl-0.3, 4 labelled, 2 runs",
         "awcl-0.5, 4 labelled, 2 runs",
     ]
+
+
+def test_many_classes_are_counted_and_few_are_named(make_run):
+    run = make_run("one", verb="finetune", method="classify", parts=("evaluation",))
+    (arm,) = arms(read_runs([run]))
+    assert tables.counted(arm) == "NOR 4, DCM 4, HCM 4"
+    cases = [
+        {"subject": f"s{place}", "truth": place % 7, "probabilities": np.eye(7)[place % 7].tolist()}
+        for place in range(15)
+    ]
+    (arm,) = arms(read_runs([edited(run, classes=list("abcdefg"), cases=cases)]))
+    assert tables.counted(arm) == "7 classes of 2 to 3"
