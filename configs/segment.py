@@ -9,6 +9,9 @@ small: a small U-Net on the phantom; 40 seconds on 2 CPU cores. *Measured* on 40
 (commit f95fe54, 2 CPU cores, one seed, 12 test subjects): .854 mean Dice from scratch, .881 after mim:small.
 resnet18, densenet121, vgg16: study_b with the encoders of awcl, of simclr:study_a and of simclr:study_a_vgg; *not run*.
 A representation behind the pooled map is left behind.
+study_d: structures in fetal ultrasound by the ResNet-18 of study D (Fu et al. 2022, arXiv 2208.10642), all frames that
+have masks; *not run*. The study says little of how it was fine-tuned: the numbers are those of its pretraining, but for
+100 epochs, which are ours, as sets with masks are smaller.
 vit: ViT-S/16 with a convolutional decoder, tuned as ViTs are: AdamW, a tenth of the run to warm up, each layer learning
 .75 times what the next does; from scratch --optim.layer-decay None; *not run*. It takes over the encoder of dino:vit as
 it is, that of mae with --model.width 768 --model.heads 12 --model.positions sincos --model.layer-scale None.
@@ -27,7 +30,7 @@ from jaxssl.models.resnet import ResNet
 from jaxssl.models.unet import UNet
 from jaxssl.models.vgg import VGG
 from jaxssl.models.vit import ViT
-from jaxssl.recipe import Recipe, variants
+from jaxssl.recipe import Recipe, load_recipe, variants
 from jaxssl.train.loop import Train
 from jaxssl.train.optim import Optim
 
@@ -58,6 +61,17 @@ def densenet121() -> Recipe:
 def vgg16() -> Recipe:
     model = replace(VGG.vgg16_bn(), norm=Norm(group=32))
     return replace(study_b(), name="segment:vgg16", model=model, method=segment.Options(scales=5))
+
+
+def study_d() -> Recipe:
+    pretraining = load_recipe("awcl")
+    return replace(
+        pretraining,
+        name="segment:study_d",
+        method=segment.Options(scales=5, augment=Augment.study_d()),
+        data=replace(pretraining.data, label=None, masks=True),
+        train=replace(pretraining.train, epochs=100),
+    )
 
 
 def vit() -> Recipe:
@@ -92,4 +106,4 @@ def tiny() -> Recipe:
     )
 
 
-get_config = variants(study_b, resnet18, densenet121, vgg16, vit, small, tiny)
+get_config = variants(study_b, resnet18, densenet121, vgg16, study_d, vit, small, tiny)

@@ -228,3 +228,30 @@ def test_parts_that_are_taken_over_and_splits_tell_arms_apart_and_subsets_do_not
     for folder, name in zip([*whole, part[0]], names, strict=True):
         with_options(folder, data__split=f"splits/{name}.json", init__parts=["encoder", "decoder"])
     assert sorted(len(arm.runs) for arm in arms(read_runs([*whole, part[0]]))) == [1, 2]
+
+
+def test_arms_that_would_be_called_the_same_say_in_what_they_differ(make_run):
+    about = {"verb": "finetune", "init": "runs/pre", "parts": ("evaluation",)}
+    names = [f"awcl-{ratio}-seed-{seed}-{key}" for ratio in (0.3, 0.5) for seed, key in ((0, "a1"), (1, "b2"))]
+    runs = [
+        with_options(make_run(name, seed=seed % 2, **about), method__ratio=name[5:8]) for seed, name in enumerate(names)
+    ]
+    scratch = [make_run(f"scratch{seed}", seed=seed, verb="finetune", parts=("evaluation",)) for seed in (0, 1)]
+    found = arms(read_runs([*scratch, *runs]))
+    assert [arm.label for arm in found] == [
+        "scratch, 4 labelled, 2 runs",
+        "weights of runs/pre, 4 labelled, 2 runs, method.ratio 0.3",
+        "weights of runs/pre, 4 labelled, 2 runs, method.ratio 0.5",
+    ]
+
+
+def test_many_classes_are_counted_and_few_are_named(make_run):
+    run = make_run("one", verb="finetune", method="classify", parts=("evaluation",))
+    (arm,) = arms(read_runs([run]))
+    assert tables.counted(arm) == "NOR 4, DCM 4, HCM 4"
+    cases = [
+        {"subject": f"s{place}", "truth": place % 7, "probabilities": np.eye(7)[place % 7].tolist()}
+        for place in range(15)
+    ]
+    (arm,) = arms(read_runs([edited(run, classes=list("abcdefg"), cases=cases)]))
+    assert tables.counted(arm) == "7 classes of 2 to 3"
