@@ -79,6 +79,7 @@ def _train(verb: str, form: type[Training], words: Sequence[str]) -> None:
     if not words or words[0].startswith("-"):
         print(f"usage: jaxssl {verb} RECIPE --workdir DIR [options]\n")
         print(f"RECIPE is NAME, NAME:variant or path/to/file.py:variant. Names: {', '.join(names())}.")
+        print("RECIPE@NAME:variant is a recipe on the network of another one.")
         print(f"jaxssl {verb} RECIPE --help lists that recipe's options.")
         if not words or words[0] not in ("-h", "--help"):
             raise UserError(f"jaxssl {verb} needs a recipe as its first word, for example: jaxssl {verb} mim:small.")

@@ -6,8 +6,10 @@ The unit is the subject: an arm's score of a subject is its mean over the arm's 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 
 from jaxssl.evaluate.statistics import FEWEST_REPEATS, Estimate, holm
 from jaxssl.reporting.read import Run
@@ -22,6 +24,8 @@ PLACES = ("data.store", "init.run", "init.weights")
 """Where data and weights lie: the task tells what the former are, and their own recipe what the latter."""
 SUBSET = re.compile(r"-seed\d+(?=\.json$)")
 """In the name of a split file: of each label subset there is one, and the runs of an arm have several."""
+SEED = re.compile(r"\W*(seed\W*)?\d*\W*$")
+"""At the end of what the names of runs that differ in their seeds have in common."""
 
 
 @dataclass(frozen=True)
@@ -46,12 +50,16 @@ class Arm:
     """Those that every run was judged on."""
     estimate: Estimate
     paired: Paired | None = None
+    name: str = ""
+    """Where another arm would have its label as well."""
 
     @property
     def label(self) -> str:
         """The run's own, or of several what they have in common."""
         if len(self.runs) == 1:
             return self.runs[0].label
+        if self.name:
+            return self.name
         parts = "" if self.origin == SCRATCH or self.task.kind != "segmentation" else _parts(self.runs[0])
         return f"{self.origin.partition(' (')[0]}{parts}, {self.task.training_subjects} labelled, {len(self.runs)} runs"
 
@@ -85,7 +93,7 @@ def arms(runs: Sequence[Run]) -> list[Arm]:
     for run in runs:
         if run.judged is not None:
             groups.setdefault(_identity(run, runs), []).append(run)
-    alone = [_arm(group, runs) for group in groups.values()]
+    alone = _told_apart([_arm(group, runs) for group in groups.values()])
     found = [replace(arm, paired=_paired(arm, alone)) for arm in alone]
     tested = [arm.paired for arm in found if arm.paired is not None]
     adjusted = dict(zip(map(id, tested), holm([paired.p for paired in tested]).tolist(), strict=True))
@@ -151,6 +159,18 @@ def _arm(group: Sequence[Run], runs: Sequence[Run]) -> Arm:
     assert first is not None  # noqa: S101 - only runs that were judged are grouped
     subjects = shared(results)
     return Arm(tuple(group), first.task, origin(group[0], runs), subjects, estimate(results, subjects))
+
+
+def _told_apart(arms: Sequence[Arm]) -> list[Arm]:
+    """Arms of one label, as of one method with other options, go by what their runs are called instead."""
+    several = Counter(arm.label for arm in arms)
+
+    def name(arm: Arm) -> str:
+        labels = [run.label for run in arm.runs]
+        common = "".join(first for first, *_ in takewhile(lambda each: len(set(each)) == 1, zip(*labels, strict=False)))
+        return f"{SEED.sub('', common) or labels[0]}, {len(labels)} runs"
+
+    return [replace(arm, name=name(arm)) if several[arm.label] > 1 else arm for arm in arms]
 
 
 def _paired(arm: Arm, others: Sequence[Arm]) -> Paired | None:
