@@ -16,11 +16,11 @@ exchanged, and the augmentation is not applied: nothing of that is repeated.
 Arms, on the U-Net of the recipe `planes`: from scratch, SimCLR, BYOL, masked image modelling (mim), orientation,
 location, and both. The decoder is taken over where there is one: from mim, orientation and both. Each at every number
 of labelled subjects and for every seed, which draws the subjects and the start; pretraining is one for all, and all
-pretrainings of a scale see as many images.
+pretrainings of a scale see as many images, but for the last batch of an epoch where it would not be full.
 MAE leaves patches out, which no convolution can: it has a ViT, and beside it stand scratch and both on that ViT. Of
 natural images no weights are known for the U-Net: with `--weights`, a ResNet-18 in the names of torchvision or timm,
 the arm imported stands beside scratch and both on a ResNet-18; without them it is not there. These networks, and U-Nets
-of half and twice the channels, are asked at the fewest labels; on knees, with location in place of both.
+of other widths, are asked at the fewest labels; on knees, with location in place of both.
 
 Hearts are pretrained on one set, `--hearts`, all of it, and fine-tuned on another, `--labelled`: a test subject whose
 images pretraining has seen is refused, by whatever name. Segmentation is the study's task, the diagnosis is ours.
@@ -30,14 +30,15 @@ knees that jaxssl reads has. Points are judged by validation subjects; `--on tes
 the test subjects of the same runs.
 
 smoke: 20 synthetic hearts to pretrain on, 20 others and 16 synthetic knees to fine-tune on, the recipes' variants for
-tests but a whole ResNet-18, one seed and number of labels: shows that the machinery works and no more. TIME
+tests but a whole ResNet-18, one seed, one number of labels: shows that the machinery works and no more. TIME
 small: 80 x 80 pixels of 2 mm, small networks, three seeds, on 120 synthetic hearts and knees or on stores; *not run*.
 paper: the study's U-Net, 224 x 224 pixels of 1.26 mm, 500 epochs of one random image a subject, ViT-B/16 for MAE. Other
 methods have the optimisers and batches of their recipes, which are of other studies. 4 subjects with masks and 80 with
 a finding are the study's fewest, other numbers ours: all of MRNet are 750, the study's 800; *not run*.
 """
 
-from collections.abc import Iterator, Mapping
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -53,15 +54,14 @@ SEGMENTATION, CLASSIFICATION = TASKS = "segmentation", "classification"
 FRACTIONS = (0.6, 0.2, 0.2)
 
 ARMS: Mapping[str, tuple[str, Options]] = {
-    "simclr": ("simclr", {}),
-    "byol": ("byol", {}),
-    "mim": ("mim", {}),
-    "mae": ("mae", {}),
+    **{name: (name, {}) for name in ("simclr", "byol", "mim", "mae")},
     "orientation": ("planes", {"method.location": 0.0}),
     "location": ("planes", {"method.lines": 0.0}),
     "both": ("planes", {}),
 }
 """The recipe that pretrains, and what it is told; of the arms scratch and imported there is none."""
+ON_HEARTS = ("scratch", "simclr", "byol", "mim", "orientation", "location", "both")
+ON_KNEES = ("scratch", "simclr", "byol", "mim", "location")
 
 
 @dataclass(frozen=True)
@@ -75,11 +75,11 @@ class Setting:
     subsets: Mapping[str, tuple[int | None, ...]]
     """Labelled subjects for each task, the fewest first; None for all."""
     ablated: tuple[str, ...]
-    """For what other networks are asked, and of whom."""
+    """Tasks of a region that other networks have as well."""
     widths: Mapping[str, float]
     """Channels of other U-Nets, in units of the study's."""
-    decoder: tuple[int, ...]
-    """Of the ViT, one width for each doubling from its patches to pixels."""
+    by_network: Mapping[str, Options]
+    """A decoder for the ViT, and images for the ResNet-18 whose sides 32 divides."""
     seeds: int
     phantoms: Mapping[str, Options] = field(default_factory=dict)
     """Where no store is given; none where they have to be."""
@@ -96,7 +96,7 @@ SCALES = {
         subsets={SEGMENTATION: (4,), CLASSIFICATION: (None,)},
         ablated=("heart-segmentation",),
         widths={"width-half": 0.5},
-        decoder=(4, 8),
+        by_network={"vit": {"model.decoder_widths": (4, 8)}, "resnet18": {"data.layout.size": (32, 32)}},
         seeds=1,
         phantoms={
             "hearts": {"subjects": 20, "phases": 2, "slices": 6, "seed": 1},
@@ -110,7 +110,7 @@ SCALES = {
         subsets={SEGMENTATION: (2, 8, None), CLASSIFICATION: (10, 30, None)},
         ablated=("heart-segmentation", "knee-classification"),
         widths={"width-half": 0.5, "width-double": 2.0},
-        decoder=(16, 32, 64),
+        by_network={"vit": {"model.decoder_widths": (16, 32, 64)}, "resnet18": {"data.layout.size": (96, 96)}},
         seeds=3,
         phantoms={"hearts": {"subjects": 120, "seed": 1}, "labelled": {"subjects": 120}, "knees": {"subjects": 120}},
         pretraining={"train.batch": 64, "train.steps": 4000, "train.checkpoint_every": 500},
@@ -122,7 +122,7 @@ SCALES = {
         subsets={SEGMENTATION: (4, 8, 16, 32, None), CLASSIFICATION: (20, 80, None)},
         ablated=("heart-segmentation", "knee-classification"),
         widths={"width-half": 0.5, "width-double": 2.0},
-        decoder=(32, 64, 128, 256),
+        by_network={"vit": {"model.decoder_widths": (32, 64, 128, 256)}, "resnet18": {}},
         seeds=3,
         pretraining={**PIXELS, "data.moments": (), "data.plan": "one_per_subject", "train.epochs": 500},
         by_recipe={
@@ -136,7 +136,7 @@ SCALES = {
 
 @dataclass(frozen=True)
 class Network:
-    """On what arms meet: the network of a recipe."""
+    """What arms meet on: the network of a recipe."""
 
     recipe: str
     name: str = ""
@@ -145,7 +145,7 @@ class Network:
     options: Options = field(default_factory=dict)
 
     def of(self, recipe: str) -> str:
-        """The recipe on this network."""
+        """The recipe on it."""
         return recipe if recipe == self.recipe else f"{recipe}@{self.recipe}"
 
 
@@ -161,7 +161,6 @@ class Region:
     arms: tuple[str, ...]
     """On the U-Net; the last is had by other networks as well."""
     all: Options = field(default_factory=dict)
-    tuning: Options = field(default_factory=dict)
 
 
 def sweep(
@@ -202,13 +201,12 @@ def sweep(
     asked = [(region, task) for region in regions for task in region.tasks]
     for region, task in asked:
         for subjects in setting.subsets[task]:
-            for arm in region.arms:
-                yield from design.points(region, task, unet, arm, subjects)
+            yield from design.points(region, task, unet, region.arms, subjects)
     for network in others:
         for region, task in asked:
             if f"{region.name}-{task}" in setting.ablated:
-                for arm in ("scratch", *network.own, region.arms[-1]):
-                    yield from design.points(region, task, network, arm, setting.subsets[task][0])
+                own = ("scratch", *network.own, region.arms[-1])
+                yield from design.points(region, task, network, own, setting.subsets[task][0])
 
 
 @dataclass(frozen=True)
@@ -221,36 +219,36 @@ class Design:
 
     def networks(self) -> Iterator[Network]:
         """The study's U-Net first."""
-        variant, unet = self.setting.variant, f"planes{self.setting.variant}"
+        setting, unet = self.setting, f"planes{self.setting.variant}"
         yield Network(unet)
-        for name, factor in self.setting.widths.items():
+        for name, factor in setting.widths.items():
             widths = tuple(round(factor * width) for width in load_recipe(unet).model.widths)
             yield Network(unet, name, options={"model.widths": widths})
         # The optimiser of segment:vit; MAE itself keeps its own.
         tuned = {"optim.lr": 5e-4, "optim.warmup": 0.1, "optim.weight_decay": 0.05, "optim.clip_norm": 1.0}
-        yield Network(f"mae{variant}", "vit", ("mae",), {"model.decoder_widths": self.setting.decoder, **tuned})
-        yield Network("awcl", "resnet18", ("imported",) if self.weights else ())
+        yield Network(f"mae{setting.variant}", "vit", ("mae",), {**setting.by_network["vit"], **tuned})
+        yield Network("awcl", "resnet18", ("imported",) if self.weights else (), setting.by_network["resnet18"])
 
-    def points(self, region: Region, task: str, network: Network, arm: str, subjects: int | None) -> Iterator[Point]:
-        """A fine-tuning for every seed, and its judgement."""
+    def points(
+        self, region: Region, task: str, network: Network, arms: Sequence[str], subjects: int | None
+    ) -> Iterator[Point]:
+        """A fine-tuning for every arm and seed, and its judgement."""
         setting, recipe = self.setting, self.setting.tuned[task]
         asked = "-".join(filter(None, (network.name, region.name, task)))
-        for seed in range(setting.seeds):
+        common = {
+            "on": "validation",
+            **region.cohort.options,
+            **region.all,
+            **({"data.label": region.label} if task == CLASSIFICATION else {}),
+            **setting.tuning,
+            **setting.by_recipe.get(recipe, {}),
+            **network.options,
+            "data.subjects": subjects,
+        }
+        for arm, seed in itertools.product(arms, range(setting.seeds)):
             name = f"{arm}/{asked}/{subjects or 'all'}-labelled/seed-{seed}"
-            options = {
-                "on": "validation",
-                **region.cohort.options,
-                **region.all,
-                **region.tuning,
-                **({"data.label": region.label} if task == CLASSIFICATION else {}),
-                **setting.tuning,
-                **setting.by_recipe.get(recipe, {}),
-                **network.options,
-                **self._beginning(region, network, arm),
-                "data.subjects": subjects,
-                "data.subset_seed": seed,
-                "train.seed": seed,
-            }
+            seeds = {"data.subset_seed": seed, "train.seed": seed}
+            options = {**common, **self._beginning(region, network, arm), **seeds}
             yield judged(name, Stage("finetune", network.of(recipe), options, label=name), self.on)
 
     def _beginning(self, region: Region, network: Network, arm: str) -> Options:
@@ -270,28 +268,24 @@ class Design:
         return {"init.run": Stage("pretrain", network.of(f"{recipe}{setting.variant}"), options, label=label)}
 
 
-def _hearts(hearts: Path | None, labelled: Path | None, split: Path | None, phantoms: Mapping[str, Options]):
+def _hearts(
+    hearts: Path | None, labelled: Path | None, split: Path | None, phantoms: Mapping[str, Options]
+) -> Iterator[Region]:
     """The region, if it is asked for."""
     if (hearts is None) != (labelled is None):
         raise UserError("Hearts are pretrained on --hearts and fine-tuned on other subjects, --labelled: give both.")
     if hearts is None and not phantoms:
         return
     made = {name: Stage("phantom", "cine", phantoms[name]) for name in ("hearts", "labelled") if phantoms}
-    store = hearts.absolute() if hearts else made["hearts"]
+    # Nobody of this set is asked anything, so that all are trained on.
+    seen = {"data.store": hearts.absolute() if hearts else made["hearts"], "data.fractions": (1.0, 0.0, 0.0)}
     tasks = _tasks(labelled, "group")
     by = "group" if CLASSIFICATION in tasks else None
-    yield Region(
-        "heart",
-        # Nobody of this set is asked anything, so that all are trained on.
-        {"data.store": store, "data.fractions": (1.0, 0.0, 0.0)},
-        Cohort.take(made.get("labelled"), labelled, split, fractions=FRACTIONS, by=by),
-        "group",
-        tasks,
-        ("scratch", "simclr", "byol", "mim", "orientation", "location", "both"),
-    )
+    cohort = Cohort.take(made.get("labelled"), labelled, split, fractions=FRACTIONS, by=by)
+    yield Region("heart", seen, cohort, "group", tasks, ON_HEARTS)
 
 
-def _knees(knees: Path | None, split: Path | None, finding: str, phantoms: Mapping[str, Options]):
+def _knees(knees: Path | None, split: Path | None, finding: str, phantoms: Mapping[str, Options]) -> Iterator[Region]:
     """The region, if it is asked for."""
     if knees is None and not phantoms:
         return
@@ -300,16 +294,8 @@ def _knees(knees: Path | None, split: Path | None, finding: str, phantoms: Mappi
         raise UserError(f"{knees} has no label {finding!r}; give --finding one that `jaxssl data info` lists.")
     made = Stage("phantom", "knee", phantoms["knees"]) if phantoms else None
     cohort = Cohort.take(made, knees, split, fractions=FRACTIONS, by=finding)
-    yield Region(
-        "knee",
-        cohort.options,
-        cohort,
-        finding,
-        tasks,
-        ("scratch", "simclr", "byol", "mim", "location"),
-        all={"data.views": ("sagittal",), "data.guests": (), "data.moments": ()},
-        tuning={"data.plan": "slices"},
-    )
+    sagittal = {"data.views": ("sagittal",), "data.guests": (), "data.moments": (), "data.plan": "slices"}
+    yield Region("knee", cohort.options, cohort, finding, tasks, ON_KNEES, sagittal)
 
 
 def _tasks(store: Path | None, label: str) -> tuple[str, ...]:

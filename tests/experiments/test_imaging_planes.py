@@ -4,11 +4,14 @@ import json
 from collections import Counter
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import pytest
 
 import jaxssl
 from jaxssl import config
 from jaxssl.errors import UserError
+from jaxssl.methods.base import build
 from jaxssl.recipe import load_recipe
 from jaxssl.sweep import Stage, in_order, load_study
 
@@ -20,7 +23,7 @@ HEART, KNEE = 7, 5
 @pytest.fixture(scope="module")
 def hearts(tmp_path_factory) -> Path:
     """A store with masks, groups and long axes."""
-    return jaxssl.data_phantom(tmp_path_factory.mktemp("data") / "hearts", jaxssl.CineOptions(10, phases=2, slices=2))
+    return jaxssl.data_phantom(tmp_path_factory.mktemp("data") / "hearts", jaxssl.CineOptions(8, phases=2, slices=2))
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +90,18 @@ def test_recipes_take_every_override_of_every_scale_and_no_two_are_the_same(scal
     assert len({json.dumps(config.to_dict(recipe)) for recipe in recipes}) == len(found)
 
 
+@pytest.mark.parametrize("network", ["vit", "resnet18"])
+@pytest.mark.parametrize("scale", ["smoke", "small", "paper"])
+def test_other_networks_and_their_decoders_take_the_images(scale, network, hearts):
+    points = points_of(scale=scale, hearts=hearts, labelled=hearts)
+    (tuned, *_) = (point.stages[0] for point in points if f"/{network}-heart-segmentation" in point.name)
+    recipe = recipe_of(tuned)
+    method = build(recipe.method, recipe.model, recipe.spec(classes=4))
+    image = jnp.zeros((1, *recipe.data.layout.size, 1))
+    params, _ = jax.eval_shape(method.init, jax.random.key(0), {"image": image})
+    assert {"encoder", "decoder"} < set(params)
+
+
 @pytest.mark.parametrize("scale", ["smoke", "paper"])
 def test_arms_that_are_compared_have_one_encoder_and_pretrainings_see_as_many_images(scale, hearts, knees, weights):
     points = points_of(scale=scale, hearts=hearts, labelled=hearts, knees=knees, weights=weights)
@@ -102,7 +117,7 @@ def test_arms_that_are_compared_have_one_encoder_and_pretrainings_see_as_many_im
             encoders.setdefault(network, set()).add(json.dumps(encoder))
             if stage.verb == "pretrain":
                 train = recipe.train
-                epochs.add((train.epochs, recipe.data.plan) if train.epochs else train.batch * train.steps)
+                epochs.add((train.epochs, recipe.data.plan) if train.epochs else train.batch * (train.steps or 0))
     assert {network: len(each) for network, each in encoders.items()} == dict.fromkeys(encoders, 1)
     usual = [each for name, each in encoders.items() if name.startswith(("heart", "knee"))]
     assert all(each == usual[0] for each in usual)
