@@ -265,7 +265,9 @@ class Design:
             **(network.options if recipe == "planes" else {}),
         }
         label = " ".join(filter(None, (arm, network.name, region.name)))
-        return {"init.run": Stage("pretrain", network.of(f"{recipe}{setting.variant}"), options, label=label)}
+        start = {"init.run": Stage("pretrain", network.of(f"{recipe}{setting.variant}"), options, label=label)}
+        # MAE's decoder is one of its own, of patches.
+        return {**start, "init.parts": ("encoder",)} if recipe == "mae" else start
 
 
 def _hearts(

@@ -154,6 +154,8 @@ def test_the_paper_has_the_numbers_of_the_study(hearts, knees, weights):
     assert (few.data.layout.spacing, few.train.batch, few.optim.lr, few.data.subjects) == (1.367, 10, 1e-3, 4)
     assert (few.data.subset_seed, few.train.seed) == (2, 2)
     assert few.init.parts == ("encoder", "decoder")
+    # What MAE has for a decoder fills patches in, and fits no other.
+    assert recipe_of(found["mae/vit-heart-segmentation/4-labelled/seed-0"]).init.parts == ("encoder",)
     begun = {
         name: recipe_of(stage)
         for name, stage in trainings(points).items()
