@@ -2,11 +2,13 @@
 
 A recipe file has `get_config(variant: str) -> Recipe`. It is Python and is run as such; what a run keeps and reads back
 is plain JSON.
+
+>>> load_recipe("byol:small@mae:small").model.depth      # BYOL on the network of another recipe
+6
 """
 
 import importlib.util
 import inspect
-import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -25,9 +27,6 @@ MethodOptions = TypeVar("MethodOptions")
 
 FOLDERS = (Path(__file__).parent / "configs", Path(__file__).parents[1] / "configs")
 """Where recipes lie: inside an installed wheel, or beside the package in a checkout."""
-
-WITH_NETWORK = re.compile(r"(?P<recipe>.+)@(?P<network>\w+(:\w+)?)")
-"""A recipe, and one whose network it takes; in a path an @ is only that."""
 
 
 @dataclass(frozen=True)
@@ -112,25 +111,15 @@ def lasting(plain: Mapping[str, Any]) -> dict[str, Any]:
 def load_recipe(reference: str, overrides: Mapping[str, Any] | None = None) -> Recipe:
     """The recipe that `NAME`, `NAME:variant` or `path/to/file.py:variant` means, with some values replaced.
 
-    `RECIPE@NAME:variant` is the former with the network of the latter: `simclr:small@mae:small`.
+    `RECIPE@NAME:variant` is the recipe on the network of another one, so that methods meet on the same encoder.
     """
-    if joined := WITH_NETWORK.fullmatch(reference):
-        recipe, model = load_recipe(joined["recipe"]), load_recipe(joined["network"]).model
-        recipe = replace(recipe, name=f"{recipe.name}@{joined['network']}", model=model)
-        return config.override(recipe, overrides or {})
-    where, _, variant = reference.partition(":")
-    get_config = _function_in(_file_of(where))
-    try:
-        recipe = get_config(variant) if variant else get_config()
-    except UserError:
-        raise
-    except Exception as error:
-        raise UserError(f"get_config of recipe {where} failed: {type(error).__name__}: {error}.") from error
-    if not isinstance(recipe, Recipe):
-        raise UserError(
-            f"Recipe {where}: get_config should return a jaxssl.recipe.Recipe, not {type(recipe).__name__}."
-        )
-    return config.override(recipe, overrides or {})
+    own, _, other = reference.rpartition("@")
+    # In front of a slash it is a letter of a folder's name.
+    if not own or "/" in other:
+        return config.override(_found(reference), overrides or {})
+    recipe, lender = _found(own), _found(other)
+    changed = replace(recipe, name=f"{recipe.name}@{lender.name}", model=_lent(lender.model, recipe.model))
+    return config.override(changed, overrides or {})
 
 
 def variants(default: Callable[[], Recipe], *others: Callable[[], Recipe]) -> Callable[[str], Recipe]:
@@ -180,6 +169,30 @@ def _flag(name: str, value: Any) -> list[str]:
         room, _, last = name.rpartition(".")
         return [f"--{name}" if value else f"--{room}.no-{last}"]
     return [f"--{name}", *map(str, value if isinstance(value, tuple) else (value,))]
+
+
+def _found(reference: str) -> Recipe:
+    """The recipe as its file has it."""
+    where, _, variant = reference.partition(":")
+    get_config = _function_in(_file_of(where))
+    try:
+        recipe = get_config(variant) if variant else get_config()
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"get_config of recipe {where} failed: {type(error).__name__}: {error}.") from error
+    if not isinstance(recipe, Recipe):
+        raise UserError(
+            f"Recipe {where}: get_config should return a jaxssl.recipe.Recipe, not {type(recipe).__name__}."
+        )
+    return recipe
+
+
+def _lent(model: Any, instead_of: Any) -> Any:
+    """The network of another recipe; its batches for normalisation go by those that the recipe trains with."""
+    if model.norm is None or instead_of.norm is None:
+        return model
+    return replace(model, norm=replace(model.norm, group=instead_of.norm.group))
 
 
 def _file_of(where: str) -> Path:

@@ -4,7 +4,8 @@ import shlex
 
 import pytest
 
-from jaxssl import cli, recipe
+from jaxssl import cli, config, recipe
+from jaxssl.errors import UserError
 
 
 @pytest.mark.parametrize(
@@ -27,21 +28,27 @@ def test_the_command_of_a_run_gives_its_recipe(changes, tmp_path, monkeypatch):
     assert got == [(asked, tmp_path, "test")]
 
 
-def test_a_recipe_takes_the_network_of_another_and_its_command_says_so(tmp_path):
-    joined = recipe.load_recipe("simclr:tiny@mae:tiny", {"optim.lr": 0.25})
-    assert joined.model == recipe.load_recipe("mae:tiny").model
-    assert joined.method == recipe.load_recipe("simclr:tiny").method
-    words = shlex.split(recipe.command("pretrain", joined, tmp_path))
-    assert words[2] == joined.name == "simclr:tiny@mae:tiny"
-    assert recipe.load_recipe(words[2], {"optim.lr": 0.25}) == joined
+def test_a_recipe_on_the_network_of_another_keeps_the_rest_and_the_batches_it_normalises(tmp_path):
+    own, lender = recipe.load_recipe("byol"), recipe.load_recipe("planes")
+    lent = recipe.load_recipe("byol@planes")
+    assert (lent.name, lent.method, lent.optim, lent.train) == ("byol@planes", own.method, own.optim, own.train)
+    assert (lent.model.widths, lent.model.norm.group) == (lender.model.widths, own.model.norm.group)
+    assert lender.model.norm.group != own.model.norm.group
+    assert recipe.load_recipe("byol:tiny@mae:tiny").model == recipe.load_recipe("mae:tiny").model
+    changed = recipe.load_recipe("planes:tiny@mae:tiny", {"model.decoder_widths": (4, 8), "optim.lr": 0.5})
+    config.check(changed)
+    words = shlex.split(recipe.command("pretrain", changed, tmp_path))
+    assert words[2] == "planes:tiny@mae:tiny"
+    assert "--model.decoder-widths" in words
+    assert "--model.width" not in words
 
 
-def test_an_at_in_a_path_is_only_that(tmp_path):
-    folder = tmp_path / "me@home"
+def test_a_folder_may_have_the_letter_of_networks_in_its_name(tmp_path):
+    folder = tmp_path / "a@b"
     folder.mkdir()
-    (folder / "mine.py").write_text(
-        "from jaxssl.recipe import load_recipe\ndef get_config(variant='tiny'): return load_recipe(f'mim:{variant}')\n"
-    )
-    assert recipe.load_recipe(f"{folder / 'mine.py'}:tiny") == recipe.load_recipe("mim:tiny")
-    joined = recipe.load_recipe(f"{folder / 'mine.py'}@mae:tiny")
-    assert joined.model == recipe.load_recipe("mae:tiny").model
+    own = "from jaxssl.recipe import load_recipe\nget_config = lambda: load_recipe('mim:tiny')"
+    (folder / "own.py").write_text(own)
+    assert recipe.load_recipe(f"{folder}/own.py").name == "mim:tiny"
+    assert recipe.load_recipe(f"{folder}/own.py@mae:tiny").name == "mim:tiny@mae:tiny"
+    with pytest.raises(UserError, match="no recipe 'unknown'"):
+        recipe.load_recipe("mim:tiny@unknown")

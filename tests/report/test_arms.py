@@ -211,6 +211,27 @@ def with_options(folder, **options):
     return folder
 
 
+def test_arms_of_one_method_say_in_which_options_they_differ(make_run):
+    about = {"verb": "finetune", "parts": ("evaluation",)}
+    runs = []
+    for name, weight in (("location", 0.0), ("both", 1.0)):
+        runs.append(with_options(make_run(name, method="planes", parts=()), method__lines=weight))
+        runs += [make_run(f"{name}-few-seed-{seed}", seed=seed, init=f"runs/{name}", **about) for seed in (10, 11)]
+    for width in ("usual", "half"):
+        names = [f"{width}-seed-{seed}" for seed in (10, 11)]
+        runs += [
+            with_options(make_run(name, seed=10 + n, **about), model__widths=width) for n, name in enumerate(names)
+        ]
+    found = arms(read_runs(runs))
+    assert sorted(arm.label for arm in found) == [
+        "planes, 4 labelled, 2 runs, pretraining method.lines 0.0",
+        "planes, 4 labelled, 2 runs, pretraining method.lines 1.0",
+        "scratch, 4 labelled, 2 runs, model.widths half",
+        "scratch, 4 labelled, 2 runs, model.widths usual",
+    ]
+    assert len({arm.paired.scratch.label for arm in found if arm.paired}) == 1
+
+
 def test_parts_that_are_taken_over_and_splits_tell_arms_apart_and_subsets_do_not(make_run):
     about = {"verb": "finetune", "init": "runs/pre", "parts": ("evaluation",)}
     make_run("pre", parts=())
