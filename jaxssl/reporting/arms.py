@@ -20,6 +20,14 @@ SEEDS = ("train.seed", "data.subset_seed", "name")
 
 PLACES = ("data.store", "init.run", "init.weights")
 """Where data and weights lie: the task tells what the former are, and their own recipe what the latter."""
+INPUT = ("method.input", "data.masks", "data.partners")
+"""What a network is shown, and what has to be there for it."""
+STYLES = {
+    "full": "whole image",
+    "heart": "heart only",
+    "background": "background only",
+    "swapped": "swapped background",
+}
 SUBSET = re.compile(r"-seed\d+(?=\.json$)")
 """In the name of a split file: of each label subset there is one, and the runs of an arm have several."""
 
@@ -52,8 +60,12 @@ class Arm:
         """The run's own, or of several what they have in common."""
         if len(self.runs) == 1:
             return self.runs[0].label
-        parts = "" if self.origin == SCRATCH or self.task.kind != "segmentation" else _parts(self.runs[0])
-        return f"{self.origin.partition(' (')[0]}{parts}, {self.task.training_subjects} labelled, {len(self.runs)} runs"
+        run = self.runs[0]
+        parts = "" if self.origin == SCRATCH or self.task.kind != "segmentation" else _parts(run)
+        ways = [f"shown {shown(run)}"] if shown(run) != STYLES["full"] else []
+        ways += ["frozen encoder"] if frozen(run) else []
+        begun = f"{self.origin.partition(' (')[0]}{parts}"
+        return ", ".join([begun, *ways, f"{self.task.training_subjects} labelled", f"{len(self.runs)} runs"])
 
     @property
     def results(self) -> list[Judged]:
@@ -96,13 +108,36 @@ def arms(runs: Sequence[Run]) -> list[Arm]:
 
 
 def origin(run: Run, runs: Sequence[Run]) -> str:
-    """Where the weights of a run came from: "scratch", or the method and folder that made them."""
+    """Where the weights of a run came from: "scratch", or the method that made them, from what, and in which folder."""
     if not run.facts.init:
         return SCRATCH
     start = source(run, runs)
     if start is None:
         return f"weights of {run.facts.init}"
-    return f"{start.facts.method or start.facts.name or 'weights'} (run {start.label})"
+    style = "" if shown(start) == STYLES["full"] else f" shown {shown(start)}"
+    return f"{start.facts.method or start.facts.name or 'weights'}{style} (run {start.label})"
+
+
+def shown(run: Run) -> str:
+    """What of an image a run showed its network."""
+    style = run.recipe.get("method.input", "full")
+    return STYLES.get(style, style)
+
+
+def frozen(run: Run) -> bool:
+    """Whether the encoder kept its weights, which is linear evaluation of a classifier."""
+    return run.recipe.get("method.freeze_encoder") == "true"
+
+
+def by_input(arms: Sequence[Arm]) -> list[dict[str, Arm]]:
+    """Arms of classifiers that differ in what they are shown and in nothing else, by that; those of which one is shown
+    the background alone, whose score says what the others may owe to shortcuts."""
+    groups: dict[Hashable, dict[str, Arm]] = {}
+    for arm in arms:
+        if arm.task.kind == "classification":
+            same = arm.task, arm.origin, arm.repeats, _choices(arm.runs[0], INPUT)
+            groups.setdefault(same, {})[shown(arm.runs[0])] = arm
+    return [group for group in groups.values() if STYLES["background"] in group]
 
 
 def source(run: Run, runs: Sequence[Run]) -> Run | None:
@@ -134,8 +169,9 @@ def _identity(run: Run, runs: Sequence[Run]) -> Hashable:
     return judged and (judged.task, cases(judged)), _choices(run), before
 
 
-def _choices(run: Run) -> Hashable:
-    free = (*SEEDS, *PLACES, *run.facts.carried_out)
+def _choices(run: Run, besides: Sequence[str] = ()) -> Hashable:
+    """The options that tell arms apart, as far as these are not `besides`."""
+    free = (*SEEDS, *PLACES, *run.facts.carried_out, *besides)
     return tuple(sorted((key, SUBSET.sub("", value)) for key, value in run.recipe.items() if key not in free))
 
 

@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 from jaxssl.evaluate.statistics import holm, studentised
 from jaxssl.recipe import CARRYING_OUT
 from jaxssl.reporting import tables, write_report
-from jaxssl.reporting.arms import arms
+from jaxssl.reporting.arms import arms, by_input, frozen
 from jaxssl.reporting.read import read_runs
 
 SEEDS = ((0, 0), (0, 1), (1, 0))
@@ -228,3 +228,36 @@ def test_parts_that_are_taken_over_and_splits_tell_arms_apart_and_subsets_do_not
     for folder, name in zip([*whole, part[0]], names, strict=True):
         with_options(folder, data__split=f"splits/{name}.json", init__parts=["encoder", "decoder"])
     assert sorted(len(arm.runs) for arm in arms(read_runs([*whole, part[0]]))) == [1, 2]
+
+
+def test_what_arms_are_shown_tells_them_apart_and_the_background_alone_is_the_shortcut_score(make_run, tmp_path):
+    about = {"verb": "finetune", "method": "classify", "subjects": 30, "parts": ("evaluation",)}
+    with_options(make_run("pre", parts=()), method__input="heart")
+    runs = [tmp_path / "runs" / "pre"]
+    levels = {"full": 0.8, "heart": 0.9, "background": 0.3}
+    for way, init in (("false", None), ("true", "runs/pre")):
+        for style, level in levels.items():
+            for seed in (0, 1):
+                run = make_run(f"{style}-{way}-{seed}", init=init, level=level, seed=seed, **about)
+                runs.append(with_options(run, method__input=style, method__freeze_encoder=way == "true"))
+    found = {arm.label: arm for arm in arms(read_runs(runs))}
+    assert set(found) == {
+        "scratch, 4 labelled, 2 runs",
+        "scratch, shown heart only, 4 labelled, 2 runs",
+        "scratch, shown background only, 4 labelled, 2 runs",
+        "simclr shown heart only, frozen encoder, 4 labelled, 2 runs",
+        "simclr shown heart only, shown heart only, frozen encoder, 4 labelled, 2 runs",
+        "simclr shown heart only, shown background only, frozen encoder, 4 labelled, 2 runs",
+    }
+    lines = by_input(list(found.values()))
+    assert [sorted(line) for line in lines] == [["background only", "heart only", "whole image"]] * 2
+    for line in lines:
+        assert line["background only"].estimate.value < line["whole image"].estimate.value
+        assert {frozen(arm.runs[0]) for arm in line.values()} in ({True}, {False})
+    text = write_report(runs, tmp_path / "report.html").read_text()
+    _, table = text.split('id="shortcut-table"')
+    table, _ = table.split("</table>", 1)
+    for line in lines:
+        for arm in line.values():
+            assert f"{arm.estimate.value:.3f}" in table
+    assert "shortcut-table" not in write_report(runs[:3], tmp_path / "report.html").read_text()
