@@ -210,7 +210,7 @@ def ablate(words: Sequence[str]) -> None:
 
 
 def data(words: Sequence[str]) -> None:
-    """jaxssl data ingest NAME SOURCE --out STORE | data phantom|ultrasound|knee --out STORE | data info|check|split|lvef."""
+    """jaxssl data ingest NAME SOURCE --out STORE | phantom|ultrasound|knee --out STORE | info|check|split|lvef."""
     from jaxssl import CineOptions, KneeOptions, UltrasoundOptions, run
 
     def phantom(out: Path, options: Annotated[CineOptions, tyro.conf.arg(name="")]) -> None:
