@@ -29,8 +29,8 @@ GREETING = """jaxssl pretrains image encoders without labels on cardiac MR and u
   jaxssl ablate experiments/cine_segmentation.py --workdir sweeps/cine
                                                                     a whole study, point by point
 
-Also: data ultrasound, data knee, data info STORE, data check STORE, data split STORE, embed RUN [SOURCE],
-evaluate RUN, predict RUN SOURCE, saliency RUN,
+Also: data ultrasound, data knee, data info STORE, data check STORE, data split STORE, data lvef STORE,
+embed RUN [SOURCE], evaluate RUN, predict RUN SOURCE, saliency RUN,
 segment RUN, export RUN, bench step RECIPE, bench loader, bench scale, doctor.
 Every verb explains itself with --help.
 """
@@ -238,7 +238,7 @@ def ablate(words: Sequence[str]) -> None:
 
 
 def data(words: Sequence[str]) -> None:
-    """jaxssl data ingest NAME SOURCE --out STORE | data phantom|ultrasound|knee --out STORE | data info|check|split."""
+    """jaxssl data ingest NAME SOURCE --out STORE | phantom|ultrasound|knee --out STORE | info|check|split|lvef."""
     from jaxssl import CineOptions, KneeOptions, UltrasoundOptions, run
 
     def phantom(out: Path, options: Annotated[CineOptions, tyro.conf.arg(name="")]) -> None:
@@ -276,6 +276,7 @@ def data(words: Sequence[str]) -> None:
         "info": run.data_info,
         "check": run.data_check,
         "split": run.data_split,
+        "lvef": run.data_lvef,
     }
     tyro.extras.subcommand_cli_from_dict(verbs, args=words, prog="jaxssl data")
 

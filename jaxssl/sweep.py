@@ -34,6 +34,7 @@ ROOMS = {
     "phantom": "stores",
     "ingest": "stores",
     "segment": "stores",
+    "lvef": "stores",
     "split": "splits",
     "pretrain": "runs",
     "finetune": "runs",

@@ -61,9 +61,10 @@ def read_split(path: str | Path) -> SplitFile:
 
 
 def split_of(path: str | Path, store: Store, subjects: Collection[str]) -> SplitFile:
-    """The split in a file, which has to be one of this store; subjects that it leaves out are in no part."""
+    """The split in a file, which has to be one of this store, or of one that it was made from; subjects that it leaves
+    out are in no part."""
     read = read_split(path)
-    if read.fingerprint != store.fingerprint:
+    if read.fingerprint not in store.lineage:
         raise UserError(
             f"{path} is a split of {read.store} {read.fingerprint}, and {store.path} holds {store.info.name} "
             f"{store.fingerprint}: name the split's store, or split this one with `jaxssl data split`."

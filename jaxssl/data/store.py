@@ -67,6 +67,11 @@ class Store:
         """All records in order."""
         return (self.record(i) for i in range(len(self)))
 
+    @property
+    def lineage(self) -> tuple[str, ...]:
+        """Fingerprints of the stores that it was made from, and its own."""
+        return (*self.info.made_from, self.fingerprint)
+
     @functools.cached_property
     def _source(self) -> Any:
         builder: Any = tfds.builder_from_directory(self.path)
@@ -86,12 +91,13 @@ def write(
     masks_by: str = "",
     masks_learnt_from: Seen = NOBODY,
     key_id: str = "",
+    made_from: Sequence[str] = (),
 ) -> Store:
     """Write `records` to a new store at `path`: whole or not at all, equal records to equal bytes.
 
     `classes` says what the mask codes 0, 1, ... mean; codes that nobody named go by their number. `masks_by` names a
     segmentation run that made the masks, `masks_learnt_from` those that it was trained on. `key_id` is that of
-    the key by which subjects got their pseudonyms.
+    the key by which subjects got their pseudonyms, and `made_from` the lineage of a store whose subjects these are.
     """
     path = Path(path)
     check_name(name)
@@ -117,7 +123,13 @@ def write(
 
         written = write_shards(lines(), name, unfinished)
         counted = tally.info(name, description, licence, citation, synthetic)
-        info = replace(counted, masks_by=masks_by, masks_learnt_from=masks_learnt_from.to_json(), key_id=key_id)
+        info = replace(
+            counted,
+            masks_by=masks_by,
+            masks_learnt_from=masks_learnt_from.to_json(),
+            key_id=key_id,
+            made_from=list(made_from),
+        )
         finish(unfinished, codec, info, written)
         unfinished.chmod(0o755)
         unfinished.rename(path)
@@ -125,6 +137,28 @@ def write(
         shutil.rmtree(unfinished)
         raise
     return Store(path, info, written.fingerprint)
+
+
+def write_again(
+    old: Store, records: Iterable[Record], path: str | Path, *, suffix: str, note: str, **changes: Any
+) -> Store:
+    """Write the records of a store to another, something about them changed: other masks, another label.
+
+    `suffix` goes on its name and `note` on its description; `changes` are of what else `write` is told of a store.
+    """
+    info = old.info
+    kept = {
+        "licence": info.licence,
+        "citation": info.citation,
+        "synthetic": info.synthetic,
+        "classes": info.classes,
+        "masks_by": info.masks_by,
+        "masks_learnt_from": Seen.from_json(info.masks_learnt_from),
+        "key_id": info.key_id,
+        "made_from": old.lineage,
+    }
+    name, description = f"{info.name}_{suffix}", f"{info.description} {note}"
+    return write(records, path, name=name, description=description, **{**kept, **changes})
 
 
 def check_name(name: str) -> None:

@@ -40,6 +40,8 @@ class StoreInfo:
     """Subjects that it has learnt from, as `jaxssl.data.seen` writes them."""
     key_id: str = ""
     """Names the key of the site that turned names into those of subjects and studies; empty where none did."""
+    made_from: Sequence[str] = ()
+    """Fingerprints of the stores that it is a copy of, with other masks or more labels: what splits them splits it."""
 
 
 @dataclass

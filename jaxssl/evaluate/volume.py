@@ -67,6 +67,30 @@ def _volumes(stack: Sequence[Record], masks: Masks, classes: int) -> list[float 
     return volumes(counts * pixels[:, None], extents(places)).tolist()
 
 
+def ejected(study: Sequence[Record], classes: Sequence[str]) -> float | None:
+    """The ejection fraction (%) of the left ventricle by a study's own masks of a stack in ED and in ES.
+
+    `classes` are without the background. None where nobody knows its volume at both moments.
+    """
+    if "LV" not in classes:
+        return None
+    stacks: dict[tuple[str, str], list[Record]] = defaultdict(list)
+    for record in sorted(study, key=lambda record: record.slice):
+        if record.mask is not None:
+            stacks[record.view, record.moment].append(record)
+    for view in {view: None for view, _ in stacks}:
+        ed, es = (_ventricle(stacks.get((view, moment), []), classes) for moment in ("ED", "ES"))
+        if ed is not None and es is not None:
+            return ejection_fraction(ed, es)
+    return None
+
+
+def _ventricle(stack: Sequence[Record], classes: Sequence[str]) -> float | None:
+    """ml of the left ventricle in the masks of a stack."""
+    masks = [record.mask for record in stack if record.mask is not None]
+    return _volumes(stack, masks, len(classes))[classes.index("LV")] if masks else None
+
+
 def hearts(scored: Sequence[Mapping[str, Any]], classes: Sequence[str]) -> list[dict[str, Any]]:
     """The left ventricle of each study that has its volume in ED and in ES, from the `scores` of its volumes.
 

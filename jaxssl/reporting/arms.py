@@ -20,6 +20,14 @@ SEEDS = ("train.seed", "data.subset_seed", "name")
 
 PLACES = ("data.store", "init.run", "init.weights")
 """Where data and weights lie: the task tells what the former are, and their own recipe what the latter."""
+INPUT = ("method.input", "data.masks", "data.partners")
+"""What a network is shown, and what has to be there for it."""
+STYLES = {
+    "full": "whole image",
+    "heart": "heart only",
+    "background": "background only",
+    "swapped": "swapped background",
+}
 SUBSET = re.compile(r"-seed\d+(?=\.json$)")
 """In the name of a split file: of each label subset there is one, and the runs of an arm have several."""
 
@@ -89,13 +97,36 @@ def arms(runs: Sequence[Run]) -> list[Arm]:
 
 
 def origin(run: Run, runs: Sequence[Run]) -> str:
-    """Where the weights of a run came from: "scratch", or the method and folder that made them."""
+    """Where the weights of a run came from: "scratch", or the method that made them, from what, and in which folder."""
     if not run.facts.init:
         return SCRATCH
     start = source(run, runs)
     if start is None:
         return f"weights of {run.facts.init}"
-    return f"{start.facts.method or start.facts.name or 'weights'} (run {start.label})"
+    style = "" if shown(start) == STYLES["full"] else f" shown {shown(start)}"
+    return f"{start.facts.method or start.facts.name or 'weights'}{style} (run {start.label})"
+
+
+def shown(run: Run) -> str:
+    """What of an image a run showed its network."""
+    style = run.recipe.get("method.input", "full")
+    return STYLES.get(style, style)
+
+
+def frozen(run: Run) -> bool:
+    """Whether the encoder kept its weights, which is linear evaluation of a classifier."""
+    return run.recipe.get("method.freeze_encoder") == "true"
+
+
+def by_input(arms: Sequence[Arm]) -> list[dict[str, Arm]]:
+    """Arms of classifiers that differ in what they are shown and in nothing else, by that; those of which one is shown
+    the background alone, whose score says what the others may owe to shortcuts."""
+    groups: dict[Hashable, dict[str, Arm]] = {}
+    for arm in arms:
+        if arm.task.kind == "classification":
+            same = arm.task, arm.origin, arm.repeats, tuple(_choices(arm.runs[0], INPUT).items())
+            groups.setdefault(same, {})[shown(arm.runs[0])] = arm
+    return [group for group in groups.values() if STYLES["background"] in group]
 
 
 def source(run: Run, runs: Sequence[Run]) -> Run | None:
@@ -143,8 +174,9 @@ def _identity(run: Run, runs: Sequence[Run]) -> Hashable:
     return judged and (judged.task, cases(judged)), tuple(sorted(choices(run, runs).items()))
 
 
-def _choices(run: Run) -> dict[str, str]:
-    free = (*SEEDS, *PLACES, *run.facts.carried_out)
+def _choices(run: Run, besides: Sequence[str] = ()) -> dict[str, str]:
+    """The options that tell arms apart, as far as these are not `besides`."""
+    free = (*SEEDS, *PLACES, *run.facts.carried_out, *besides)
     return {key: SUBSET.sub("", value) for key, value in run.recipe.items() if key not in free}
 
 
@@ -160,7 +192,10 @@ def _label(arm: Arm) -> str:
     if not others:
         return first.label
     parts = "" if arm.origin == SCRATCH or arm.task.kind != "segmentation" else _parts(first)
-    return f"{arm.origin.partition(' (')[0]}{parts}, {arm.task.training_subjects} labelled, {len(arm.runs)} runs"
+    ways = [f"shown {shown(first)}"] if shown(first) != STYLES["full"] else []
+    ways += ["frozen encoder"] if frozen(first) else []
+    begun = f"{arm.origin.partition(' (')[0]}{parts}"
+    return ", ".join([begun, *ways, f"{arm.task.training_subjects} labelled", f"{len(arm.runs)} runs"])
 
 
 def _parts(run: Run) -> str:

@@ -74,6 +74,8 @@ def _figures(runs: Sequence[Run], found: Sequence[arms.Arm], asked: Tables) -> d
         "arms": found,
         "segmented": [(arm, tables.overlap(arm)) for arm in segmented],
         "classified": [(arm, tables.measures(arm), tables.counted(arm)) for arm in classified],
+        "shortcuts": arms.by_input(classified),
+        "styles": list(arms.STYLES.values()),
         "agreements": tables.agreements(segmented),
         "gains": gains.gains(runs, found, look, asked),
         "look": look,
@@ -131,6 +133,8 @@ def _render(context: dict[str, Any]) -> str:
         "rerun": words.rerun,
         "rerun_caution": words.rerun_caution,
         "median": _median,
+        "shown": arms.shown,
+        "frozen": arms.frozen,
     }
     environment.tests["synthetic"] = words.is_synthetic
     return environment.get_template("page.html").render(context)

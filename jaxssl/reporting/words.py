@@ -133,7 +133,8 @@ def headline(runs: Sequence[Run], arms: Sequence[Arm]) -> str:
 
 
 def _starts(arms: Sequence[Arm]) -> str:
-    pretrained = listed(arm.origin.partition(" (run ")[0] for arm in arms if arm.origin != SCRATCH)
+    origins = [arm.origin.partition(" (run ")[0] for arm in arms if arm.origin != SCRATCH]
+    pretrained = listed(name.partition(" shown ")[0] for name in origins)
     if not pretrained:
         return "A random start:"
     against = " against a random start:" if any(arm.origin == SCRATCH for arm in arms) else ":"

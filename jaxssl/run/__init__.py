@@ -10,6 +10,7 @@ from jaxssl.run.evaluate import evaluate
 from jaxssl.run.exporting import export
 from jaxssl.run.ingest import data_ingest
 from jaxssl.run.loading import bench_loader
+from jaxssl.run.lvef import data_lvef
 from jaxssl.run.predict import predict
 from jaxssl.run.probe import probe
 from jaxssl.run.report import report
@@ -27,6 +28,7 @@ __all__ = [
     "data_check",
     "data_info",
     "data_ingest",
+    "data_lvef",
     "data_phantom",
     "data_split",
     "embed",

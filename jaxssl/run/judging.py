@@ -13,7 +13,7 @@ from jaxssl.methods.base import Method, Tree
 from jaxssl.recipe import Recipe
 from jaxssl.run.classification import evaluate_classification, in_words, refuse_unlearnable
 from jaxssl.run.evaluation import evaluate_segmentation
-from jaxssl.run.openings import begun, opening, tested
+from jaxssl.run.openings import begun, opening, tested, told_apart
 from jaxssl.workdir import Workdir
 
 
@@ -79,10 +79,13 @@ def of_whom(recipe: Recipe, source: Source, on: Part) -> dict[str, Any]:
 
 
 def _opening(recipe: Recipe, source: Source, result: dict[str, Any], folder: Workdir) -> int | None:
-    """Runs that a study compares ask different questions: from scratch or not, with so many labels, with that seed."""
+    """Runs that a study compares ask different questions: from scratch or not, with so many labels, with that seed,
+    shown the heart alone or its background, with an encoder that is trained or frozen."""
     begun_from, way = begun(folder)
     question = {name: result[name] for name in ("kind", "classes", "training_subjects", "subset_seed", "seed")}
     question |= {"target": result.get("target"), "origin": begun_from, **tested(source)}
+    if arm := told_apart(recipe.method):
+        question["arm"] = arm
     if result["kind"] == "segmentation":
         # They say what is segmented; a classifier is shown other images of the same subjects.
         question["views"] = sorted(recipe.data.views)

@@ -13,7 +13,7 @@ from rich.progress import Progress
 from jaxssl.data.cache import open_cache
 from jaxssl.data.plan import select
 from jaxssl.data.record import Record
-from jaxssl.data.store import open_store, write
+from jaxssl.data.store import open_store, write_again
 from jaxssl.errors import UserError
 from jaxssl.evaluate.segment import predicted_masks
 from jaxssl.run.common import console_of, load_run
@@ -25,7 +25,8 @@ BATCH = 32
 def segment(run: Annotated[Path, tyro.conf.Positional], store: Path, out: Path) -> Path:
     """Write a store again, its masks replaced by those that a segmentation run predicts for every frame.
 
-    What is trained on the new store knows where the heart is from a network, and never from an expert's hand.
+    What is trained on the new store knows where the heart is from a network, and never from an expert's hand. What
+    `jaxssl data split` has made of the old store splits the new one as well.
 
     Args:
         run: Folder of a finished segmentation run.
@@ -51,18 +52,15 @@ def segment(run: Annotated[Path, tyro.conf.Positional], store: Path, out: Path) 
                 yield replace(record, mask=next(masks) if segmented[row] else None)
                 bar.update(task, completed=row + 1)
 
-        new = write(
+        new = write_again(
+            old,
             records(),
             out,
-            name=f"{old.info.name}_segmented",
-            description=f"{old.info.description} Masks predicted by {loaded.recipe.name}.",
-            licence=old.info.licence,
-            citation=old.info.citation,
-            synthetic=old.info.synthetic,
+            suffix="segmented",
+            note=f"Masks predicted by {loaded.recipe.name}.",
             classes=facts["classes"],
             masks_by=f"{loaded.recipe.name} on {facts['data']['name']} {facts['data']['fingerprint']}",
             masks_learnt_from=workdir.seen(),
-            key_id=old.info.key_id,
         )
     console.print(f"{new.info.masked} masks of {new.info.subjects} subjects in {out}.")
     return new.path

@@ -18,6 +18,7 @@ from jaxssl.run.data import data_phantom
 from jaxssl.run.evaluate import evaluate
 from jaxssl.run.ingest import data_ingest
 from jaxssl.run.judging import FILES
+from jaxssl.run.lvef import data_lvef
 from jaxssl.run.probe import probe
 from jaxssl.run.saliency import saliency
 from jaxssl.run.segmentation import segment
@@ -70,6 +71,7 @@ DOINGS = {
     "phantom": Doing(_phantom, _is_store),
     "ingest": Doing(lambda kind, folder, options: data_ingest(kind, out=folder, **options), _is_store),
     "segment": Doing(lambda run, folder, options: segment(Path(run), out=folder, **options), _is_store),
+    "lvef": Doing(lambda store, folder, options: data_lvef(Path(store), folder, **options), _is_store),
     "split": Doing(
         lambda store, folder, options: data_split(store, folder, **options),
         lambda folder, options: (folder / "split.json").is_file(),

@@ -15,7 +15,7 @@ from jaxssl.data.ingest.engine import ingest
 from jaxssl.data.ingest.pseudonym import Pseudonyms, site_key
 from jaxssl.data.record import CINE_CLASSES, Record, unplaced
 from jaxssl.data.store import open_store
-from jaxssl.evaluate.volume import hearts, scores
+from jaxssl.evaluate.volume import ejected, hearts, scores
 
 CLASSES = CINE_CLASSES[1:]
 RV, MYO, LV = 1, 2, 3
@@ -61,6 +61,20 @@ def test_the_truth_scores_best():
     np.testing.assert_allclose(found["volume"], np.array([2 * 80, 0, 4 * 320]) * PIXEL * STEP / 1000)
     assert found["slices"] == [{"position": place, "dice": [1, 1, 1]} for place in (0, 0.25, 0.5, 0.75, 1)]
     assert found["circumference"] is found["circumference_true"] is None
+
+
+def test_what_a_study_ejects_is_in_its_own_masks():
+    """Of four slices of 20 x 16 pixels in ED half the rows are left in ES; slices come in any order."""
+    smaller = labels()
+    smaller[:, 20:30] = 0
+    ed, es = stack(labels()), [replace(record, moment="ES", phase=0) for record in stack(smaller)]
+    assert ejected([*es[::-1], *ed], CLASSES) == pytest.approx(50)
+    lone = [replace(record, view="4ch") for record in (ed[0], es[0])]
+    assert ejected([*lone, *ed, *es], CLASSES) == pytest.approx(50)
+    hidden = [replace(record, mask=None) for record in es]
+    for study in (ed, [*ed, *hidden], lone, []):
+        assert ejected(study, CLASSES) is None
+    assert ejected([*ed, *es], ("RV", "MYO")) is None
 
 
 def test_a_slice_too_few_is_a_step_too_short():

@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 from jaxssl.evaluate.statistics import holm, studentised
 from jaxssl.recipe import CARRYING_OUT
 from jaxssl.reporting import tables, write_report
-from jaxssl.reporting.arms import arms
+from jaxssl.reporting.arms import arms, by_input, frozen
 from jaxssl.reporting.read import read_runs
 
 SEEDS = ((0, 0), (0, 1), (1, 0))
@@ -276,3 +276,38 @@ def test_many_classes_are_counted_and_few_are_named(make_run):
     ]
     (arm,) = arms(read_runs([edited(run, classes=list("abcdefg"), cases=cases)]))
     assert tables.counted(arm) == "7 classes of 2 to 3"
+
+
+def test_what_arms_are_shown_tells_them_apart_and_the_background_alone_is_the_shortcut_score(make_run, tmp_path):
+    about = {"verb": "finetune", "method": "classify", "subjects": 30, "parts": ("evaluation",)}
+    with_options(make_run("pre", parts=()), method__input="heart")
+    runs = [tmp_path / "runs" / "pre"]
+    levels = {"full": 0.8, "heart": 0.9, "background": 0.3}
+    for way, init in (("false", None), ("true", "runs/pre")):
+        for style, level in levels.items():
+            for seed in (0, 1):
+                run = make_run(f"{style}-{way}-{seed}", init=init, level=level, seed=seed, **about)
+                runs.append(with_options(run, method__input=style, method__freeze_encoder=way == "true"))
+    found = {arm.label: arm for arm in arms(read_runs(runs))}
+    assert set(found) == {
+        "scratch, 4 labelled, 2 runs",
+        "scratch, shown heart only, 4 labelled, 2 runs",
+        "scratch, shown background only, 4 labelled, 2 runs",
+        "simclr shown heart only, frozen encoder, 4 labelled, 2 runs",
+        "simclr shown heart only, shown heart only, frozen encoder, 4 labelled, 2 runs",
+        "simclr shown heart only, shown background only, frozen encoder, 4 labelled, 2 runs",
+    }
+    lines = by_input(list(found.values()))
+    assert [sorted(line) for line in lines] == [["background only", "heart only", "whole image"]] * 2
+    for line in lines:
+        assert line["background only"].estimate.value < line["whole image"].estimate.value
+        assert {frozen(arm.runs[0]) for arm in line.values()} in ({True}, {False})
+    scratch = [run for run in runs if "-false-0" in run.name]
+    text = write_report(scratch, tmp_path / "report.html").read_text()
+    _, table = text.split('id="shortcut-table"')
+    table, _ = table.split("</table>", 1)
+    (line,) = by_input(arms(read_runs(scratch)))
+    assert len(line) == 3
+    for arm in line.values():
+        assert f"{arm.estimate.value:.3f}" in table
+    assert "shortcut-table" not in write_report(scratch[:2], tmp_path / "report.html").read_text()

@@ -64,6 +64,26 @@ def test_another_recipe_for_the_same_question_is_a_second_opening(own, tmp_path,
     assert number("again", "--optim.lr", "0.5") == 2
 
 
+def test_what_a_network_is_shown_and_a_frozen_encoder_are_other_questions(own, tmp_path):
+    options = {"data.store": str(own), "train.steps": 1}
+    segmenter = segmented(own, tmp_path / "segmenter", "--on", "validation")
+    found = jaxssl.segment(segmenter, own, tmp_path / "found")
+
+    def number(name, **more):
+        given = {**options, "data.store": str(found), **more}
+        run = jaxssl.finetune("classify:tiny", tmp_path / name, {key.replace("__", "."): v for key, v in given.items()})
+        return read(run / "evaluation.json")["opening"]
+
+    hearts = {"data__masks": True, "method__input": "heart"}
+    pretrained = [
+        jaxssl.pretrain("simclr:tiny", tmp_path / f"pre{n}", {**options, "data.store": str(found), **shown})
+        for n, shown in enumerate(({}, {"data.masks": True, "method.input": "heart"}))
+    ]
+    assert number("whole") == number("heart", **hearts) == number("frozen", method__freeze_encoder=True) == 1
+    assert [number(f"from{n}", init__run=str(run)) for n, run in enumerate(pretrained)] == [1, 1]
+    assert number("tuned", **hearts, optim__lr=0.5) == 2
+
+
 def test_the_first_answer_of_a_probe_stays(own, tmp_path):
     run = jaxssl.pretrain("mim:tiny", tmp_path / "mim", {"data.store": str(own), "train.steps": 1})
     first = jaxssl.probe(run, k=5)
