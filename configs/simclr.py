@@ -16,13 +16,14 @@ starting from scratch where its code starts from ImageNet. `--method.input` take
 `--data.partners subject`. `segment:densenet121` takes such an encoder over.
 study_a_vgg: the same with its other encoder, VGG-16, here with batch normalisation, and one linear layer from the
 pooled map to the representation; *not run*. `segment:vgg16` takes such an encoder over.
+study_d: what the awcl recipe is where no image has a label, for study D (Fu et al. 2022, arXiv 2208.10642); *not run*.
 small: a small U-Net on the phantom; its time and its result are *not run*.
 vit: ViT-S/16 in place of the U-Net, its blocks looped over and recomputed, with the optimiser of MoCo v3 (Chen et al.
 2021: AdamW, lr 1.5e-4 for each 256 samples, weight decay .1, warm-up of 40 epochs in 300); *not run*.
 tiny: seconds, for tests.
 """
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 from jaxssl.augment.options import Augment
 from jaxssl.data.grid import Layout
@@ -33,7 +34,7 @@ from jaxssl.models.norm import Norm
 from jaxssl.models.unet import UNet
 from jaxssl.models.vgg import VGG
 from jaxssl.models.vit import ViT
-from jaxssl.recipe import Recipe, variants
+from jaxssl.recipe import Recipe, load_recipe, variants
 from jaxssl.train.loop import Train
 from jaxssl.train.optim import Optim
 
@@ -63,6 +64,13 @@ def study_a() -> Recipe:
 def study_a_vgg() -> Recipe:
     vgg = replace(VGG.vgg16_bn(), norm=Norm(group=256), representation=(2048,))
     return replace(study_a(), name="simclr:study_a_vgg", model=vgg)
+
+
+def study_d() -> Recipe:
+    labelled = load_recipe("awcl")
+    own = {option.name: getattr(labelled.method, option.name) for option in fields(simclr.Options)}
+    data = replace(labelled.data, label=None)
+    return replace(labelled, name="simclr:study_d", method=simclr.Options(**own), data=data)
 
 
 def small() -> Recipe:
@@ -97,4 +105,4 @@ def tiny() -> Recipe:
     )
 
 
-get_config = variants(study_b, study_a, study_a_vgg, small, vit, tiny)
+get_config = variants(study_b, study_a, study_a_vgg, study_d, small, vit, tiny)

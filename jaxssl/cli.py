@@ -30,21 +30,27 @@ GREETING = """jaxssl pretrains image encoders without labels on cardiac MR and u
                                                                     a whole study, point by point
 
 Also: data ultrasound, data knee, data info STORE, data check STORE, data split STORE, data lvef STORE,
-embed RUN [SOURCE], evaluate RUN, predict RUN SOURCE, saliency RUN,
-segment RUN, export RUN, bench loader, bench scale, doctor.
+embed RUN [SOURCE], evaluate RUN, predict RUN SOURCE, saliency RUN, segment RUN, export RUN,
+bench step RECIPE, bench loader, bench scale, doctor.
 Every verb explains itself with --help.
 """
 
 
 @dataclass(frozen=True)
-class Training(Generic[R]):
-    """A run: same workdir and same command continue it."""
+class OfRecipe(Generic[R]):
+    """What is done with a recipe, whose options are flags of their own."""
 
     recipe: Annotated[R, tyro.conf.arg(name="")]
-    workdir: Path = Path("runs/unnamed")
-    """Folder of the run: recipe, checkpoints, metrics, results."""
     device: Literal["auto", "cpu", "gpu", "tpu"] = "auto"
     """Hardware to run on; auto takes the fastest there is."""
+
+
+@dataclass(frozen=True)
+class Training(OfRecipe[R]):
+    """A run: same workdir and same command continue it."""
+
+    workdir: Path = Path("runs/unnamed")
+    """Folder of the run: recipe, checkpoints, metrics, results."""
     processes: int | None = None
     """Processes that share this run; SLURM, Kubernetes and TPU pods are asked unless given, and 1 runs alone."""
     process: int | None = None
@@ -63,6 +69,20 @@ class FineTuning(Training[R]):
     """Whom to evaluate on: validation subjects while there is a choice to make; `jaxssl evaluate` asks the others."""
 
 
+@dataclass(frozen=True)
+class Stepping(OfRecipe[R]):
+    """How fast a recipe trains on this machine, and where the time of a step goes."""
+
+    out: Path = Path("step")
+    """Folder for step.jsonl, step.png and the trace."""
+    rounds: int = 7
+    """Turns of the step and of what it begins with."""
+    seconds: float = 0.5
+    """How long a turn lasts at least."""
+    profile: bool = False
+    """Write a trace of three steps that xprof opens."""
+
+
 def pretrain(words: Sequence[str]) -> None:
     """jaxssl pretrain RECIPE --workdir DIR [--optim.lr 1e-3 ...]: pretrain an encoder without labels."""
     _train("pretrain", Training, words)
@@ -73,21 +93,29 @@ def finetune(words: Sequence[str]) -> None:
     _train("finetune", FineTuning, words)
 
 
-def _train(verb: str, form: type[Training], words: Sequence[str]) -> None:
+def _asked(verb: str, form: type[OfRecipe], place: str, words: Sequence[str]) -> Any:
+    """The recipe that the first word names, with the options that follow; none where only help was wanted."""
     from jaxssl.recipe import load_recipe, names
 
     if not words or words[0].startswith("-"):
-        print(f"usage: jaxssl {verb} RECIPE --workdir DIR [options]\n")
+        print(f"usage: jaxssl {verb} RECIPE {place} DIR [options]\n")
         print(f"RECIPE is NAME, NAME:variant or path/to/file.py:variant. Names: {', '.join(names())}.")
+        print("RECIPE@NAME:variant is that recipe with the network of another, as in simclr:small@mae:small.")
         print(f"jaxssl {verb} RECIPE --help lists that recipe's options.")
         if not words or words[0] not in ("-h", "--help"):
             raise UserError(f"jaxssl {verb} needs a recipe as its first word, for example: jaxssl {verb} mim:small.")
-        return
+        return None
     default = load_recipe(words[0])
     kind: Any = form[type(default)[type(default.model), type(default.method)]]  # type: ignore[misc]
     # A choice of options (a normalisation or none) is set by its flags alone, as the printed command has it.
     flags: Any = tyro.conf.AvoidSubcommands[kind]
-    asked = tyro.cli(flags, default=form(default), args=words[1:], prog=f"jaxssl {verb} {words[0]}")
+    return tyro.cli(flags, default=form(default), args=words[1:], prog=f"jaxssl {verb} {words[0]}")
+
+
+def _train(verb: str, form: type[Training], words: Sequence[str]) -> None:
+    asked = _asked(verb, form, "--workdir", words)
+    if asked is None:
+        return
     if asked.print_config:
         import json
 
@@ -254,11 +282,24 @@ def data(words: Sequence[str]) -> None:
 
 
 def bench(words: Sequence[str]) -> None:
-    """jaxssl bench loader|scale [RECIPE] [--out DIR]: how fast images come; what one device of 1, 2, 4 and 8 does."""
+    """jaxssl bench step|loader|scale RECIPE [--out DIR]: how fast it trains, images come, and work is spread."""
+    if words[:1] == ["step"]:
+        return _bench_step(words[1:])
     from jaxssl import run
 
     verbs = {"loader": run.bench_loader, "scale": run.bench_scale}
     tyro.extras.subcommand_cli_from_dict(verbs, args=words, prog="jaxssl bench")
+
+
+def _bench_step(words: Sequence[str]) -> None:
+    asked = _asked("bench step", Stepping, "--out", words)
+    if asked is None:
+        return
+    from jaxssl import run
+    from jaxssl.run.common import use_device
+
+    use_device(asked.device)
+    run.bench_step(asked.recipe, asked.out, rounds=asked.rounds, seconds=asked.seconds, profile=asked.profile)
 
 
 def doctor(words: Sequence[str]) -> int:

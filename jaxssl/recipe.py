@@ -2,13 +2,16 @@
 
 A recipe file has `get_config(variant: str) -> Recipe`. It is Python and is run as such; what a run keeps and reads back
 is plain JSON.
+
+>>> load_recipe("byol:small@mae:small").model.depth      # BYOL on the network of another recipe
+6
 """
 
 import importlib.util
 import inspect
 import shlex
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -106,20 +109,17 @@ def lasting(plain: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def load_recipe(reference: str, overrides: Mapping[str, Any] | None = None) -> Recipe:
-    """The recipe that `NAME`, `NAME:variant` or `path/to/file.py:variant` means, with some values replaced."""
-    where, _, variant = reference.partition(":")
-    get_config = _function_in(_file_of(where))
-    try:
-        recipe = get_config(variant) if variant else get_config()
-    except UserError:
-        raise
-    except Exception as error:
-        raise UserError(f"get_config of recipe {where} failed: {type(error).__name__}: {error}.") from error
-    if not isinstance(recipe, Recipe):
-        raise UserError(
-            f"Recipe {where}: get_config should return a jaxssl.recipe.Recipe, not {type(recipe).__name__}."
-        )
-    return config.override(recipe, overrides or {})
+    """The recipe that `NAME`, `NAME:variant` or `path/to/file.py:variant` means, with some values replaced.
+
+    `RECIPE@NAME:variant` is the recipe on the network of another one, so that methods meet on the same encoder.
+    """
+    own, _, other = reference.rpartition("@")
+    # In front of a slash it is a letter of a folder's name.
+    if not own or "/" in other:
+        return config.override(_found(reference), overrides or {})
+    recipe, lender = _found(own), _found(other)
+    changed = replace(recipe, name=f"{recipe.name}@{lender.name}", model=_lent(lender.model, recipe.model))
+    return config.override(changed, overrides or {})
 
 
 def variants(default: Callable[[], Recipe], *others: Callable[[], Recipe]) -> Callable[[str], Recipe]:
@@ -169,6 +169,30 @@ def _flag(name: str, value: Any) -> list[str]:
         room, _, last = name.rpartition(".")
         return [f"--{name}" if value else f"--{room}.no-{last}"]
     return [f"--{name}", *map(str, value if isinstance(value, tuple) else (value,))]
+
+
+def _found(reference: str) -> Recipe:
+    """The recipe as its file has it."""
+    where, _, variant = reference.partition(":")
+    get_config = _function_in(_file_of(where))
+    try:
+        recipe = get_config(variant) if variant else get_config()
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"get_config of recipe {where} failed: {type(error).__name__}: {error}.") from error
+    if not isinstance(recipe, Recipe):
+        raise UserError(
+            f"Recipe {where}: get_config should return a jaxssl.recipe.Recipe, not {type(recipe).__name__}."
+        )
+    return recipe
+
+
+def _lent(model: Any, instead_of: Any) -> Any:
+    """The network of another recipe; its batches for normalisation go by those that the recipe trains with."""
+    if model.norm is None or instead_of.norm is None:
+        return model
+    return replace(model, norm=replace(model.norm, group=instead_of.norm.group))
 
 
 def _file_of(where: str) -> Path:

@@ -111,6 +111,8 @@ class Point:
 
     name: str
     stages: tuple[Stage, ...]
+    tables: tuple[str, ...] = ()
+    """Captions of the tables of gains in which its run stands on the page, beside those that share them."""
 
     def __post_init__(self):
         if not self.stages:
@@ -142,9 +144,9 @@ class Cohort:
         return {"data.store": self.store, "data.split": self.divisions / "split.json"}
 
 
-def judged(name: str, tuned: Stage, on: Part, *more: Stage) -> Point:
+def judged(name: str, tuned: Stage, on: Part, *more: Stage, tables: tuple[str, ...] = ()) -> Point:
     """A fine-tuning that validation subjects judge and, once nothing is left to choose, the test subjects too."""
-    return Point(name, (tuned, *([Stage("evaluate", tuned)] if on == "test" else []), *more))
+    return Point(name, (tuned, *([Stage("evaluate", tuned)] if on == "test" else []), *more), tables)
 
 
 @dataclass(frozen=True)

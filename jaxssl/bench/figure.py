@@ -1,6 +1,6 @@
-"""The figure of `jaxssl bench scale`: how work, memory and exchanges of one device go with the number of devices."""
+"""The figures of `jaxssl bench`: what one device of several does and holds; where the time of a step goes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -41,6 +41,25 @@ def draw(rows: Sequence[Row], title: str) -> Figure:
         for (name, own), colour in zip(programs.items(), PROGRAMS, strict=True):
             _exchanges(panels[name], own)
             panels[name].set_title(f"Exchanged: {name}", color=colour)
+    return figure
+
+
+def draw_shares(shares: Mapping[str, float], title: str) -> Figure:
+    """The parts of a step as pieces of one bar."""
+    with mpl.rc_context(SETTINGS):
+        figure = Figure(figsize=(8, 1.8), layout="constrained")
+        FigureCanvasAgg(figure)
+        axes = figure.subplots()
+        axes.set_title(title, fontsize=10, fontweight="bold")
+        begin = 0.0
+        for (name, share), colour in zip(shares.items(), KINDS.values(), strict=False):
+            axes.barh(0, 100 * share, left=begin, color=colour, label=f"{name} {share:.0%}")
+            begin += 100 * share
+        axes.set_xlim(0, 100)
+        axes.set_xlabel("% of the time of a step")
+        axes.set_yticks([])
+        axes.spines["left"].set_visible(False)
+        axes.legend(ncols=len(shares), loc="upper center", bbox_to_anchor=(0.5, -0.45), frameon=False)
     return figure
 
 

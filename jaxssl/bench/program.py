@@ -12,9 +12,9 @@ from functools import cache
 from typing import TypeVar
 
 import jax
-import numpy as np
 
 from jaxssl.bench.hlo import Array, Instruction, parse
+from jaxssl.bench.products import valid_products
 from jaxssl.errors import UserError
 
 COLLECTIVES = ("all-gather", "all-reduce", "reduce-scatter", "collective-permute", "all-to-all")
@@ -141,10 +141,15 @@ def _convolution(one: Instruction, image: Array, kernel: Array) -> int:
         def of_window(name: str, default: int) -> int:
             return int(window[name][int(axis)].split("_")[0]) if name in window else default
 
-        hole = of_window("lhs_dilate", 1)
-        start = of_window("stride", 1) * np.arange(made[axis]) - of_window("pad", 0)
-        place = start[:, None] + of_window("rhs_dilate", 1) * np.arange(of_kernel[axis])
-        return int(((place >= 0) & (place <= (of_image[axis] - 1) * hole) & (place % hole == 0)).sum())
+        return valid_products(
+            made=made[axis],
+            given=of_image[axis],
+            kernel=of_kernel[axis],
+            stride=of_window("stride", 1),
+            before=of_window("pad", 0),
+            hole=of_window("lhs_dilate", 1),
+            reach=of_window("rhs_dilate", 1),
+        )
 
     axes = [axis for axis in names[0] if axis.isdigit()]
     return 2 * made["b"] * made["f"] * of_kernel["i"] * math.prod(map(along, axes))

@@ -14,7 +14,6 @@ from jax.sharding import Mesh
 
 from jaxssl.bench import program
 from jaxssl.bench.program import Collective
-from jaxssl.data.source import Data
 from jaxssl.methods.base import Method
 from jaxssl.objectives import contrastive_loss, same_instance
 from jaxssl.train.mesh import by_sample
@@ -45,7 +44,7 @@ def of_step(
     key, progress = jax.random.key(0), schedule.progress(jnp.int32(0))
     one = jax.tree.map(lambda x: jax.ShapeDtypeStruct((1, *x.shape[1:]), x.dtype), batch)
     views = jax.eval_shape(lambda batch: method.views(key[None], batch, progress), one)
-    state = abstract_state(method, optimiser, key, views, mesh, schedule.average is not None)
+    state = abstract_state(method, optimiser, 0, views, mesh, schedule.average is not None)
     spread = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=by_sample(mesh)), batch)
     step = make_step(method, optimiser, optax.constant_schedule(0.0), schedule, mesh)
     return _row(name, mesh, step.lower(state, spread), state)
@@ -61,32 +60,6 @@ def of_loss(name: str, rows: int, dim: int, mesh: Mesh) -> Row:
 
     graded = jax.jit(jax.value_and_grad(loss), out_shardings=(None, by_sample(mesh)))
     return _row(name, mesh, graded.lower(embeddings), ())
-
-
-def abstract_batch(data: Data, channels: int, size: int) -> dict[str, Any]:
-    """Shapes and types of what the loader delivers by these options of a store of 16-bit images."""
-
-    def arrays(dtype: Any, **shapes: tuple[int, ...]) -> dict[str, jax.ShapeDtypeStruct]:
-        return {name: jax.ShapeDtypeStruct((size, *shape), dtype) for name, shape in shapes.items()}
-
-    def planes(*several: int) -> dict[str, jax.ShapeDtypeStruct]:
-        vectors: dict[str, tuple[int, ...]] = dict.fromkeys(("origin", "x_axis", "y_axis"), (*several, 3))
-        return arrays(jnp.float32, **vectors, spacing=(*several, 2)) | arrays(jnp.int32, shape=(*several, 2))
-
-    scalars: dict[str, tuple[int, ...]] = dict.fromkeys(
-        ("id", "place", "subject", "study", "view", "cine", "label"), ()
-    )
-    guests, several = len(data.guests), (len(data.guests),)
-    image = {
-        **arrays(jnp.uint16, image=(*data.layout.size, channels)),
-        **(arrays(jnp.uint8, mask=data.layout.size) if data.masks else {}),
-        **arrays(jnp.int32, **scalars),
-        **arrays(jnp.float32, mean=(), std=(), position=(), phase=(), spacing=(2,)),
-        "plane": planes(),
-    }
-    if guests:
-        image["guests"] = planes(guests) | arrays(jnp.float32, thickness=several) | arrays(jnp.bool_, valid=several)
-    return image | ({"partners": dict.fromkeys(data.kinds, image)} if data.kinds else {})
 
 
 def _row(name: str, mesh: Mesh, lowered: jax.stages.Lowered, state: Any) -> Row:

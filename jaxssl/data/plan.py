@@ -83,6 +83,21 @@ def slices(rows: Rows) -> Plan:
     return Plan(len(rows), lambda seed, epoch: Samples(_shuffled(rows, seed, epoch)))
 
 
+def by_subject(cache: Cache, rows: Rows) -> Plan:
+    """Every image once, those of a subject one after the other: a batch has several images of each of a few subjects.
+
+    Subjects stand in a random order, and so do the images of each.
+    """
+    _, subject_of = np.unique(cache.table["subject"][rows], return_inverse=True)
+
+    def draw(seed: int, epoch: int) -> Samples:
+        place = draws.order(int(subject_of.max()) + 1, "order of subjects", seed, epoch)
+        images = draws.order(len(rows), "epoch", seed, epoch)
+        return Samples(rows[images[np.argsort(place[subject_of[images]], kind="stable")]])
+
+    return Plan(len(rows), draw)
+
+
 def one_per_subject(cache: Cache, rows: Rows) -> Plan:
     """One random image (slice and frame) of every subject."""
     pool, counts, starts = _by_subject(cache, rows)

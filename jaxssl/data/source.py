@@ -38,7 +38,8 @@ class Data:
     masks: bool = False
     """Use labelled images only, and deliver their masks."""
     label: str | None = None
-    """A label of the store that methods may use: plane or organ in the ultrasound phantom; none delivers none."""
+    """A label of the store that methods may use: plane, organ or brain_plane in the ultrasound phantom; none delivers
+    none."""
     label_groups: tuple[str, ...] = ()
     """Its values joined to coarser ones, each group as NAME=value,value; values in no group stay as they are."""
     guests: tuple[str, ...] = ()
@@ -47,9 +48,9 @@ class Data:
     """Images that come with each sample: of its slice at another phase of the beat, or of another subject."""
     resident: bool = False
     """Keep the training images on the devices, if they fit, instead of sending them from the host at every step."""
-    plan: Literal["slices", "one_per_subject", "ed_es"] = "slices"
-    """What an epoch is: every image once, one random image of each subject, or every slice that has ED and ES once,
-    the ED image with the other as its partner."""
+    plan: Literal["slices", "by_subject", "one_per_subject", "ed_es"] = "slices"
+    """What an epoch is: every image once, the same with a subject's images one after the other, one random image of
+    each subject, or every slice that has ED and ES once, the ED image with the other as its partner."""
     fractions: tuple[float, float, float] = (0.6, 0.1, 0.3)
     """Shares of the subjects for training, validation and test."""
     split_seed: int = 0
@@ -139,6 +140,7 @@ class Source:
         rows = self.rows(self.training_subjects)
         plan = {
             "slices": lambda: plans.slices(rows),
+            "by_subject": lambda: plans.by_subject(self.cache, rows),
             "one_per_subject": lambda: plans.one_per_subject(self.cache, rows),
             "ed_es": lambda: plans.ed_es(self.cache, rows),
         }[self.options.plan]()

@@ -2,6 +2,7 @@
 
 import zlib
 from dataclasses import dataclass
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -9,9 +10,12 @@ from jaxtyping import Array, Bool, Int
 
 from jaxssl.errors import UserError
 from jaxssl.methods import contrastive
-from jaxssl.methods.base import Method, Spec
+from jaxssl.methods.base import Batch, Method, Spec
 from jaxssl.methods.contrastive import From, restricted
-from jaxssl.objectives import same_label
+from jaxssl.objectives import Rule, same_label, same_subject
+
+Positives = Literal[From, "own_subject"]
+"""Whose images may attract: anybody's, not those of the anchor's own slice, study or subject, or only the latter's."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,7 @@ class Options(contrastive.Options):
     """Anatomy ratio: the share of images whose label is used. A larger one keeps the labels of a smaller one."""
     ratio_seed: int = 0
     """Decides which."""
-    positives: From = "all"
+    positives: Positives = "all"
     """Whose images attract, the other view of an image apart, which always does."""
 
     def check(self) -> None:
@@ -46,9 +50,14 @@ def build(options: Options, model, spec: Spec) -> Method:
 
     def of_one_anatomy(views):
         used = jnp.where(chosen(views["id"], options.ratio, options.ratio_seed), views["label"], -1)
-        return restricted(same_label(used), options.positives, views)
+        return attracted(same_label(used), options.positives, views)
 
     return contrastive.build(options, model, spec, of_one_anatomy)
+
+
+def attracted(rule: Rule, which: Positives, views: Batch) -> Rule:
+    """The rule, kept to images of whom `which` says."""
+    return rule & same_subject(views["subject"]) if which == "own_subject" else restricted(rule, which, views)
 
 
 def chosen(ids: Int[Array, " rows"], ratio: float, seed: int) -> Bool[Array, " rows"]:

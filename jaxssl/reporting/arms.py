@@ -6,7 +6,7 @@ The unit is the subject: an arm's score of a subject is its mean over the arm's 
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from jaxssl.evaluate.statistics import FEWEST_REPEATS, Estimate, holm
@@ -53,19 +53,8 @@ class Arm:
     subjects: tuple[str, ...]
     """Those that every run was judged on."""
     estimate: Estimate
+    label: str = ""
     paired: Paired | None = None
-
-    @property
-    def label(self) -> str:
-        """The run's own, or of several what they have in common."""
-        if len(self.runs) == 1:
-            return self.runs[0].label
-        run = self.runs[0]
-        parts = "" if self.origin == SCRATCH or self.task.kind != "segmentation" else _parts(run)
-        ways = [f"shown {shown(run)}"] if shown(run) != STYLES["full"] else []
-        ways += ["frozen encoder"] if frozen(run) else []
-        begun = f"{self.origin.partition(' (')[0]}{parts}"
-        return ", ".join([begun, *ways, f"{self.task.training_subjects} labelled", f"{len(self.runs)} runs"])
 
     @property
     def results(self) -> list[Judged]:
@@ -97,7 +86,7 @@ def arms(runs: Sequence[Run]) -> list[Arm]:
     for run in runs:
         if run.judged is not None:
             groups.setdefault(_identity(run, runs), []).append(run)
-    alone = [_arm(group, runs) for group in groups.values()]
+    alone = _labelled([_arm(group, runs) for group in groups.values()], runs)
     found = [replace(arm, paired=_paired(arm, alone)) for arm in alone]
     tested = [arm.paired for arm in found if arm.paired is not None]
     adjusted = dict(zip(map(id, tested), holm([paired.p for paired in tested]).tolist(), strict=True))
@@ -135,7 +124,8 @@ def by_input(arms: Sequence[Arm]) -> list[dict[str, Arm]]:
     groups: dict[Hashable, dict[str, Arm]] = {}
     for arm in arms:
         if arm.task.kind == "classification":
-            same = arm.task, arm.origin, arm.repeats, _choices(arm.runs[0], INPUT)
+            others = tuple((key, value) for key, value in _choices(arm.runs[0]).items() if key not in INPUT)
+            same = arm.task, arm.origin, arm.repeats, others
             groups.setdefault(same, {})[shown(arm.runs[0])] = arm
     return [group for group in groups.values() if STYLES["background"] in group]
 
@@ -162,17 +152,50 @@ def differing_keys(runs: Sequence[Run]) -> list[str]:
     return list(found)
 
 
+def choices(run: Run, runs: Sequence[Run]) -> dict[str, str]:
+    """What was chosen for a run and for what it started from: all but seeds, and places of data and weights."""
+    start = source(run, runs)
+    before = {f"pretraining {key}": value for key, value in _choices(start).items()} if start else {}
+    return {**_choices(run), "init": "" if start else run.facts.init, **before}
+
+
+def told_apart(names: Sequence[str], chosen: Sequence[Mapping[str, str]]) -> list[str]:
+    """The names, those that are the same followed by the choices in which they differ."""
+    found = []
+    for name, own in zip(names, chosen, strict=True):
+        alike = [other for other_name, other in zip(names, chosen, strict=True) if other_name == name]
+        keys = [key for key in own if any(other.get(key) != own[key] for other in alike)]
+        found.append(", ".join([name, *(f"{key} {own[key]}" for key in keys)]))
+    return found
+
+
 def _identity(run: Run, runs: Sequence[Run]) -> Hashable:
     """What the runs of an arm have in common: the task, the recipe, and the recipe of what they started from."""
-    start, judged = source(run, runs), run.judged
-    before = _choices(start) if start else run.facts.init
-    return judged and (judged.task, cases(judged)), _choices(run), before
+    judged = run.judged
+    return judged and (judged.task, cases(judged)), tuple(sorted(choices(run, runs).items()))
 
 
-def _choices(run: Run, besides: Sequence[str] = ()) -> Hashable:
-    """The options that tell arms apart, as far as these are not `besides`."""
-    free = (*SEEDS, *PLACES, *run.facts.carried_out, *besides)
-    return tuple(sorted((key, SUBSET.sub("", value)) for key, value in run.recipe.items() if key not in free))
+def _choices(run: Run) -> dict[str, str]:
+    free = (*SEEDS, *PLACES, *run.facts.carried_out)
+    return {key: SUBSET.sub("", value) for key, value in run.recipe.items() if key not in free}
+
+
+def _labelled(arms: Sequence[Arm], runs: Sequence[Run]) -> list[Arm]:
+    """Arms with names of their own."""
+    labels = told_apart([_label(arm) for arm in arms], [choices(arm.runs[0], runs) for arm in arms])
+    return [replace(arm, label=label) for arm, label in zip(arms, labels, strict=True)]
+
+
+def _label(arm: Arm) -> str:
+    """The run's own, or of several what they have in common."""
+    first, *others = arm.runs
+    if not others:
+        return first.label
+    parts = "" if arm.origin == SCRATCH or arm.task.kind != "segmentation" else _parts(first)
+    ways = [f"shown {shown(first)}"] if shown(first) != STYLES["full"] else []
+    ways += ["frozen encoder"] if frozen(first) else []
+    begun = f"{arm.origin.partition(' (')[0]}{parts}"
+    return ", ".join([begun, *ways, f"{arm.task.training_subjects} labelled", f"{len(arm.runs)} runs"])
 
 
 def _parts(run: Run) -> str:

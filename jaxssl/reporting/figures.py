@@ -20,6 +20,8 @@ from matplotlib.ticker import MaxNLocator
 HUES = 6
 DASHES = ((None, None), (5.0, 2.0), (1.5, 1.5))
 MARKERS = "os^DvPX*"
+LONG = 24
+"""Letters of a name beyond which a legend has no room for two side by side."""
 
 # Colours no chart would choose by itself; each is replaced by a variable of the style sheet after drawing.
 INK, MUTED, RULE = "#010203", "#010204", "#010205"
@@ -146,8 +148,10 @@ def line_chart(
     lines: Sequence[tuple[str, Style, np.ndarray, np.ndarray]], across: str, up: str, diagonal: bool = False
 ) -> str:
     """Lines over the range 0 to 1 of both axes, missing values left out; on the `diagonal` both are equal."""
+    columns = 1 if max(len(label) for label, *_ in lines) > LONG else 2
+    rows = -(-len(lines) // columns)
     with mpl.rc_context(_SETTINGS):
-        figure, axes = _panel((400, 300))
+        figure, axes = _panel((400, 270 + 18 * rows))
         if diagonal:
             axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1.0, dashes=(3, 2))
         for label, style, x, y in lines:
@@ -159,8 +163,48 @@ def line_chart(
         axes.set_ylim(0, 1)
         axes.set_xlabel(across)
         axes.set_ylabel(up)
-        figure.legend(loc="outside lower center", ncols=2, fontsize=10.5, columnspacing=1.2)
+        figure.legend(loc="outside lower center", ncols=columns, fontsize=10.5, columnspacing=1.2)
         return _svg(figure)
+
+
+def gain_panel(
+    points: Float[np.ndarray, "labels 4"],
+    others: Sequence[Float[np.ndarray, "labels 4"]],
+    style: Style,
+    up: str,
+    title: tuple[str, str],
+) -> str:
+    """One line against labelled subjects: rows of their number, the gain, and the ends of its interval.
+
+    `others` lie behind it in grey and set the scale with it, so that panels side by side can be compared.
+    """
+    everything = np.concatenate([points, *others])
+    with mpl.rc_context(_SETTINGS):
+        figure, axes = _panel((270, 220))
+        axes.axhline(0.0, color=MUTED, linewidth=1.0, dashes=(3, 2))
+        for other in others:
+            axes.plot(other[:, 0], other[:, 1], color=RULE, linewidth=1.2)
+        known = points[np.isfinite(points).all(axis=1)]
+        axes.vlines(known[:, 0], known[:, 2], known[:, 3], color=INK, linewidth=1.4)
+        axes.plot(points[:, 0], points[:, 1], color=style.colour, linewidth=1.8, marker="o", markersize=4.5)
+        numbers = np.unique(everything[:, 0])
+        axes.set_xscale("log")
+        axes.set_xticks(numbers, [f"{number:g}" for number in numbers])
+        axes.set_xticks([], minor=True)
+        axes.set_xlim(numbers[0] / 1.15, numbers[-1] * 1.15)
+        axes.set_ylim(*_about(everything[:, 1:]))
+        axes.yaxis.set_major_formatter("{x:+.3f}")
+        axes.set_xlabel("labelled subjects")
+        axes.set_ylabel(up)
+        axes.set_title("\n".join(title))
+        return _svg(figure)
+
+
+def _about(values: np.ndarray) -> tuple[float, float]:
+    """Limits about all finite values and 0, so wide that what is next to nothing looks so."""
+    finite = np.append(values[np.isfinite(values)], (-0.01, 0.01))
+    room = 0.06 * float(np.ptp(finite))
+    return float(finite.min()) - room, float(finite.max()) + room
 
 
 def principal_plane(

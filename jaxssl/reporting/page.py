@@ -13,7 +13,8 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from jaxssl.errors import UserError
-from jaxssl.reporting import arms, pictures, read, sections, tables, words
+from jaxssl.reporting import arms, gains, pictures, read, sections, tables, words
+from jaxssl.reporting.gains import Tables
 from jaxssl.reporting.read import Run
 from jaxssl.version import __version__
 
@@ -36,10 +37,10 @@ def write_report(runs: Sequence[Path], out: Path) -> Path:
     return write_page(found, arms.arms(found), out)
 
 
-def write_page(runs: Sequence[Run], found: Sequence[arms.Arm], out: Path) -> Path:
-    """The same of runs that were read, and of their arms."""
+def write_page(runs: Sequence[Run], found: Sequence[arms.Arm], out: Path, asked: Tables | None = None) -> Path:
+    """The same of runs that were read, and of their arms, with the tables of gains that are asked for."""
     target = Path(out) / "report.html" if Path(out).is_dir() else Path(out)
-    text = _fitting(runs, found)
+    text = _fitting(runs, found, asked or {})
     beside = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -52,9 +53,9 @@ def write_page(runs: Sequence[Run], found: Sequence[arms.Arm], out: Path) -> Pat
     return target
 
 
-def _fitting(runs: Sequence[Run], found: Sequence[arms.Arm]) -> str:
+def _fitting(runs: Sequence[Run], found: Sequence[arms.Arm], asked: Tables) -> str:
     """The page with as many pictures as fit."""
-    context = _figures(runs, found)
+    context = _figures(runs, found, asked)
     text = ""
     for samples in SAMPLES:
         text = _render(context | _pictures(runs, samples))
@@ -63,7 +64,7 @@ def _fitting(runs: Sequence[Run], found: Sequence[arms.Arm]) -> str:
     return text
 
 
-def _figures(runs: Sequence[Run], found: Sequence[arms.Arm]) -> dict[str, Any]:
+def _figures(runs: Sequence[Run], found: Sequence[arms.Arm], asked: Tables) -> dict[str, Any]:
     """Everything but the pictures."""
     segmented, classified = ([arm for arm in found if arm.task.kind == kind] for kind in read.KINDS)
     look = sections.styles(runs)
@@ -76,6 +77,7 @@ def _figures(runs: Sequence[Run], found: Sequence[arms.Arm]) -> dict[str, Any]:
         "shortcuts": arms.by_input(classified),
         "styles": list(arms.STYLES.values()),
         "agreements": tables.agreements(segmented),
+        "gains": gains.gains(runs, found, look, asked),
         "look": look,
         "origins": origins,
         "described": {run.label: words.described(run, origins[run.label]) for run in runs},

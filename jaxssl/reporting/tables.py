@@ -14,6 +14,8 @@ from jaxssl.reporting.results import QUANTITIES, Classification, Segmentation, m
 
 BINS = 5
 """Of the way from base to apex."""
+LISTED = 6
+"""Classes beyond which a row does not name them."""
 
 
 @dataclass(frozen=True)
@@ -103,9 +105,11 @@ def _estimate(values: np.ndarray, most: float) -> Estimate:
 
 
 def counted(arm: Arm) -> str:
-    """How many of those who were asked have each class."""
+    """How many of those who were asked have each class; of many classes, the fewest and the most."""
     (result, *_) = (each for each in arm.results if isinstance(each, Classification))
     counts = np.bincount(result.truth, minlength=len(arm.task.classes))
+    if len(counts) > LISTED:
+        return f"{len(counts)} classes of {counts.min()} to {counts.max()}"
     return ", ".join(f"{name} {count}" for name, count in zip(arm.task.classes, counts, strict=True))
 
 

@@ -17,12 +17,14 @@ from jaxssl.run.report import report
 from jaxssl.run.saliency import saliency
 from jaxssl.run.segmentation import segment
 from jaxssl.run.split import data_split
+from jaxssl.run.stepping import bench_step
 from jaxssl.run.training import finetune, pretrain
 
 __all__ = [
     "ablate",
     "bench_loader",
     "bench_scale",
+    "bench_step",
     "data_check",
     "data_info",
     "data_ingest",

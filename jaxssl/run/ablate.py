@@ -17,7 +17,7 @@ from jaxssl import config
 from jaxssl.errors import UserError
 from jaxssl.run.common import console_of
 from jaxssl.run.judging import FILES, JUDGES
-from jaxssl.run.report import report as write_page
+from jaxssl.run.report import report_on
 from jaxssl.run.stages import Busy, Failed, Place, State
 from jaxssl.run.submitting import Cluster, submit_jobs
 from jaxssl.sweep import Point, Stage, Within, in_order, load_study, select
@@ -226,4 +226,8 @@ def _report(points: Sequence[Point], root: Path) -> None:
     """The page about them."""
     if not (runs := _runs(points, root)):
         raise UserError(f"No run of these points is finished in {root}; without --report the command does them.")
-    write_page(runs, root / "report.html")
+    tables: dict[str, list[Path]] = {}
+    for point in points:
+        for caption in point.tables:
+            tables.setdefault(caption, []).extend(stage.folder(root) for stage in point.stages)
+    report_on(runs, root / "report.html", tables)

@@ -12,9 +12,10 @@ from rich.console import Console
 from rich.table import Table
 
 from jaxssl import config
+from jaxssl.bench.batch import abstract_batch
 from jaxssl.bench.figure import draw, readable
 from jaxssl.bench.program import COLLECTIVES
-from jaxssl.bench.scale import Row, abstract_batch, of_loss, of_step
+from jaxssl.bench.scale import Row, of_loss, of_step
 from jaxssl.data.record import CINE_CLASSES
 from jaxssl.errors import UserError
 from jaxssl.methods.base import build
@@ -82,7 +83,7 @@ def _rows(recipe: Recipe, rows: int, console: Console) -> Iterator[Row]:
     method = build(recipe.method, recipe.model, recipe.spec(classes=len(CINE_CLASSES)))
     optimiser = make_optimiser(recipe.optim, steps=100)
     options = recipe.train
-    schedule = Schedule(options.seed, 100, 10, options.micro_batches, options.average)
+    schedule = Schedule(100, 10, options.micro_batches, options.average)
     batch = abstract_batch(recipe.data, 1, options.batch)
 
     def step(name: str, devices: int, fsdp: int) -> Row:

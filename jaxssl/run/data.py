@@ -12,7 +12,7 @@ from rich.table import Table
 
 from jaxssl.data.phantom.cine import CineOptions, cine_phantom
 from jaxssl.data.phantom.knee import KNEE_CLASSES, KneeOptions, knee_phantom
-from jaxssl.data.phantom.ultrasound import ULTRASOUND_CLASSES, UltrasoundOptions, ultrasound_phantom
+from jaxssl.data.phantom.ultrasound import UltrasoundOptions, ultrasound_phantom
 from jaxssl.data.record import CINE_CLASSES
 from jaxssl.data.sheet import sheet as contact_sheet
 from jaxssl.data.store import open_store, write
@@ -30,14 +30,17 @@ class _Kind:
     name: str
     description: str
     records: Callable[..., Any]
-    classes: Sequence[str]
+    classes: Callable[..., Sequence[str]]
 
 
 _KINDS = {
-    CineOptions: _Kind("cine_phantom", "Synthetic beating hearts; not patients.", cine_phantom, CINE_CLASSES),
-    KneeOptions: _Kind("knee_phantom", "Synthetic knees; not patients.", knee_phantom, KNEE_CLASSES),
+    CineOptions: _Kind("cine_phantom", "Synthetic beating hearts; not patients.", cine_phantom, lambda _: CINE_CLASSES),
+    KneeOptions: _Kind("knee_phantom", "Synthetic knees; not patients.", knee_phantom, lambda _: KNEE_CLASSES),
     UltrasoundOptions: _Kind(
-        "ultrasound_phantom", "Synthetic fetal ultrasound; not patients.", ultrasound_phantom, ULTRASOUND_CLASSES
+        "ultrasound_phantom",
+        "Synthetic fetal ultrasound; not patients.",
+        ultrasound_phantom,
+        lambda options: options.classes,
     ),
 }
 
@@ -57,7 +60,7 @@ def data_phantom(out: str | Path, options: CineOptions | KneeOptions | Ultrasoun
             description=kind.description,
             licence="Apache-2.0",
             synthetic=True,
-            classes=kind.classes,
+            classes=kind.classes(options),
         )
     console.print(f"{len(store)} synthetic images of {store.info.subjects} subjects in {out}.")
     return store.path

@@ -13,22 +13,22 @@ SHOWN = 8
 """Samples that are shown, if the batch has as many."""
 
 
-def first_views(method: Method, schedule: Schedule, batch: Batch) -> Tree:
+def first_views(method: Method, schedule: Schedule, seed: int, batch: Batch) -> Tree:
     """The views of a batch at the first step."""
     progress = schedule.progress(jnp.zeros((), jnp.int32))
-    return method.views(sample_keys(schedule.seed, "views", progress.step, batch["place"]), batch, progress)
+    return method.views(sample_keys(seed, "views", progress.step, batch["place"]), batch, progress)
 
 
 def draw(
-    method: Method, schedule: Schedule, feed: Feed, group: int, params: Tree, carry: Tree
+    method: Method, schedule: Schedule, seed: int, feed: Feed, group: int, params: Tree, carry: Tree
 ) -> dict[str, np.ndarray]:
     """The pictures of a trained method; samples that are normalised together, `group` of them, are drawn together."""
 
     @jax.jit
     def pictures(params: Tree, carry: Tree, batch: Batch) -> dict[str, jax.Array]:
         progress = schedule.progress(jnp.asarray(schedule.steps, jnp.int32))
-        views = first_views(method, schedule, batch)
-        keys = sample_keys(schedule.seed, "forward", progress.step, batch["place"])
+        views = first_views(method, schedule, seed, batch)
+        keys = sample_keys(seed, "forward", progress.step, batch["place"])
         return method.pictures(views, method.forward(params, carry, views, keys, progress))
 
     drawn = pictures(params, carry, feed.first(group * -(-SHOWN // group)))

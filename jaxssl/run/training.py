@@ -7,7 +7,6 @@ import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +19,7 @@ from jaxssl import config
 from jaxssl.data.seen import refuse_leak
 from jaxssl.data.source import Part, Source
 from jaxssl.errors import UserError
-from jaxssl.methods.base import Method, Tree, build
+from jaxssl.methods.base import Batch, Method, Tree, build
 from jaxssl.methods.parts import adopt
 from jaxssl.recipe import CARRYING_OUT, Recipe, command, lasting, load_recipe
 from jaxssl.run.classification import label_counts
@@ -33,7 +32,6 @@ from jaxssl.run.pictures import draw, first_views
 from jaxssl.run.probing import online_probes
 from jaxssl.train import monitors, resident
 from jaxssl.train.checkpoint import Checkpoints
-from jaxssl.train.keys import named_key
 from jaxssl.train.loop import Hook, Tick, run_steps
 from jaxssl.train.mesh import check_divisible, gathered, make_mesh
 from jaxssl.train.optim import learning_rate, make_optimiser
@@ -131,7 +129,7 @@ class _Run:
         )
         feed, train = Feed(source, recipe.train), recipe.train
         steps = train.total_steps(feed.steps_per_epoch)
-        schedule = Schedule(train.seed, steps, feed.steps_per_epoch, train.micro_batches, train.average)
+        schedule = Schedule(steps, feed.steps_per_epoch, train.micro_batches, train.average)
         info = source.store.info
         spec = recipe.spec(info.channels, len(info.classes), len(source.labels.names), source.positions_known)
         spec = replace(spec, label_counts=label_counts(source) if recipe.data.label else ())
@@ -191,7 +189,8 @@ class _Run:
             if not is_first():
                 return
             group = self.recipe.model.group
-            self.workdir.add_pictures(draw(self.method, self.schedule, self.feed, group, trained.params, trained.carry))
+            seed, whole = self.recipe.train.seed, (trained.params, trained.carry)
+            self.workdir.add_pictures(draw(self.method, self.schedule, seed, self.feed, group, *whole))
             seconds = round(time.time() - self.workdir.facts()["started_seconds"], 1)
             self.workdir.describe(status="finished", finished=now(), seconds=seconds, skipped=trained.skipped)
 
@@ -214,20 +213,19 @@ class _Run:
 
     def _abstract(self) -> State:
         """Shapes, types and shardings of the state; nothing is compiled for them."""
-        views = jax.eval_shape(partial(first_views, self.method, self.schedule), self.feed.first(1))
+        views = jax.eval_shape(self._views, self.feed.first(1))
         return abstract_state(
-            self.method, self.optimiser, self._key, views, self.mesh, self.schedule.average is not None
+            self.method, self.optimiser, self.recipe.train.seed, views, self.mesh, self.schedule.average is not None
         )
+
+    def _views(self, batch: Batch) -> Tree:
+        return first_views(self.method, self.schedule, self.recipe.train.seed, batch)
 
     @property
     def _command(self) -> str:
         """What makes the run again, and no more than that: test subjects that were left alone stay so."""
         words = command(self.verb, self.recipe, self.workdir.path)
         return f"{words} --on {self.on}" if words and self.on != "test" else words
-
-    @property
-    def _key(self) -> jax.Array:
-        return named_key(self.schedule.seed, "init")
 
     def _trace(self, abstract: State) -> None:
         """Trace a step without compiling it: shapes that do not fit are refused here."""
@@ -244,8 +242,8 @@ class _Run:
                 )
             self.console.print(f"Continuing {self.workdir.path} from step {restored.step}.")
             return restored.state, restored.step
-        views = jax.jit(first_views, static_argnums=(0, 1))(self.method, self.schedule, self.feed.first(1))
-        state = create_state(self.method, self.optimiser, self._key, views, abstract)
+        views = jax.jit(self._views)(self.feed.first(1))
+        state = create_state(self.method, self.optimiser, self.recipe.train.seed, views, abstract)
         if self.start.parts:
             state = take_over(self.start.parts, state, abstract)
             show(self.start, self.recipe, self.console)

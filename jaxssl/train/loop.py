@@ -59,8 +59,8 @@ class Train:
                 "Give either train.epochs or train.steps, and set the other to None (as in --train.epochs None): "
                 f"train.epochs is {self.epochs}, train.steps is {self.steps}."
             )
-        if self.seed < 0:
-            raise UserError(f"train.seed must be at least 0, not {self.seed}.")
+        if not 0 <= self.seed < 2**32:
+            raise UserError(f"train.seed must be at least 0 and below 2^32, not {self.seed}.")
         counts = ("batch", "micro_batches", "steps_per_dispatch", "fsdp", "log_every", "checkpoint_every", "keep")
         for name in (*counts, "max_skipped"):
             if getattr(self, name) < 1:

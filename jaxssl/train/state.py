@@ -9,15 +9,18 @@ import optax
 from jax.sharding import Mesh
 
 from jaxssl.methods.base import Method, Tree
+from jaxssl.train.keys import named_key
 from jaxssl.train.mesh import of_state
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class State:
-    """step: steps taken. carry: the method's own. moments: the optimiser's. average: that of the weights over time, or
-    {}. skipped: steps left out as not finite, in all and in a row."""
+    """seed: all that is drawn at random follows from it; it is no constant of the step's program, which runs of several
+    seeds share. step: steps taken. carry: the method's own. moments: the optimiser's. average: that of the weights over
+    time, or {}. skipped: steps left out as not finite, in all and in a row."""
 
+    seed: jax.Array
     step: jax.Array
     params: Any
     carry: Any
@@ -40,34 +43,34 @@ def evaluated(params: Tree, carry: Tree, average: Tree) -> tuple[Tree, Tree]:
 
 
 def initial_state(
-    method: Method, optimiser: optax.GradientTransformation, key: jax.Array, views: Tree, averaged: bool
+    method: Method, optimiser: optax.GradientTransformation, seed: int | jax.Array, views: Tree, averaged: bool
 ) -> State:
     """The state before the first step; pure, so that it can be evaluated abstractly or under jit."""
-    params, carry = method.init(key, views)
+    params, carry = method.init(named_key(seed, "init"), views)
     zero = jnp.zeros((), jnp.int32)
     average = weights(params, carry) if averaged else {}
-    return State(zero, params, carry, optimiser.init(params), average, zero, zero)
+    return State(jnp.uint32(seed), zero, params, carry, optimiser.init(params), average, zero, zero)
 
 
 def abstract_state(
     method: Method,
     optimiser: optax.GradientTransformation,
-    key: jax.Array,
+    seed: int,
     views: Tree,
     mesh: Mesh,
     averaged: bool = False,
 ) -> State:
     """Shapes, types and shardings of the state: the one description that creation and restoring go by."""
-    shapes = jax.eval_shape(lambda k, v: initial_state(method, optimiser, k, v, averaged), key, views)
+    shapes = jax.eval_shape(lambda s, v: initial_state(method, optimiser, s, v, averaged), jnp.uint32(seed), views)
     return jax.tree.map(
         lambda a, sharding: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=sharding), shapes, of_state(mesh, shapes)
     )
 
 
 def create_state(
-    method: Method, optimiser: optax.GradientTransformation, key: jax.Array, views: Tree, abstract: State
+    method: Method, optimiser: optax.GradientTransformation, seed: int, views: Tree, abstract: State
 ) -> State:
     """Make the state where it is to lie; moments made outside jit would all land on one device."""
     shardings = jax.tree.map(lambda a: a.sharding, abstract)
-    make = jax.jit(lambda k, v: initial_state(method, optimiser, k, v, bool(abstract.average)), out_shardings=shardings)
-    return make(key, views)
+    make = jax.jit(lambda s, v: initial_state(method, optimiser, s, v, bool(abstract.average)), out_shardings=shardings)
+    return make(jnp.uint32(seed), views)

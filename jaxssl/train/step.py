@@ -22,7 +22,6 @@ Step = Callable[[State, Batch], tuple[State, Log]]
 class Schedule:
     """What a step knows of the run that it belongs to."""
 
-    seed: int
     steps: int
     steps_per_epoch: int
     micro_batches: int = 1
@@ -69,7 +68,7 @@ def pure_step(
         # Losses look the mesh up to divide their work over it.
         with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
             loss, statistics, moments, gradient = loss_and_gradient(
-                method, state.params, state.carry, batch, progress, schedule, mesh
+                method, state.params, state.carry, batch, progress, state.seed, schedule.micro_batches, mesh
             )
         trainable = method.trainable(state.params, progress)
         gradient = jax.tree.map(lambda t, g: jnp.where(t, g, 0), trainable, gradient)
@@ -94,7 +93,14 @@ def pure_step(
 
 
 def loss_and_gradient(
-    method: Method, params: Tree, carry: Tree, batch: Batch, progress: Progress, schedule: Schedule, mesh: Mesh
+    method: Method,
+    params: Tree,
+    carry: Tree,
+    batch: Batch,
+    progress: Progress,
+    seed: int | jax.Array,
+    micro_batches: int,
+    mesh: Mesh,
 ) -> tuple[jax.Array, Tree, Tree, Tree]:
     """Loss, statistics and moments of the whole batch, and the gradient with respect to the parameters.
 
@@ -107,17 +113,17 @@ def loss_and_gradient(
 
     def see(params: Tree, part: Batch) -> Seen:
         view_keys, forward_keys = (
-            sample_keys(schedule.seed, name, progress.step, part["place"]) for name in ("views", "forward")
+            sample_keys(seed, name, progress.step, part["place"]) for name in ("views", "forward")
         )
         return method.forward(params, carry, method.views(view_keys, part, progress), forward_keys, progress)
 
     def objective(params: Tree, outputs: Tree, fixed: Tree) -> tuple[jax.Array, Tree]:
         return method.objective(params, carry, Seen(outputs, fixed, None), metadata(batch), progress)
 
-    if schedule.micro_batches == 1:
+    if micro_batches == 1:
         loss, statistics, moments, gradient = _in_one_piece(see, objective, params, batch)
     else:
-        pieces = _in_micro_batches(see, objective, params, batch, schedule.micro_batches, mesh)
+        pieces = _in_micro_batches(see, objective, params, batch, micro_batches, mesh)
         loss, statistics, moments, gradient = pieces
     return loss, statistics, moments, jax.lax.with_sharding_constraint(gradient, of_state(mesh, gradient))
 

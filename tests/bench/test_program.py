@@ -1,4 +1,4 @@
-"""Work read from compiled programs against what it must be."""
+"""Work read from compiled programs, and from functions as they are written, against what it must be."""
 
 import itertools
 
@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import pytest
 from jax import lax
 
-from jaxssl.bench import program
+from jaxssl.bench import products, program
 from jaxssl.errors import UserError
 
 
@@ -15,17 +15,27 @@ def ones(*sizes, dtype=jnp.float32):
     return jax.ShapeDtypeStruct(sizes, dtype)
 
 
-def flops(function, *arguments):
+def compiled(function, *arguments):
     return program.flops(jax.jit(function).lower(*arguments).compile())
+
+
+def traced(function, *arguments):
+    return products.flops(products.products(function, *arguments))
+
+
+@pytest.fixture(params=[compiled, traced], ids=["compiled", "traced"])
+def flops(request):
+    """The two counts: of the program that was compiled, and of the function as it is written."""
+    return request.param
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 @pytest.mark.parametrize(("m", "n", "k"), [(128, 32, 64), (7, 300, 11), (512, 256, 512)])
-def test_a_matrix_product_takes_two_operations_for_each_of_m_n_k(m, n, k, dtype):
+def test_a_matrix_product_takes_two_operations_for_each_of_m_n_k(flops, m, n, k, dtype):
     assert flops(jnp.matmul, ones(m, k, dtype=dtype), ones(k, n, dtype=dtype)) == 2 * m * n * k
 
 
-def test_batched_and_contracted_over_several_axes():
+def test_batched_and_contracted_over_several_axes(flops):
     assert flops(jnp.matmul, ones(4, 8, 16), ones(4, 16, 5)) == 2 * 4 * 8 * 16 * 5
     assert flops(lambda x, y: jnp.einsum("abcd,cdbe->eab", x, y), ones(3, 4, 5, 6), ones(5, 6, 4, 7)) == 2 * 2520
 
@@ -38,14 +48,14 @@ ONE = 2 * 8 * 16 * 16
 X, W, WS = ones(8, 16), ones(16, 16), ones(7, 16, 16)
 
 
-def test_a_loop_counts_as_often_as_it_turns():
+def test_a_loop_counts_as_often_as_it_turns(flops):
     assert flops(layer, X, W) == ONE
     assert flops(lambda x, ws: lax.scan(lambda x, w: (layer(x, w), None), x, ws)[0], X, WS) == 7 * ONE
     assert flops(lambda x, ws: lax.map(lambda w: layer(x, w), ws), X, WS) == 7 * ONE
     assert flops(lambda x, w: lax.fori_loop(0, 5, lambda _, x: layer(x, w), x), X, W) == 5 * ONE
 
 
-def test_a_loop_in_a_loop_and_gradients_through_them():
+def test_a_loop_in_a_loop_and_gradients_through_them(flops):
     def thrice(x, w):
         return lax.fori_loop(0, 3, lambda _, x: layer(x, w), x)
 
@@ -59,12 +69,12 @@ def test_a_loop_in_a_loop_and_gradients_through_them():
     assert flops(remade, X, WS) == 4 * 7 * ONE
 
 
-def test_of_a_conditional_the_dearest_branch_counts():
+def test_of_a_conditional_the_dearest_branch_counts(flops):
     branches = [lambda x, w: x, layer, lambda x, w: layer(layer(x, w), w)]
     assert flops(lambda i, x, w: lax.switch(i, branches, x, w), ones(dtype=jnp.int32), X, W) == 2 * ONE
 
 
-def test_a_loop_without_an_end_in_sight_is_refused_only_where_it_matters():
+def test_a_loop_without_an_end_in_sight_is_refused_only_where_it_matters(flops):
     def until(body):
         return lambda x: lax.while_loop(lambda x: x.sum() < 9, body, x)
 
@@ -91,7 +101,7 @@ def gradients(convolve):
     ]
 
 
-def assert_counted(convolve, image, kernel, wanted):
+def assert_counted(flops, convolve, image, kernel, wanted):
     made = jax.eval_shape(convolve, image, kernel)
     assert flops(convolve, image, kernel) == wanted
     for gradient in gradients(convolve):
@@ -99,17 +109,17 @@ def assert_counted(convolve, image, kernel, wanted):
 
 
 @pytest.mark.parametrize(("stride", "dilation", "groups"), [(1, 1, 1), (2, 1, 1), (3, 1, 1), (1, 2, 1), (2, 1, 2)])
-def test_a_convolution_without_padding_and_its_two_gradients_follow_the_formula(stride, dilation, groups):
+def test_a_convolution_without_padding_and_its_two_gradients_follow_the_formula(flops, stride, dilation, groups):
     """2 B H' W' k^2 C_in C_out / groups, whatever zeros the gradients of a stride put between elements."""
     size, k, c_in, c_out = 17, 3, 4, 6
     out = (size - dilation * (k - 1) - 1) // stride + 1
     convolve = convolution(stride, "VALID", groups, dilation)
     wanted = 2 * 2 * out**2 * k**2 * c_in * c_out // groups
-    assert_counted(convolve, ones(2, size, size, c_in), ones(k, k, c_in // groups, c_out), wanted)
+    assert_counted(flops, convolve, ones(2, size, size, c_in), ones(k, k, c_in // groups, c_out), wanted)
 
 
 @pytest.mark.parametrize(("height", "width", "stride"), [(16, 12, 1), (16, 12, 2), (9, 14, 2)])
-def test_products_with_padding_do_not_count(height, width, stride):
+def test_products_with_padding_do_not_count(flops, height, width, stride):
     """Against the pairs of output and kernel places that meet a pixel, counted one by one."""
 
     def meetings(size):
@@ -118,7 +128,7 @@ def test_products_with_padding_do_not_count(height, width, stride):
         return sum(0 <= o * stride + k - before < size for o, k in itertools.product(range(out), range(3)))
 
     wanted = 2 * 2 * 4 * 6 * meetings(height) * meetings(width)
-    assert_counted(convolution(stride, "SAME"), ones(2, height, width, 4), ones(3, 3, 4, 6), wanted)
+    assert_counted(flops, convolution(stride, "SAME"), ones(2, height, width, 4), ones(3, 3, 4, 6), wanted)
 
 
 def test_memory_is_that_of_the_arrays():
@@ -165,3 +175,18 @@ def test_what_a_library_computes_is_refused_rather_than_left_out():
     hidden = ASYNCHRONOUS.replace("all-reduce-done(%sum)", 'custom-call(%sum), custom_call_target="__cublas$gemm"')
     with pytest.raises(UserError, match="__cublas"):
         program.work(hidden)
+
+
+def test_the_least_time_is_that_of_the_arithmetic_or_of_the_memory():
+    large, small = products.products(jnp.matmul, X, W), products.products(jnp.matmul, ones(1, 4), ones(4, 1))
+    assert products.least_seconds(large, peak=1.0, bandwidth=1e9) == ONE
+    assert products.least_seconds(large, peak=1e9, bandwidth=1.0) == 4 * (8 * 16 + 16 * 16 + 8 * 16)
+    assert products.least_seconds([*large, *small], peak=2.0, bandwidth=4.0) == ONE / 2 + 9
+
+
+def test_the_work_of_several_devices_is_counted_whole():
+    """A function that is written for one of two devices is done by both; tracing needs none."""
+    mesh = jax.sharding.AbstractMesh((2,), ("data",))
+    each = jax.shard_map(layer, mesh=mesh, in_specs=(jax.P("data"), jax.P()), out_specs=jax.P("data"))
+    with jax.sharding.use_abstract_mesh(mesh):
+        assert traced(each, X, W) == ONE

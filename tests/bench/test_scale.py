@@ -7,8 +7,9 @@ import jax
 import pytest
 import samples
 
+from jaxssl.bench.batch import abstract_batch
 from jaxssl.bench.figure import readable
-from jaxssl.bench.scale import abstract_batch, of_loss
+from jaxssl.bench.scale import of_loss
 from jaxssl.data.cache import open_cache
 from jaxssl.data.grid import Layout
 from jaxssl.data.loader import batches

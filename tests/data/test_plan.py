@@ -58,6 +58,29 @@ def test_slices_is_every_row_once_in_a_new_order(cache: Cache, seed, epoch):
 
 
 @given(seed=seeds, epoch=epochs)
+def test_by_subject_is_every_row_once_and_a_subject_at_a_time(cache: Cache, seed, epoch):
+    # Of the second there are fewer, and the third has none.
+    rows = np.delete(plan.select(cache), [*range(16, 20), *range(32, 48)])
+    every = plan.by_subject(cache, rows)
+    one, later = every.draw(seed, epoch).rows, every.draw(seed, epoch + 1).rows
+    assert every.length == len(rows) == 76
+    np.testing.assert_array_equal(np.sort(one), rows)
+    np.testing.assert_array_equal(one, every.draw(seed, epoch).rows)
+    subjects = cache.table["subject"][one]
+    assert np.count_nonzero(np.diff(subjects)) == 5 - 1
+    # Sixteen images, or twelve, are in order once in half a milliard times.
+    assert not np.array_equal(np.sort(one[:12]), one[:12])
+    assert not np.array_equal(one, later)
+
+
+def test_by_subject_takes_subjects_in_every_order(cache: Cache):
+    every = plan.by_subject(cache, plan.select(cache))
+    first = Counter(cache.table["subject"][every.draw(0, epoch).rows[0]] for epoch in range(600))
+    assert len(first) == 6
+    assert min(first.values()) > 60  # 100 expected, standard deviation 9
+
+
+@given(seed=seeds, epoch=epochs)
 def test_one_per_subject_has_each_subject_once(cache: Cache, seed, epoch):
     rows = plan.select(cache, views=("sax",), moments=("ED",))
     samples = plan.one_per_subject(cache, rows).draw(seed, epoch)

@@ -9,7 +9,6 @@ from jaxssl.data.phantom.ultrasound import (
     ULTRASOUND_CLASSES,
     UltrasoundOptions,
     head_circumference,
-    study,
     ultrasound_phantom,
     ultrasound_subject,
 )
@@ -77,7 +76,8 @@ def test_planes_have_two_granularities_and_the_masks_that_belong_to_them(populat
     assert len({view.organ for view in VIEWS.values()}) >= 4
     for subject in population:
         for plane, record in subject.items():
-            assert record.labels == {"plane": plane, "organ": VIEWS[plane].organ}
+            brain = {"brain_plane": plane} if plane.startswith("trans") else {}
+            assert record.labels == {"plane": plane, "organ": VIEWS[plane].organ, **brain}
             assert record.image.dtype == np.uint8
             codes = set() if record.mask is None else set(np.unique(record.mask)) - {0}
             assert {ULTRASOUND_CLASSES[code] for code in codes} == MASKED.get(plane, set())
@@ -119,9 +119,8 @@ def test_planes_cut_the_fetus_as_they_are_meant_to(population):
         assert middle(subject["transthalamic"], "head")[2] > middle(axial, "abdomen")[2] + 60
 
 
-def test_scans_share_the_anatomy_and_differ_in_everything_else(monkeypatch):
-    monkeypatch.setattr(study, "VIEWS", {"transthalamic": VIEWS["transthalamic"]})
-    first, second, third = ultrasound_subject(UltrasoundOptions(scans=3, seed=9), 1)
+def test_scans_share_the_anatomy_and_differ_in_everything_else():
+    first, second, third = ultrasound_subject(UltrasoundOptions(scans=3, seed=9, planes=("transthalamic",)), 1)
     assert first.subject == second.subject == third.subject == "ultrasound-9-001"
     assert len({record.study for record in (first, second, third)}) == 3
     for other in (second, third):
@@ -160,19 +159,33 @@ def test_planes_can_be_told_apart_in_subjects_never_seen(population):
     assert (organ[nearest] == organ).mean() > 2 * (organ[:, None] == organ[None]).mean()
 
 
-def test_the_heart_beats_over_the_frames(monkeypatch):
-    monkeypatch.setattr(study, "VIEWS", {"four_chamber": VIEWS["four_chamber"]})
-    records = ultrasound_subject(UltrasoundOptions(scans=1, frames=4), 0)
+def test_planes_that_are_looked_for_are_those_of_a_whole_examination(population):
+    chosen = replace(OPTIONS, planes=("femur", "four_chamber"))
+    found = {record.view: record for record in ultrasound_subject(chosen, 2)}
+    assert set(found) == {"femur", "four_chamber"}
+    for plane, record in found.items():
+        np.testing.assert_array_equal(record.image, population[2][plane].image)
+        # Codes of their own, which mean the same.
+        names, known = (np.array(classes) for classes in (chosen.classes, OPTIONS.classes))
+        np.testing.assert_array_equal(names[record.mask], known[population[2][plane].mask])
+    assert chosen.classes == ("background", "LV", "RV", "LA", "RA", "femur")
+    assert OPTIONS.classes == ULTRASOUND_CLASSES
+    assert replace(OPTIONS, planes=("profile",)).classes == ("background",)
+
+
+def test_the_heart_beats_over_the_frames():
+    options = UltrasoundOptions(scans=1, frames=4, planes=("four_chamber",))
+    records = ultrasound_subject(options, 0)
     assert [record.phase for record in records] == [0, 1, 2, 3]
     ventricles, atria = (
-        [sum((record.mask == ULTRASOUND_CLASSES.index(name)).sum() for name in names) for record in records]
+        [sum((record.mask == options.classes.index(name)).sum() for name in names) for record in records]
         for names in (("LV", "RV"), ("LA", "RA"))
     )
     assert (np.argmax(ventricles), np.argmin(ventricles)) == (0, 1)
     assert np.argmax(atria) == 1
 
 
-@pytest.mark.parametrize("wrong", [{"subjects": 0}, {"scans": 0}, {"frames": 0}, {"seed": -1}])
+@pytest.mark.parametrize("wrong", [{"subjects": 0}, {"scans": 0}, {"frames": 0}, {"seed": -1}, {"planes": ("knee",)}])
 def test_impossible_options_are_refused(wrong):
     (name,) = wrong
     with pytest.raises(UserError, match=name):

@@ -13,8 +13,8 @@ from objectives.plain import plain_contrastive_loss
 
 from jaxssl.data.phantom.ultrasound.views import VIEWS
 from jaxssl.errors import UserError
-from jaxssl.methods import awcl
-from jaxssl.methods.base import Seen
+from jaxssl.methods import awcl, simclr
+from jaxssl.methods.base import Seen, metadata
 from jaxssl.recipe import load_recipe
 
 # The first is unlabelled: in the published code it would decide for the whole batch.
@@ -28,20 +28,45 @@ def objective(outputs, batch, **options):
     return method.objective({}, {}, Seen(outputs, None, None), metadata, progress_at(0))
 
 
-@pytest.mark.parametrize("positives", ["all", "other_subjects"])
+@pytest.mark.parametrize("positives", ["all", "own_subject", "other_subjects"])
 @pytest.mark.parametrize("ratio", [0.0, 0.5, 1.0])
 def test_loss_is_the_plain_one_over_the_labels_that_are_used(positives, ratio):
     batch = {**batch_of(7), "label": LABEL, "subject": SUBJECT}
     used = LABEL if ratio == 1 else np.where(awcl.chosen(jnp.arange(7), ratio, 3), LABEL, -1)
     related = (used[:, None] == used) & (used >= 0)
-    if positives == "other_subjects":
-        related &= SUBJECT[:, None] != SUBJECT
+    own = SUBJECT[:, None] == SUBJECT
+    related &= {"all": np.ones_like(own), "own_subject": own, "other_subjects": ~own}[positives]
     of_views = np.repeat(np.repeat(related | np.eye(7, dtype=bool), 2, 0), 2, 1)
     outputs = jax.random.normal(jax.random.key(0), (7, 2, 3))
     wanted, _ = plain_contrastive_loss(outputs.reshape(14, 3), of_views, temperature=0.5)
     loss, statistics = objective(outputs, batch, positives=positives, ratio=ratio, ratio_seed=3)
     np.testing.assert_allclose(loss, wanted, rtol=1e-5)
     assert statistics["monitor"]["anchors_without_positives"] == 0
+
+
+def test_without_labels_that_are_used_it_is_simclr_to_the_bit():
+    """The same start, the same loss, the same gradient of every weight."""
+    batch = {**batch_of(8), "label": np.arange(8) // 2, "subject": np.arange(8) // 4}
+    method = awcl.build(awcl.Options(ratio=0.0), Backbone(), replace(SPEC, labels=4))
+    common = {name: getattr(awcl.Options(), name) for name in ("temperature", "projector")}
+    plain = simclr.build(simclr.Options(**common), Backbone(), SPEC)
+    found = [stepped(each, batch) for each in (method, plain)]
+    jax.tree.map(np.testing.assert_array_equal, *found)
+    labelled = awcl.build(awcl.Options(), Backbone(), replace(SPEC, labels=4))
+    assert stepped(labelled, batch)[0] != found[0][0]
+
+
+def stepped(method, batch):
+    """Loss, gradient and parameters of a method on a batch."""
+    keys = jax.random.split(jax.random.key(1), 8)
+    views = method.views(keys, batch, progress_at(0))
+    params, carry = method.init(jax.random.key(2), views)
+
+    def loss(params):
+        seen = method.forward(params, carry, views, keys, progress_at(0))
+        return method.objective(params, carry, seen, metadata(batch), progress_at(0))[0]
+
+    return *jax.value_and_grad(loss)(params), params
 
 
 IDS = jnp.arange(4000)

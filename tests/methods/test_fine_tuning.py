@@ -17,6 +17,7 @@ MAE = {"model.width": 768, "model.heads": 12, "model.positions": "sincos", "mode
     ("pretrained", "tuned"),
     [
         ("awcl", "segment:resnet18"),
+        ("awcl", "segment:study_d"),
         ("simclr:study_a", "segment:densenet121"),
         ("simclr:study_a_vgg", "segment:vgg16"),
     ],

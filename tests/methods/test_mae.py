@@ -21,7 +21,7 @@ from jaxssl.objectives import mae_loss, patches_to_pixels, patchify
 from jaxssl.train.step import Schedule
 
 CASE = cases.tiny("mae")
-PROGRESS = Schedule(seed=0, steps=10, steps_per_epoch=5).progress(jnp.int32(0))
+PROGRESS = Schedule(steps=10, steps_per_epoch=5).progress(jnp.int32(0))
 STILL = replace(Augment(), translation=0.0, rotation=0.0, scale=(1.0, 1.0), flip=0.0)
 
 

@@ -21,7 +21,7 @@ from jaxssl.train.step import Schedule
 CASE = cases.tiny("mim")
 GRID, PATCH = (4, 3), 4
 TOKEN = mim.Options(patch=4, ratio=0.6, fill="token", error="l1")
-PROGRESS = Schedule(seed=0, steps=10, steps_per_epoch=5).progress(jnp.int32(0))
+PROGRESS = Schedule(steps=10, steps_per_epoch=5).progress(jnp.int32(0))
 STILL = Augment(
     0.0, 0.0, (1.0, 1.0), flip=0.0, noise=0.0, blur=0.0, contrast=(1.0, 1.0), brightness=0.0, gamma=(1.0, 1.0)
 )

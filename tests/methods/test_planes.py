@@ -21,7 +21,7 @@ from jaxssl.objectives import heatmap_loss, line_heatmaps, location_loss
 from jaxssl.train.keys import sample_keys
 from jaxssl.train.step import Schedule
 
-START = Schedule(seed=3, steps=10, steps_per_epoch=4).progress(jnp.zeros((), jnp.int32))
+START = Schedule(steps=10, steps_per_epoch=4).progress(jnp.zeros((), jnp.int32))
 CALM = {"noise": 0.0, "blur": 0.0, "contrast": (1.0, 1.0), "brightness": 0.0, "gamma": (1.0, 1.0)}
 STILL = Augment(translation=0.0, rotation=0.0, scale=(1.0, 1.0), flip=0.0, **CALM)
 BATCH = 8

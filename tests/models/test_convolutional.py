@@ -138,9 +138,9 @@ def test_simclr_takes_the_same_step_in_two_micro_batches(name):
 
         @functools.partial(jax.jit, static_argnums=0)
         def step(micro_batches, params, carry, batch):
-            plan = Schedule(seed=3, steps=10, steps_per_epoch=4, micro_batches=micro_batches)
-            start, mesh = plan.progress(jnp.zeros((), jnp.int32)), make_mesh(jax.devices()[:1])
-            loss, _, moments, gradient = loss_and_gradient(method, params, carry, batch, start, plan, mesh)
+            start = Schedule(steps=10, steps_per_epoch=4).progress(jnp.zeros((), jnp.int32))
+            mesh = make_mesh(jax.devices()[:1])
+            loss, _, moments, gradient = loss_and_gradient(method, params, carry, batch, start, 3, micro_batches, mesh)
             return loss, moments, gradient
 
         whole, halves = (jax.tree.leaves(step(count, params, carry, batch)) for count in (1, 2))

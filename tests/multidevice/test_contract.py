@@ -21,7 +21,7 @@ from jaxssl.train.state import abstract_state, create_state
 from jaxssl.train.step import Schedule, make_step
 
 BATCH, GROUP, RATE = 32, 8, 0.1
-KEY, PLAN = jax.random.key(0), Schedule(seed=3, steps=10, steps_per_epoch=4)
+SEED, PLAN = 3, Schedule(steps=10, steps_per_epoch=4)
 SPLITS = [(2, 1, 2), (4, 4, 1), (8, 1, 1), (1, 1, 4), (8, 2, 4)]
 """Devices, devices that share one copy of the state, micro-batches."""
 HARDEST = SPLITS[-1]
@@ -73,7 +73,7 @@ def begun(name: str, precision: str):
     case = cases.with_group(cases.quick(name), GROUP)
     method = cases.method_of(case, jnp.dtype(precision))
     batch = cases.in_precision(cases.batch_of(case, BATCH), precision)
-    views = jax.jit(method.views)(jax.random.split(KEY, BATCH), batch, PLAN.progress(jnp.int32(0)))
+    views = jax.jit(method.views)(jax.random.split(jax.random.key(0), BATCH), batch, PLAN.progress(jnp.int32(0)))
     return method, batch, views
 
 
@@ -84,7 +84,7 @@ def one_step(name: str, devices: int, fsdp: int, micro: int, precision: str):
     # The momentum of a first step is the gradient itself.
     optimiser = optax.sgd(RATE, momentum=0.9)
     plan = replace(PLAN, micro_batches=micro)
-    state = create_state(method, optimiser, KEY, views, abstract_state(method, optimiser, KEY, views, grid))
+    state = create_state(method, optimiser, SEED, views, abstract_state(method, optimiser, SEED, views, grid))
     # At step 1 layers that are frozen at first have thawed, so that their gradients are there to be compared.
     state = replace(state, step=state.step + 1)
     step = make_step(method, optimiser, lambda step: RATE, plan, grid)

@@ -29,7 +29,7 @@ def test_loss_and_gradient_are_the_same_on_eight_devices_in_micro_batches(form):
         case = FORMS[form]
         method, batch = cases.method_of(case, jnp.float64), cases.in_precision(cases.batch_of(case), "float64")
         batch["image"][:, :, :4] = 0  # outside of the fan
-        progress = Schedule(3, 10, 4).progress(jnp.int32(1))
+        progress = Schedule(10, 4).progress(jnp.int32(1))
         views = jax.jit(lambda keys, batch: method.views(keys, batch, progress))(
             jax.random.split(jax.random.key(0), 32), batch
         )
@@ -37,11 +37,10 @@ def test_loss_and_gradient_are_the_same_on_eight_devices_in_micro_batches(form):
 
         def computed(devices, micro_batches):
             mesh = make_mesh(jax.devices()[:devices])
-            plan = Schedule(3, 10, 4, micro_batches)
 
             @jax.jit
             def compute(params, carry, batch):
-                return loss_and_gradient(method, params, carry, batch, progress, plan, mesh)
+                return loss_and_gradient(method, params, carry, batch, progress, 3, micro_batches, mesh)
 
             loss, _, _, gradient = compute(params, carry, put_batch(mesh, batch))
             return jax.device_get((loss, gradient))

@@ -22,16 +22,17 @@ OPTIONS = {
 
 def result(options, devices, micro_batches):
     method = build(options, Backbone(), Spec(SIZE, dtype=jnp.float64))
-    plan = Schedule(seed=3, steps=10, steps_per_epoch=4, micro_batches=micro_batches)
     batch = {**batch_of(32), "place": np.arange(32, dtype=np.int32)}
     batch = {name: x.astype(np.float64) if x.dtype.kind == "f" else x for name, x in batch.items()}
     params, carry = method.init(jax.random.key(0), jnp.zeros((1, 2, *SIZE, 1)))
-    mesh, progress = make_mesh(jax.devices()[:devices]), plan.progress(jnp.int32(0))
+    mesh, progress = make_mesh(jax.devices()[:devices]), Schedule(steps=10, steps_per_epoch=4).progress(jnp.int32(0))
 
     @jax.jit
     def one(batch):
         with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
-            loss, statistics, moments, gradient = loss_and_gradient(method, params, carry, batch, progress, plan, mesh)
+            loss, statistics, moments, gradient = loss_and_gradient(
+                method, params, carry, batch, progress, 3, micro_batches, mesh
+            )
         return loss, gradient, method.update(params, carry, statistics, moments, progress)
 
     return jax.device_get(one(put_batch(mesh, batch)))

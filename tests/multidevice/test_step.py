@@ -20,11 +20,11 @@ def prepared(case, devices: int, micro: int = 1, size: int = 32):
     """A compiled-on-demand step on so many devices, and its abstract and first states."""
     method, mesh = cases.method_of(case), make_mesh(jax.devices()[:devices])
     optimiser = optax.sgd(0.1, momentum=0.9)
-    plan = Schedule(seed=3, steps=10, steps_per_epoch=4, micro_batches=micro)
+    plan = Schedule(steps=10, steps_per_epoch=4, micro_batches=micro)
     key, batch = jax.random.key(0), cases.batch_of(case, size)
     views = jax.jit(method.views)(jax.random.split(key, size), batch, plan.progress(jnp.int32(0)))
-    abstract = abstract_state(method, optimiser, key, views, mesh)
-    state = create_state(method, optimiser, key, views, abstract)
+    abstract = abstract_state(method, optimiser, 3, views, mesh)
+    state = create_state(method, optimiser, 3, views, abstract)
     return method, make_step(method, optimiser, lambda step: 0.1, plan, mesh), mesh, abstract, state, views
 
 

@@ -2,13 +2,16 @@
 
 import json
 import shutil
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
 import jaxssl
 from jaxssl.cli import main
 from jaxssl.data.store import LEDGER
-from jaxssl.run.openings import opening
+from jaxssl.recipe import Init, load_recipe
+from jaxssl.run.openings import beginnings, opening
 
 
 @pytest.fixture
@@ -101,3 +104,24 @@ def test_a_ledger_that_cannot_be_kept_or_read_stops_nobody(tmp_path):
     (tmp_path / LEDGER).unlink()
     (tmp_path / LEDGER).mkdir()
     assert opening(tmp_path, {"a": 1}, "y", run) is None
+
+
+def test_a_run_that_was_moved_and_a_file_under_another_name_are_the_same_way(tmp_path):
+    source = SimpleNamespace(split_fingerprint="parts")
+    recipe = load_recipe("segment:tiny")
+
+    def way(init: Init, sha256: str = "") -> str:
+        said = {"init_weights": {"sha256": sha256}} if sha256 else {}
+        return beginnings(replace(recipe, init=init), source, said)["way"]
+
+    def begun(name: str, before: str) -> Init:
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "recipe.json").write_text("{}")
+        (folder / "run.json").write_text(json.dumps({"method": "mim", "way": before}))
+        return Init(run=str(folder))
+
+    assert way(begun("here", "one")) == way(begun("moved", "one")) != way(begun("other", "two"))
+    weights = Init(weights="a.safetensors")
+    assert way(weights, "1f") == way(Init(weights="b.safetensors"), "1f") != way(weights, "2f")
+    assert len({way(Init()), way(begun("again", "one")), way(weights, "1f")}) == 3

@@ -7,7 +7,6 @@ import pytest
 from golden.rows import made
 
 from jaxssl.methods.base import Method, Seen
-from jaxssl.train.keys import named_key
 from jaxssl.train.mesh import make_mesh, put_batch
 from jaxssl.train.optim import Optim, learning_rate, make_optimiser
 from jaxssl.train.state import abstract_state, create_state
@@ -39,9 +38,9 @@ def regression(frozen_until):
 
 def begun(options, frozen_until=2):
     """The state of a run whose first layer is frozen for so many steps, and its step."""
-    method, mesh, plan = regression(frozen_until), make_mesh(), Schedule(seed=0, steps=10, steps_per_epoch=5)
-    optimiser, key, views = make_optimiser(options, 10), named_key(0, "init"), jnp.asarray(made(8, 3, 0.0))
-    state = create_state(method, optimiser, key, views, abstract_state(method, optimiser, key, views, mesh))
+    method, mesh, plan = regression(frozen_until), make_mesh(), Schedule(steps=10, steps_per_epoch=5)
+    optimiser, views = make_optimiser(options, 10), jnp.asarray(made(8, 3, 0.0))
+    state = create_state(method, optimiser, 0, views, abstract_state(method, optimiser, 0, views, mesh))
     step = make_step(method, optimiser, learning_rate(options, 10), plan, mesh)
     batch = put_batch(mesh, {"image": made(8, 3, 0.0), "place": np.arange(8, dtype=np.int32)})
     return state, lambda state: step(state, batch)[0]

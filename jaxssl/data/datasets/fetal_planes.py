@@ -18,6 +18,7 @@ VIEWS = {
     "Other": "other",
 }
 BRAIN = "Fetal brain"
+OTHER = "Other"
 SPLITS = {"1": "train", "0": "test"}
 
 
@@ -29,7 +30,8 @@ class FetalPlanes(Set):
         FETAL_PLANES_DB_data.csv        Image_name; Patient_num; Plane; Brain_plane; Operator; US_Machine; Train
         Images/Patient00001_Plane1_1_of_2.png
 
-    Nobody knows how large a pixel is.
+    Nobody knows how large a pixel is. The label fine_plane is the plane, of brains that of the brain; images of all
+    other planes have none, for these have nothing in common.
     """
 
     modality = "fetal ultrasound"
@@ -49,9 +51,11 @@ class FetalPlanes(Set):
 
 def _image(folder: Path, row: dict[str, str]) -> Series:
     name, plane = row["Image_name"], row["Plane"]
+    fine = row["Brain_plane"] if plane == BRAIN else plane
     labels = tables.known(
         plane=plane,
         brain_plane=row["Brain_plane"] if plane == BRAIN else "",
+        fine_plane="" if fine == OTHER else fine,
         operator=row.get("Operator", ""),
         machine=row.get("US_Machine", ""),
         split=SPLITS.get(row.get("Train", ""), ""),

@@ -19,19 +19,22 @@ def test_fetal_planes(made: Callable, tmp_path: Path):
     (tmp_path / "FETAL_PLANES_DB_data.csv").write_text(
         "Image_name;Patient_num;Plane;Brain_plane;Operator;US_Machine;Train \n"
         "Patient00002_Plane3_1_of_1;2;Fetal brain;Trans-cerebellum;Op. 1;Voluson E6;0\n"
+        "Patient00003_Plane3_1_of_1;3;Fetal brain;Other;Op. 1;Voluson E6;0\n"
         "Patient00001_Plane1_1_of_2;1;Other;Not A Brain;Other;Aloka;1\n"
         "Patient00001_Plane1_2_of_2;1;Maternal cervix;Not A Brain;Other;Aloka;1\n"
     )
     names = ("Patient00001_Plane1_1_of_2", "Patient00001_Plane1_2_of_2", "Patient00002_Plane3_1_of_1")
+    names += ("Patient00003_Plane3_1_of_1",)
     images = {name: grey(tmp_path / "Images" / f"{name}.png") for name in names}
     found = made(set_of("fetal_planes"), tmp_path)
-    assert list(found) == ["00001", "00002"]
+    assert list(found) == ["00001", "00002", "00003"]
     (brain,) = found["00002"]
     np.testing.assert_array_equal(brain.image[..., 0], images["Patient00002_Plane3_1_of_1"])
     assert brain.view == "brain"
     assert brain.labels == {
         "plane": "Fetal brain",
         "brain_plane": "Trans-cerebellum",
+        "fine_plane": "Trans-cerebellum",
         "operator": "Op. 1",
         "machine": "Voluson E6",
         "split": "test",
@@ -39,6 +42,8 @@ def test_fetal_planes(made: Callable, tmp_path: Path):
     assert {r.view for r in found["00001"]} == {"other", "cervix"}
     assert len({r.study for r in found["00001"]}) == 2
     assert all("brain_plane" not in r.labels and r.labels["split"] == "train" for r in found["00001"])
+    assert {r.view: r.labels.get("fine_plane") for r in found["00001"]} == {"other": None, "cervix": "Maternal cervix"}
+    assert {r.labels.get("fine_plane") for r in found["00003"]} == {None}
 
 
 def outline(path: Path, box: tuple[int, int, int, int]) -> np.ndarray:

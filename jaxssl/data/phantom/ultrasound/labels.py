@@ -1,5 +1,7 @@
 """The true masks of the planes that are measured or segmented."""
 
+from collections.abc import Collection
+
 import numpy as np
 
 from jaxssl.data.phantom.shapes import Points
@@ -11,6 +13,21 @@ from jaxssl.data.phantom.ultrasound.trunk import skin
 
 ULTRASOUND_CLASSES = ("background", "head", "abdomen", "LV", "RV", "LA", "RA", "femur")
 """What the mask codes of all planes mean."""
+SHOWN_BY = {
+    "transventricular": ("head",),
+    "transthalamic": ("head",),
+    "transcerebellar": ("head",),
+    "abdomen": ("abdomen",),
+    "four_chamber": ("LV", "RV", "LA", "RA"),
+    "femur": ("femur",),
+}
+"""Of the planes that have masks, what these outline."""
+
+
+def classes_of(planes: Collection[str]) -> tuple[str, ...]:
+    """The background and what the masks of these planes outline, in the order of `ULTRASOUND_CLASSES`."""
+    shown = {name for plane in planes for name in SHOWN_BY.get(plane, ())}
+    return tuple(name for name in ULTRASOUND_CLASSES if name == "background" or name in shown)
 
 
 def mask(fetus: Fetus, plane: str, where: Points, contraction: float) -> np.ndarray | None:

@@ -12,12 +12,13 @@ import numpy as np
 from jaxssl.data.phantom.beat import beat
 from jaxssl.data.phantom.crowd import one_after_the_other, refuse_below
 from jaxssl.data.phantom.shapes import Points
-from jaxssl.data.phantom.ultrasound.labels import mask
+from jaxssl.data.phantom.ultrasound.labels import ULTRASOUND_CLASSES, classes_of, mask
 from jaxssl.data.phantom.ultrasound.population import Fetus, Scan, draw_fetus, draw_scan
 from jaxssl.data.phantom.ultrasound.probe import Pose, Sector
 from jaxssl.data.phantom.ultrasound.scene import image
 from jaxssl.data.phantom.ultrasound.views import VIEWS, Aim, aimed
 from jaxssl.data.record import Record
+from jaxssl.errors import UserError
 from jaxssl.geometry import points
 
 THICKNESS = 3.0
@@ -33,11 +34,20 @@ class UltrasoundOptions:
     """Examinations of each fetus, each with a probe and settings of its own."""
     frames: int = 1
     """Images of each plane of an examination: the probe moves a little, and the heart beats."""
+    planes: tuple[str, ...] = ()
+    """Those that are looked for; none looks for all. Masks name what these show and no more."""
     seed: int = 0
     """Another seed draws other subjects."""
 
     def __post_init__(self):
         refuse_below(self, subjects=1, scans=1, frames=1, seed=0)
+        if unknown := sorted(set(self.planes) - set(VIEWS)):
+            raise UserError(f"phantom planes has {unknown[0]!r}, which is none of {', '.join(VIEWS)}: choose of these.")
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """What the codes of the masks mean."""
+        return classes_of(self.planes or VIEWS.keys())
 
 
 def ultrasound_phantom(
@@ -54,6 +64,7 @@ def ultrasound_subject(options: UltrasoundOptions, index: int) -> list[Record]:
         record
         for number in range(options.scans)
         for plane in VIEWS
+        if plane in (options.planes or VIEWS)
         for record in _frames(options, index, number, fetus, draw_scan(options.seed, index, number), plane)
     ]
 
@@ -73,6 +84,7 @@ def _frames(
     shown_at = pose.plane(sector)
     where = Points(*np.moveaxis(points(shown_at).astype(np.float32), -1, 0))
     _, _, in_fan = sector.pixel_beams()
+    codes = np.array([options.classes.index(n) if n in options.classes else 0 for n in ULTRASOUND_CLASSES], np.uint8)
     for phase in range(options.frames):
         moment = beat(phase, options.frames)
         truth = mask(fetus, plane, where, moment.contraction)
@@ -88,8 +100,8 @@ def _frames(
             moment="",
             plane=shown_at,
             thickness=THICKNESS,
-            mask=None if truth is None else truth * in_fan,
-            labels={"plane": plane, "organ": view.organ},
+            mask=None if truth is None else codes[truth] * in_fan,
+            labels={"plane": plane, "organ": view.organ, **({"brain_plane": plane} if view.organ == "head" else {})},
         )
 
 

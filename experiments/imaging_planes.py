@@ -1,0 +1,309 @@
+"""Does it help to learn from how images lie in the patient, and with how many labels? Study C (Zhang, Wei, Zhu, Gu and
+Zheng 2024, arXiv 2403.16499), on hearts and knees.
+
+    jaxssl ablate experiments/imaging_planes.py --workdir sweeps/planes                       # phantoms, some minutes
+    jaxssl ablate experiments/imaging_planes.py --workdir sweeps/planes --list
+    jaxssl ablate experiments/imaging_planes.py --workdir sweeps/c --scale paper --hearts stores/kaggle \
+        --labelled stores/acdc --weights resnet18.safetensors --points "*/heart-*" "*/resnet18-*"
+    jaxssl ablate experiments/imaging_planes.py --workdir sweeps/mrnet --scale paper --knees stores/mrnet --finding acl
+
+Published: to find the lines in which other views cut an image (orientation), and its place in its stack (location),
+both help, together most, and most where labels are few. Classification of knees with 80 and 800 labelled subjects, as a
+secondary source has it: nothing .433 and .562, ImageNet .682 and .824, SimCLR .698 and .800, BYOL .577 and .753, MAE
+.548 and .624, location .740 and .815. In the published code values above 255 wrap, the spacings of rows and columns are
+exchanged, and the augmentation is not applied: nothing of that is repeated.
+
+Arms, on the U-Net of the recipe `planes`: from scratch, SimCLR, BYOL, masked image modelling (mim), orientation,
+location, and both. The decoder is taken over where there is one: from mim, orientation and both. Each at every number
+of labelled subjects and for every seed, which draws the subjects and the start; pretraining is one for all, and all
+pretrainings of a scale see as many images, but for the last batch of an epoch where it would not be full.
+MAE leaves patches out, which no convolution can: it has a ViT, and beside it stand scratch and both on that ViT. Of
+natural images no weights are known for the U-Net: with `--weights`, a ResNet-18 in the names of torchvision or timm,
+the arm imported stands beside scratch and both on a ResNet-18; without them it is not there. These networks, and U-Nets
+of other widths, are asked at the fewest labels; on knees, with location in place of both.
+
+Hearts are pretrained on one set, `--hearts`, all of it, and fine-tuned on another, `--labelled`: a test subject whose
+images pretraining has seen is refused, by whatever name. Segmentation is the study's task, the diagnosis is ours.
+Knees are pretrained on the training subjects of the set that they are fine-tuned on, and by location alone: MRNet does
+not say where its images lie. Their tasks are `--finding`, and segmentation where the set has masks, which no set of
+knees that jaxssl reads has. Points are judged by validation subjects; `--on test`, once nothing is left to choose, asks
+the test subjects of the same runs.
+
+smoke: 20 synthetic hearts to pretrain on, 20 others and 16 synthetic knees to fine-tune on, the recipes' variants for
+tests but a whole ResNet-18, one seed, one number of labels: shows that the machinery works and no more. TIME
+small: 80 x 80 pixels of 2 mm, small networks, three seeds, on 120 synthetic hearts and knees or on stores; *not run*.
+paper: the study's U-Net, 224 x 224 pixels of 1.26 mm, 500 epochs of one random image a subject, ViT-B/16 for MAE. Other
+methods have the optimisers and batches of their recipes, which are of other studies. 4 subjects with masks and 80 with
+a finding are the study's fewest, other numbers ours: all of MRNet are 750, the study's 800; *not run*.
+"""
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from jaxssl.data.source import Part
+from jaxssl.data.store import open_store
+from jaxssl.errors import UserError
+from jaxssl.recipe import load_recipe
+from jaxssl.sweep import Cohort, Point, Scale, Stage, judged, of_scale
+
+Options = Mapping[str, Any]
+SEGMENTATION, CLASSIFICATION = TASKS = "segmentation", "classification"
+FRACTIONS = (0.6, 0.2, 0.2)
+
+ARMS: Mapping[str, tuple[str, Options]] = {
+    **{name: (name, {}) for name in ("simclr", "byol", "mim", "mae")},
+    "orientation": ("planes", {"method.location": 0.0}),
+    "location": ("planes", {"method.lines": 0.0}),
+    "both": ("planes", {}),
+}
+"""The recipe that pretrains, and what it is told; of the arms scratch and imported there is none."""
+ON_HEARTS = ("scratch", "simclr", "byol", "mim", "orientation", "location", "both")
+ON_KNEES = ("scratch", "simclr", "byol", "mim", "location")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a scale means."""
+
+    variant: str
+    """Of the recipes of pretraining."""
+    tuned: Mapping[str, str]
+    """The recipe of each task."""
+    subsets: Mapping[str, tuple[int | None, ...]]
+    """Labelled subjects for each task, the fewest first; None for all."""
+    ablated: tuple[str, ...]
+    """Tasks of a region that other networks have as well."""
+    widths: Mapping[str, float]
+    """Channels of other U-Nets, in units of the study's."""
+    by_network: Mapping[str, Options]
+    """A decoder for the ViT, and images for the ResNet-18 whose sides 32 divides."""
+    seeds: int
+    phantoms: Mapping[str, Options] = field(default_factory=dict)
+    """Where no store is given; none where they have to be."""
+    pretraining: Options = field(default_factory=dict)
+    tuning: Options = field(default_factory=dict)
+    by_recipe: Mapping[str, Options] = field(default_factory=dict)
+
+
+PIXELS = {"data.layout.size": (224, 224), "data.layout.spacing": 1.26}
+SCALES = {
+    "smoke": Setting(
+        variant=":tiny",
+        tuned={SEGMENTATION: "segment:tiny", CLASSIFICATION: "classify:tiny"},
+        subsets={SEGMENTATION: (4,), CLASSIFICATION: (None,)},
+        ablated=("heart-segmentation",),
+        widths={"width-half": 0.5},
+        by_network={"vit": {"model.decoder_widths": (4, 8)}, "resnet18": {"data.layout.size": (32, 32)}},
+        seeds=1,
+        phantoms={
+            "hearts": {"subjects": 20, "phases": 2, "slices": 6, "seed": 1},
+            "labelled": {"subjects": 20, "phases": 2, "slices": 6},
+            "knees": {"subjects": 16, "slices": 4},
+        },
+    ),
+    "small": Setting(
+        variant=":small",
+        tuned={SEGMENTATION: "segment:small", CLASSIFICATION: "classify:small"},
+        subsets={SEGMENTATION: (2, 8, None), CLASSIFICATION: (10, 30, None)},
+        ablated=("heart-segmentation", "knee-classification"),
+        widths={"width-half": 0.5, "width-double": 2.0},
+        by_network={"vit": {"model.decoder_widths": (16, 32, 64)}, "resnet18": {"data.layout.size": (96, 96)}},
+        seeds=3,
+        phantoms={"hearts": {"subjects": 120, "seed": 1}, "labelled": {"subjects": 120}, "knees": {"subjects": 120}},
+        pretraining={"train.batch": 64, "train.steps": 4000, "train.checkpoint_every": 500},
+        tuning={"train.steps": 1000, "train.checkpoint_every": 250},
+    ),
+    "paper": Setting(
+        variant="",
+        tuned={SEGMENTATION: "segment:study_c", CLASSIFICATION: "classify"},
+        subsets={SEGMENTATION: (4, 8, 16, 32, None), CLASSIFICATION: (20, 80, None)},
+        ablated=("heart-segmentation", "knee-classification"),
+        widths={"width-half": 0.5, "width-double": 2.0},
+        by_network={"vit": {"model.decoder_widths": (32, 64, 128, 256)}, "resnet18": {}},
+        seeds=3,
+        pretraining={**PIXELS, "data.moments": (), "data.plan": "one_per_subject", "train.epochs": 500},
+        by_recipe={
+            # Batches of which few subjects still give some; MAE's learning rate is 1.5e-4 for each 256 samples.
+            "mae": {"train.batch": 256, "optim.lr": 1.5e-4},
+            "classify": {**PIXELS, "data.layout.spacing": 1.367, "train.batch": 32},
+        },
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Network:
+    """What arms meet on: the network of a recipe."""
+
+    recipe: str
+    name: str = ""
+    own: tuple[str, ...] = ()
+    """Arms that it has besides scratch and the last of a region."""
+    options: Options = field(default_factory=dict)
+
+    def of(self, recipe: str) -> str:
+        """The recipe on it."""
+        return recipe if recipe == self.recipe else f"{recipe}@{self.recipe}"
+
+
+@dataclass(frozen=True)
+class Region:
+    """A part of the body: what pretraining sees of it, whose labels are learnt, and what for."""
+
+    name: str
+    unlabelled: Options
+    cohort: Cohort
+    label: str
+    tasks: tuple[str, ...]
+    arms: tuple[str, ...]
+    """On the U-Net; the last is had by other networks as well."""
+    all: Options = field(default_factory=dict)
+
+
+def sweep(
+    scale: Scale = "smoke",
+    hearts: Path | None = None,
+    labelled: Path | None = None,
+    heart_split: Path | None = None,
+    knees: Path | None = None,
+    knee_split: Path | None = None,
+    finding: str = "group",
+    weights: Path | None = None,
+    on: Part = "validation",
+) -> Iterator[Point]:
+    """The points of study C.
+
+    Args:
+        scale: Minutes on two cores, hours on one GPU, or the study's own numbers.
+        hearts: Cine MR to pretrain on, short axis with two and four chambers; synthetic unless any store is given.
+        labelled: Short-axis cine MR of other subjects with masks in ED and ES, to fine-tune on.
+        heart_split: A folder that `jaxssl data split` has made of the labelled hearts; a new one unless given.
+        knees: Sagittal knee MR, to pretrain and to fine-tune on.
+        knee_split: A folder that `jaxssl data split` has made of the knees; a new one unless given.
+        finding: The label of the knees that is learnt: abnormal, acl or meniscus in MRNet.
+        weights: ImageNet weights of a ResNet-18; without them there is no arm imported.
+        on: Whom the runs are judged by: test subjects once nothing is left to choose.
+    """
+    setting = of_scale(scale, SCALES)
+    if weights is not None and not weights.is_file():
+        raise UserError(f"There is no file {weights}: give --weights a safetensors file, or leave it out.")
+    if (heart_split and not labelled) or (knee_split and not knees):
+        raise UserError("--heart-split is of --labelled, and --knee-split of --knees: give that store as well.")
+    made = {} if hearts or labelled or knees else setting.phantoms
+    regions = [*_hearts(hearts, labelled, heart_split, made), *_knees(knees, knee_split, finding, made)]
+    if not regions:
+        raise UserError("This scale is for real data: give --hearts and --labelled, or --knees, or all three.")
+    design = Design(setting, weights, on)
+    unet, *others = design.networks()
+    asked = [(region, task) for region in regions for task in region.tasks]
+    for region, task in asked:
+        for subjects in setting.subsets[task]:
+            yield from design.points(region, task, unet, region.arms, subjects)
+    for network in others:
+        for region, task in asked:
+            if f"{region.name}-{task}" in setting.ablated:
+                own = ("scratch", *network.own, region.arms[-1])
+                yield from design.points(region, task, network, own, setting.subsets[task][0])
+
+
+@dataclass(frozen=True)
+class Design:
+    """How the points are reached."""
+
+    setting: Setting
+    weights: Path | None
+    on: Part
+
+    def networks(self) -> Iterator[Network]:
+        """The study's U-Net first."""
+        setting, unet = self.setting, f"planes{self.setting.variant}"
+        yield Network(unet)
+        for name, factor in setting.widths.items():
+            widths = tuple(round(factor * width) for width in load_recipe(unet).model.widths)
+            yield Network(unet, name, options={"model.widths": widths})
+        # The optimiser of segment:vit; MAE itself keeps its own.
+        tuned = {"optim.lr": 5e-4, "optim.warmup": 0.1, "optim.weight_decay": 0.05, "optim.clip_norm": 1.0}
+        yield Network(f"mae{setting.variant}", "vit", ("mae",), {**setting.by_network["vit"], **tuned})
+        yield Network("awcl", "resnet18", ("imported",) if self.weights else (), setting.by_network["resnet18"])
+
+    def points(
+        self, region: Region, task: str, network: Network, arms: Sequence[str], subjects: int | None
+    ) -> Iterator[Point]:
+        """A fine-tuning for every arm and seed, and its judgement."""
+        setting, recipe = self.setting, self.setting.tuned[task]
+        asked = "-".join(filter(None, (network.name, region.name, task)))
+        common = {
+            "on": "validation",
+            **region.cohort.options,
+            **region.all,
+            **({"data.label": region.label} if task == CLASSIFICATION else {}),
+            **setting.tuning,
+            **setting.by_recipe.get(recipe, {}),
+            **network.options,
+            "data.subjects": subjects,
+        }
+        for arm, seed in itertools.product(arms, range(setting.seeds)):
+            name = f"{arm}/{asked}/{subjects or 'all'}-labelled/seed-{seed}"
+            seeds = {"data.subset_seed": seed, "train.seed": seed}
+            options = {**common, **self._beginning(region, network, arm), **seeds}
+            yield judged(name, Stage("finetune", network.of(recipe), options, label=name), self.on)
+
+    def _beginning(self, region: Region, network: Network, arm: str) -> Options:
+        """What is taken over; the pretraining is one for all labels, tasks and seeds."""
+        if arm not in ARMS:
+            return {"init.weights": self.weights.absolute()} if arm == "imported" and self.weights else {}
+        setting, (recipe, told) = self.setting, ARMS[arm]
+        options = {
+            **region.unlabelled,
+            **region.all,
+            **setting.pretraining,
+            **setting.by_recipe.get(recipe, {}),
+            **told,
+            **(network.options if recipe == "planes" else {}),
+        }
+        label = " ".join(filter(None, (arm, network.name, region.name)))
+        start = {"init.run": Stage("pretrain", network.of(f"{recipe}{setting.variant}"), options, label=label)}
+        # MAE's decoder is one of its own, of patches.
+        return {**start, "init.parts": ("encoder",)} if recipe == "mae" else start
+
+
+def _hearts(
+    hearts: Path | None, labelled: Path | None, split: Path | None, phantoms: Mapping[str, Options]
+) -> Iterator[Region]:
+    """The region, if it is asked for."""
+    if (hearts is None) != (labelled is None):
+        raise UserError("Hearts are pretrained on --hearts and fine-tuned on other subjects, --labelled: give both.")
+    if hearts is None and not phantoms:
+        return
+    made = {name: Stage("phantom", "cine", phantoms[name]) for name in ("hearts", "labelled") if phantoms}
+    # Nobody of this set is asked anything, so that all are trained on.
+    seen = {"data.store": hearts.absolute() if hearts else made["hearts"], "data.fractions": (1.0, 0.0, 0.0)}
+    tasks = _tasks(labelled, "group")
+    by = "group" if CLASSIFICATION in tasks else None
+    cohort = Cohort.take(made.get("labelled"), labelled, split, fractions=FRACTIONS, by=by)
+    yield Region("heart", seen, cohort, "group", tasks, ON_HEARTS)
+
+
+def _knees(knees: Path | None, split: Path | None, finding: str, phantoms: Mapping[str, Options]) -> Iterator[Region]:
+    """The region, if it is asked for."""
+    if knees is None and not phantoms:
+        return
+    tasks = _tasks(knees, finding)
+    if CLASSIFICATION not in tasks:
+        raise UserError(f"{knees} has no label {finding!r}; give --finding one that `jaxssl data info` lists.")
+    made = Stage("phantom", "knee", phantoms["knees"]) if phantoms else None
+    cohort = Cohort.take(made, knees, split, fractions=FRACTIONS, by=finding)
+    sagittal = {"data.views": ("sagittal",), "data.guests": (), "data.moments": (), "data.plan": "slices"}
+    yield Region("knee", cohort.options, cohort, finding, tasks, ON_KNEES, sagittal)
+
+
+def _tasks(store: Path | None, label: str) -> tuple[str, ...]:
+    """What a store has the truth for; phantoms have it for everything."""
+    if store is None:
+        return TASKS
+    info = open_store(store).info
+    known = {SEGMENTATION: info.masked > 0, CLASSIFICATION: len(info.labels.get(label, ())) > 1}
+    return tuple(task for task in TASKS if known[task])

@@ -1,0 +1,149 @@
+"""Where the time of a training step goes: the step and its beginnings, each a program of its own, timed by turns."""
+
+import contextlib
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import jax
+import optax
+from jax.experimental.compilation_cache import compilation_cache
+from jax.sharding import Mesh
+
+from jaxssl.bench.products import Product, products
+from jaxssl.methods.base import Batch, Method, Tree, metadata
+from jaxssl.train.keys import sample_keys
+from jaxssl.train.state import State
+from jaxssl.train.step import Schedule, loss_and_gradient, pure_step
+
+STEP = "step"
+PARTS = {"augmentation": (None, "views"), "forward": ("views", "loss"), "backward": ("loss", "gradient")}
+"""What a part is the difference of; the rest of a step is the optimiser's, the teacher's and the averages'."""
+REST = "optimiser and averages"
+Program = Callable[[State, Batch], Any]
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Seconds of one run of a program: of the wall, and of all cores of this process."""
+
+    wall: float
+    cpu: float
+
+
+def programs(
+    method: Method, optimiser: optax.GradientTransformation, rate: optax.Schedule, schedule: Schedule, mesh: Mesh
+) -> dict[str, Program]:
+    """The step, and what it begins with: each does what the one before does, and more."""
+
+    def views(state: State, batch: Batch) -> Tree:
+        progress = schedule.progress(state.step)
+        return method.views(sample_keys(state.seed, "views", state.step, batch["place"]), batch, progress)
+
+    def loss(state: State, batch: Batch) -> jax.Array:
+        keys, progress = sample_keys(state.seed, "forward", state.step, batch["place"]), schedule.progress(state.step)
+        with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
+            seen = method.forward(state.params, state.carry, views(state, batch), keys, progress)
+            return method.objective(state.params, state.carry, seen, metadata(batch), progress)[0]
+
+    def gradient(state: State, batch: Batch) -> tuple[jax.Array, Tree]:
+        progress = schedule.progress(state.step)
+        given = (method, state.params, state.carry, batch, progress, state.seed, schedule.micro_batches, mesh)
+        with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
+            value, _, _, found = loss_and_gradient(*given)
+        return value, found
+
+    step = pure_step(method, optimiser, rate, schedule, mesh)
+    return {"views": views, "loss": loss, "gradient": gradient, STEP: step}
+
+
+def model_products(programs: Mapping[str, Program], state: State, batch: Batch) -> list[Product]:
+    """The dots and convolutions of network and loss, forward and backward; those that make the views are left out."""
+    whole, views = (Counter(products(programs[name], state, batch)) for name in ("gradient", "views"))
+    return list((whole - views).elements())
+
+
+def compiled(program: Program, state: State, batch: Batch, donate: bool) -> jax.stages.Compiled:
+    """A program for arrays of these shapes and places; one that is trained with writes the new state over the old."""
+    return jax.jit(program, donate_argnums=0 if donate else ()).lower(state, batch).compile()
+
+
+def compile_seconds(program: Program, state: State, batch: Batch, folder: Path) -> tuple[float, float]:
+    """How long a step takes to be traced and compiled, for the first time and when a cache on the disk knows it."""
+    with cached_in(folder):
+        seconds = []
+        for _ in range(2):
+            jax.clear_caches()
+            began = time.perf_counter()
+            compiled(program, state, batch, donate=True)
+            seconds.append(time.perf_counter() - began)
+    return seconds[0], seconds[1]
+
+
+@contextlib.contextmanager
+def cached_in(folder: Path) -> Iterator[None]:
+    """Every program that is compiled is kept in a folder, and none is looked for elsewhere."""
+    names = {
+        "jax_compilation_cache_dir": str(folder),
+        "jax_persistent_cache_min_compile_time_secs": 0.0,
+        "jax_persistent_cache_min_entry_size_bytes": -1,
+    }
+    before = {name: jax.config.values[name] for name in names}
+    for name, value in names.items():
+        jax.config.update(name, value)
+    # What was compiled before has settled where the cache is.
+    compilation_cache.reset_cache()
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            jax.config.update(name, value)
+        compilation_cache.reset_cache()
+
+
+def turns(
+    ready: Mapping[str, jax.stages.Compiled], state: State, batch: Batch, rounds: int, least: float
+) -> dict[str, list[Turn]]:
+    """So many turns of each program, one after the other in each round; a turn lasts at least so many seconds.
+
+    Within a turn calls follow one another as in training, nobody waiting for the first before the second is sent.
+    """
+    found: dict[str, list[Turn]] = {name: [] for name in ready}
+    calls = dict.fromkeys(ready, 1)
+    for number in range(-2, rounds):
+        for name, program in ready.items():
+            wall, cpu = time.perf_counter(), time.process_time()
+            for _ in range(calls[name]):
+                out = program(state, batch)
+                if name == STEP:
+                    state = out[0]  # the old one has been given away
+            jax.block_until_ready(out)
+            turn = Turn((time.perf_counter() - wall) / calls[name], (time.process_time() - cpu) / calls[name])
+            if number < 0:
+                # The first run of a program settles where its memory is; the second tells how many make a turn.
+                calls[name] = max(1, round(least / turn.wall)) if number == -1 else 1
+            else:
+                found[name].append(turn)
+    return found
+
+
+def shares(found: Mapping[str, list[Turn]]) -> dict[str, float]:
+    """Of each part in the step, by the median of the rounds; a part that is lost in the noise has none.
+
+    Parts are differences of programs, which the compiler may fuse in other ways than the step that has them all.
+    """
+
+    def wall(name: str | None, number: int) -> float:
+        return 0.0 if name is None else found[name][number].wall
+
+    rounds = range(len(found[STEP]))
+
+    def share(before: str | None, after: str) -> float:
+        return max(0.0, median((wall(after, n) - wall(before, n)) / wall(STEP, n) for n in rounds))
+
+    own = {name: share(*ends) for name, ends in PARTS.items()}
+    return {**own, REST: max(0.0, 1.0 - sum(own.values()))}

@@ -1,0 +1,106 @@
+"""The beginnings of a step are those of the step, the work counted is the model's, and shares are of the time."""
+
+import json
+from dataclasses import replace
+
+import cases
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jaxssl.bench import program, step
+from jaxssl.bench.chips import CHIPS, chip_of
+from jaxssl.bench.products import flops
+from jaxssl.bench.step import REST, STEP, Turn
+from jaxssl.cli import main
+from jaxssl.errors import UserError
+from jaxssl.run import bench_step
+from jaxssl.train.mesh import make_mesh
+from jaxssl.train.state import abstract_state, create_state
+from jaxssl.train.step import Schedule
+
+
+@pytest.fixture(scope="module")
+def begun():
+    """Masked images on the smallest U-Net: programs, state and batch."""
+    case = cases.quick("mim")
+    method, batch, optimiser = cases.method_of(case), cases.batch_of(case, 16), optax.sgd(0.1)
+    mesh, schedule = make_mesh(jax.devices()[:1]), Schedule(10, 5)
+    views = jax.jit(method.views)(jax.random.split(jax.random.key(0), 16), batch, schedule.progress(jnp.int32(0)))
+    abstract = abstract_state(method, optimiser, 3, views, mesh)
+    state = create_state(method, optimiser, 3, views, abstract)
+
+    def programs(micro_batches: int = 1):
+        plan = replace(schedule, micro_batches=micro_batches)
+        return step.programs(method, optimiser, lambda step: 0.1, plan, mesh)
+
+    return programs, state, jax.tree.map(jnp.asarray, batch)
+
+
+def test_every_program_does_what_the_step_begins_with(begun):
+    programs, state, batch = begun
+    found = {name: jax.jit(each)(state, batch) for name, each in programs().items()}
+    _, log = found[STEP]
+    np.testing.assert_allclose(found["loss"], log["loss"], rtol=1e-6)
+    loss, gradient = found["gradient"]
+    np.testing.assert_allclose(loss, log["loss"], rtol=1e-6)
+    np.testing.assert_allclose(optax.tree.norm(gradient), log["gradient_norm"], rtol=1e-5)
+
+
+def test_the_work_is_that_of_network_and_loss_as_the_compiled_program_has_it(begun):
+    programs, state, batch = begun
+    compiled = {name: program.flops(step.compiled(each, state, batch, False)) for name, each in programs().items()}
+    counted = flops(step.model_products(programs(), state, batch))
+    assert counted == compiled["gradient"] - compiled["views"] > 0
+
+
+def test_micro_batches_take_their_forward_pass_twice_which_is_no_work_of_the_model(begun):
+    programs, state, batch = begun
+    once, twice = (flops(step.model_products(programs(count), state, batch)) for count in (1, 2))
+    assert twice > 1.2 * once
+
+
+def test_shares_are_of_the_step_and_what_noise_has_swallowed_is_none():
+    def turns(*wall):
+        return [Turn(each, each) for each in wall]
+
+    found = {"views": turns(1, 2), "loss": turns(3, 6), "gradient": turns(2.5, 5), STEP: turns(10, 20)}
+    assert step.shares(found) == {"augmentation": 0.1, "forward": pytest.approx(0.2), "backward": 0.0, REST: 0.7}
+
+
+def test_a_cache_of_its_own_leaves_everything_as_it_was(tmp_path):
+    before = jax.config.values["jax_compilation_cache_dir"]
+    with step.cached_in(tmp_path):
+        assert jax.config.values["jax_compilation_cache_dir"] == str(tmp_path)
+    assert jax.config.values["jax_compilation_cache_dir"] == before
+
+
+def test_chips_are_known_by_what_jax_calls_them():
+    assert chip_of("NVIDIA H200") == CHIPS["H200"]
+    assert chip_of("NVIDIA H100 80GB HBM3") == CHIPS["H100"]
+    assert chip_of("TPU v5 lite") == CHIPS["TPU v5 lite"] != chip_of("TPU v5p") == CHIPS["TPU v5"]
+    assert chip_of("cpu") is None
+
+
+def test_the_verb_says_it_in_a_line_and_a_figure(tmp_path, capsys):
+    words = ["--train.batch", "16", "--out", str(tmp_path), "--rounds", "2", "--seconds", "0.01", "--profile"]
+    assert main(["bench", "step", "mim:tiny", *words]) == 0
+    (line,) = (tmp_path / "step.jsonl").read_text().splitlines()
+    said = json.loads(line)
+    assert (said["recipe"], said["batch"], said["mfu"]) == ("mim:tiny", 16, None)
+    assert said["images_per_second"] == pytest.approx(16 / said["step_seconds"])
+    assert said["fastest_seconds"] <= said["step_seconds"] <= said["slowest_seconds"]
+    assert said["cached_compile_seconds"] < said["compile_seconds"]
+    assert sum(said["shares"].values()) == pytest.approx(1)
+    assert said["step_bytes"] > said["state_bytes"] > 4 * said["parameters"]
+    assert (tmp_path / "step.png").read_bytes().startswith(b"\x89PNG")
+    assert list((tmp_path / "profile").rglob("*.xplane.pb"))
+    assert "images a second" in capsys.readouterr().err
+
+
+def test_what_is_no_turn_is_refused(tmp_path):
+    with pytest.raises(UserError, match="--rounds must be at least 1"):
+        bench_step("mim:tiny", tmp_path / "out", rounds=0)
+    assert not (tmp_path / "out").exists()

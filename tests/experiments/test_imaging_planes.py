@@ -1,0 +1,204 @@
+"""Study C: every point of every scale is one that the recipes take, and a cut of it runs from its data to its page."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+import jaxssl
+from jaxssl import config
+from jaxssl.errors import UserError
+from jaxssl.methods.base import build
+from jaxssl.recipe import load_recipe
+from jaxssl.sweep import Stage, in_order, load_study
+
+STUDY = Path(__file__).parents[2] / "experiments" / "imaging_planes.py"
+HEART, KNEE = 7, 5
+"""Arms on the U-Net."""
+
+
+@pytest.fixture(scope="module")
+def hearts(tmp_path_factory) -> Path:
+    """A store with masks, groups and long axes."""
+    return jaxssl.data_phantom(tmp_path_factory.mktemp("data") / "hearts", jaxssl.CineOptions(8, phases=2, slices=2))
+
+
+@pytest.fixture(scope="module")
+def knees(tmp_path_factory) -> Path:
+    """A store with masks and groups."""
+    return jaxssl.data_phantom(tmp_path_factory.mktemp("data") / "knees", jaxssl.KneeOptions(2, slices=2))
+
+
+@pytest.fixture
+def weights(tmp_path) -> Path:
+    """A file that is there; what is in it is read by a run alone."""
+    path = tmp_path / "resnet18.safetensors"
+    path.touch()
+    return path
+
+
+def points_of(**given):
+    return load_study(STUDY).points(given)
+
+
+def stages_of(points) -> list[Stage]:
+    return in_order(stage for point in points for stage in point.stages)
+
+
+def recipe_of(stage: Stage):
+    recipe, options = stage.resolved(lambda other: other.name)
+    dotted = {name: str(value) if isinstance(value, Path) else value for name, value in options.items() if "." in name}
+    return load_recipe(recipe, dotted)
+
+
+def trainings(points) -> dict[str, Stage]:
+    return {stage.name: stage for stage in stages_of(points) if stage.verb in ("pretrain", "finetune")}
+
+
+@pytest.mark.parametrize("on", ["validation", "test"])
+@pytest.mark.parametrize(
+    ("scale", "segmented", "classified", "seeds", "tasks", "widths"),
+    [("smoke", 1, 1, 1, 1, 1), ("small", 3, 3, 3, 2, 2), ("paper", 5, 3, 3, 2, 2)],
+)
+def test_the_points_are_the_design_and_share_their_pretraining(
+    scale, segmented, classified, seeds, tasks, widths, on, hearts, knees, weights
+):
+    stores = {} if scale == "smoke" else {"hearts": hearts, "labelled": hearts, "knees": knees}
+    given = {"scale": scale, "on": on, "weights": weights, **stores}
+    points = points_of(**given)
+    arms_of_others = 2 * widths + 3 + 3
+    asked = (HEART + KNEE) * (segmented + classified) + tasks * arms_of_others
+    assert len(points) == seeds * asked
+    verbs = Counter(stage.verb for stage in stages_of(points))
+    made = {"phantom": 3} if scale == "smoke" else {}
+    judged = {"evaluate": len(points)} if on == "test" else {}
+    # Each region once, whatever is learnt from it afterwards; a ViT by MAE besides, and nothing of imported weights.
+    pretrained = (HEART - 1) + (KNEE - 1) + tasks * (widths + 2 + 1)
+    assert verbs == {**made, "split": 2, "pretrain": pretrained, "finetune": len(points), **judged}
+    assert [stage.name for stage in stages_of(points)] == [stage.name for stage in stages_of(points_of(**given))]
+
+
+@pytest.mark.parametrize("scale", ["smoke", "small", "paper"])
+def test_recipes_take_every_override_of_every_scale_and_no_two_are_the_same(scale, hearts, knees, weights):
+    found = trainings(points_of(scale=scale, hearts=hearts, labelled=hearts, knees=knees, weights=weights))
+    recipes = [recipe_of(stage) for stage in found.values()]
+    for recipe in recipes:
+        config.check(recipe)
+    assert len({json.dumps(config.to_dict(recipe)) for recipe in recipes}) == len(found)
+
+
+@pytest.mark.parametrize("network", ["vit", "resnet18"])
+@pytest.mark.parametrize("scale", ["smoke", "small", "paper"])
+def test_other_networks_and_their_decoders_take_the_images(scale, network, hearts):
+    points = points_of(scale=scale, hearts=hearts, labelled=hearts)
+    (tuned, *_) = (point.stages[0] for point in points if f"/{network}-heart-segmentation" in point.name)
+    recipe = recipe_of(tuned)
+    method = build(recipe.method, recipe.model, recipe.spec(classes=4))
+    image = jnp.zeros((1, *recipe.data.layout.size, 1))
+    params, _ = jax.eval_shape(method.init, jax.random.key(0), {"image": image})
+    assert {"encoder", "decoder"} < set(params)
+
+
+@pytest.mark.parametrize("scale", ["smoke", "paper"])
+def test_arms_that_are_compared_have_one_encoder_and_pretrainings_see_as_many_images(scale, hearts, knees, weights):
+    points = points_of(scale=scale, hearts=hearts, labelled=hearts, knees=knees, weights=weights)
+    encoders, epochs = {}, set()
+    for point in points:
+        network = point.name.split("/")[1]
+        tuned = point.stages[0]
+        for stage in (tuned, *(need for need in tuned.needs if need.verb == "pretrain")):
+            recipe = recipe_of(stage)
+            plain = config.to_dict(recipe.model)
+            # What hangs on the batch or on what follows the encoder is no part of it.
+            encoder = {name: value for name, value in plain.items() if name not in ("norm", "decoder_widths")}
+            encoders.setdefault(network, set()).add(json.dumps(encoder))
+            if stage.verb == "pretrain":
+                train = recipe.train
+                epochs.add((train.epochs, recipe.data.plan) if train.epochs else train.batch * (train.steps or 0))
+    assert {network: len(each) for network, each in encoders.items()} == dict.fromkeys(encoders, 1)
+    usual = [each for name, each in encoders.items() if name.startswith(("heart", "knee"))]
+    assert all(each == usual[0] for each in usual)
+    assert len(epochs) == 1
+
+
+def test_what_is_learnt_before_tells_the_arms_apart(hearts, knees):
+    found = {point.name: point.stages[0] for point in points_of(hearts=hearts, labelled=hearts, knees=knees)}
+
+    def before(name):
+        (stage,) = (need for need in found[name].needs if need.verb == "pretrain")
+        return recipe_of(stage)
+
+    asked = {
+        arm: before(f"{arm}/heart-segmentation/4-labelled/seed-0").method for arm in ("orientation", "location", "both")
+    }
+    assert {arm: (bool(method.lines), bool(method.location)) for arm, method in asked.items()} == {
+        "orientation": (True, False),
+        "location": (False, True),
+        "both": (True, True),
+    }
+    knee = before("location/knee-classification/all-labelled/seed-0")
+    assert (knee.data.views, knee.data.guests, knee.method.lines) == (("sagittal",), (), 0)
+    names = {need.name.rpartition("-")[0] for stage in found.values() for need in stage.needs}
+    assert {"orientation-heart", "both-heart", "location-knee", "both-vit-heart", "mae-vit-heart"} < names
+    assert recipe_of(found["scratch/knee-classification/all-labelled/seed-0"]).data.plan == "slices"
+    assert recipe_of(found["scratch/heart-classification/all-labelled/seed-0"]).data.plan == "ed_es"
+
+
+def test_the_paper_has_the_numbers_of_the_study(hearts, knees, weights):
+    points = points_of(scale="paper", hearts=hearts, labelled=hearts, knees=knees, finding="group", weights=weights)
+    found = {point.name: point.stages[0] for point in points}
+    few = recipe_of(found["both/heart-segmentation/4-labelled/seed-2"])
+    assert (few.data.layout.spacing, few.train.batch, few.optim.lr, few.data.subjects) == (1.367, 10, 1e-3, 4)
+    assert (few.data.subset_seed, few.train.seed) == (2, 2)
+    assert few.init.parts == ("encoder", "decoder")
+    # What MAE has for a decoder fills patches in, and fits no other.
+    assert recipe_of(found["mae/vit-heart-segmentation/4-labelled/seed-0"]).init.parts == ("encoder",)
+    begun = {
+        name: recipe_of(stage)
+        for name, stage in trainings(points).items()
+        if stage.verb == "pretrain" and name.rpartition("-")[0] in ("both-heart", "simclr-heart", "both-vit-heart")
+    }
+    assert {recipe.model.widths for name, recipe in begun.items() if "vit" not in name} == {(64, 128, 256, 512, 1024)}
+    assert {recipe.train.epochs for recipe in begun.values()} == {500}
+    assert {(recipe.data.layout.size, recipe.data.layout.spacing) for recipe in begun.values()} == {((224, 224), 1.26)}
+    imported = recipe_of(found["imported/resnet18-heart-segmentation/4-labelled/seed-0"])
+    assert imported.init.weights == str(weights)
+    assert imported.model == recipe_of(found["scratch/resnet18-heart-segmentation/4-labelled/seed-0"]).model
+
+
+def test_regions_and_tasks_are_those_that_there_are_data_for(hearts, knees, tmp_path):
+    def asked(**given):
+        return {point.name.split("/")[1] for point in points_of(**given)}
+
+    assert {name.split("-")[-2] for name in asked(hearts=hearts, labelled=hearts)} == {"heart"}
+    assert {name.split("-")[-2] for name in asked(scale="small", knees=knees)} == {"knee"}
+    assert not any("imported" in point.name for point in points_of())
+    for given, sentence in (
+        ({"scale": "paper"}, "give --hearts and --labelled"),
+        ({"hearts": hearts}, "give both"),
+        ({"knees": knees, "finding": "acl"}, "no label 'acl'"),
+        ({"heart_split": tmp_path}, "give that store as well"),
+        ({"weights": tmp_path / "none"}, "no file"),
+    ):
+        with pytest.raises(UserError, match=sentence):
+            points_of(**given)
+
+
+def test_a_cut_of_the_study_runs_to_its_page_and_no_test_subject_was_seen_before(hearts, tmp_path, capsys):
+    other = jaxssl.data_phantom(tmp_path / "others", jaxssl.CineOptions(4, phases=2, slices=2, seed=1))
+    given = {"points": ["both/heart-seg*", "scratch/heart-seg*"], "hearts": other, "labelled": hearts}
+    first = jaxssl.ablate(STUDY, tmp_path / "sweep", **given)
+    assert set(first.values()) == {"finished"}
+    assert len(first) == 2
+    jaxssl.ablate(STUDY, tmp_path / "sweep", **given, list=True, report=True)
+    assert capsys.readouterr().out.count("Dice") == 2
+    page = (tmp_path / "sweep" / "report.html").read_text()
+    for name in ("scratch-heart-segmentation", "both-heart-segmentation", "planes (run both-heart-", "synthetic"):
+        assert name in page
+    (pretrained,) = (tmp_path / "sweep" / "runs").glob("both-heart-[0-9a-f]*")
+    own = {"data.store": str(other), "data.fractions": (0.5, 0.25, 0.25), "init.run": str(pretrained)}
+    with pytest.raises(UserError, match="1 test subjects were already seen"):
+        jaxssl.finetune("segment:tiny", tmp_path / "leak", own)
