@@ -20,6 +20,8 @@ from matplotlib.ticker import MaxNLocator
 HUES = 6
 DASHES = ((None, None), (5.0, 2.0), (1.5, 1.5))
 MARKERS = "os^DvPX*"
+LONG = 24
+"""Letters of a name beyond which a legend has no room for two side by side."""
 
 # Colours no chart would choose by itself; each is replaced by a variable of the style sheet after drawing.
 INK, MUTED, RULE = "#010203", "#010204", "#010205"
@@ -146,8 +148,10 @@ def line_chart(
     lines: Sequence[tuple[str, Style, np.ndarray, np.ndarray]], across: str, up: str, diagonal: bool = False
 ) -> str:
     """Lines over the range 0 to 1 of both axes, missing values left out; on the `diagonal` both are equal."""
+    columns = 1 if max(len(label) for label, *_ in lines) > LONG else 2
+    rows = -(-len(lines) // columns)
     with mpl.rc_context(_SETTINGS):
-        figure, axes = _panel((400, 300))
+        figure, axes = _panel((400, 270 + 18 * rows))
         if diagonal:
             axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1.0, dashes=(3, 2))
         for label, style, x, y in lines:
@@ -159,7 +163,7 @@ def line_chart(
         axes.set_ylim(0, 1)
         axes.set_xlabel(across)
         axes.set_ylabel(up)
-        figure.legend(loc="outside lower center", ncols=2, fontsize=10.5, columnspacing=1.2)
+        figure.legend(loc="outside lower center", ncols=columns, fontsize=10.5, columnspacing=1.2)
         return _svg(figure)
 
 

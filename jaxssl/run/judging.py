@@ -84,7 +84,7 @@ def _opening(recipe: Recipe, source: Source, result: dict[str, Any], folder: Wor
     begun_from, way = begun(folder)
     question = {name: result[name] for name in ("kind", "classes", "training_subjects", "subset_seed", "seed")}
     question |= {"target": result.get("target"), "origin": begun_from, **tested(source)}
-    if arm := told_apart(recipe.method):
+    if arm := told_apart(config.to_dict(recipe)):
         question["arm"] = arm
     if result["kind"] == "segmentation":
         # They say what is segmented; a classifier is shown other images of the same subjects.

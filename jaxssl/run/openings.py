@@ -18,15 +18,15 @@ def beginnings(recipe: Recipe, source: Source, start: Mapping[str, Any]) -> dict
     """What run.json keeps to count by: "origin" and "way". `start` is what it says of the run's beginning.
 
     Runs that differ in their origin, the method of the run that they start from and what that was shown, are compared,
-    and are no second try.
-    A way is a hash of all choices that lead to a result: the recipe's, who is in which part, and those of the run or of
-    the file that it starts from. It is told when the run is begun, since what it starts from may be gone later.
+    and are no second try. A way is a hash of all choices that lead to a result: the recipe's, who is in which part, and
+    those of the run or of the file that it starts from. It is told when the run is begun, since what it starts from may
+    be gone later.
     """
     init = recipe.init
     before = existing(init.run).facts() if init.run else {}
     if init.run:
-        method = config.load(existing(init.run).path / "recipe.json").method
-        origin = " ".join([before.get("method", ""), *told_apart(method), *init.parts])
+        options = config.read_json(existing(init.run).path / "recipe.json")
+        origin = " ".join([before.get("method", ""), *told_apart(options), *init.parts])
     else:
         origin = "weights" if init.weights else "scratch"
     choices = {name: value for name, value in lasting(config.to_dict(recipe)).items() if name not in (*PLACES, "name")}
@@ -34,10 +34,11 @@ def beginnings(recipe: Recipe, source: Source, start: Mapping[str, Any]) -> dict
     return {"origin": origin, "way": _hash([choices, source.split_fingerprint, before.get("way"), file])}
 
 
-def told_apart(method: Any) -> list[str]:
+def told_apart(recipe: Mapping[str, Any]) -> list[str]:
     """What of its options makes another arm of a study, and no second try: which input, and a frozen encoder."""
-    style = getattr(method, "input", "full")
-    return [*([style] if style != "full" else []), *(["frozen"] if getattr(method, "freeze_encoder", False) else [])]
+    method = recipe.get("method", {})
+    style = method.get("input", "full")
+    return [*([style] if style != "full" else []), *(["frozen"] if method.get("freeze_encoder") else [])]
 
 
 def begun(folder: Workdir) -> tuple[str, str]:
