@@ -32,7 +32,7 @@ Points are judged by validation subjects; `--on test`, once nothing is left to c
 same runs.
 
 smoke: 25 synthetic hearts, the recipes' variants for tests, one seed, and of all cells those that SMOKE names: shows
-that the machinery works and no more. Its 27 points took 44 minutes on 2 CPU cores that ten others used as well, 5
+that the machinery works and no more. Its 27 points took 44 minutes on 2 CPU cores that others used as well, 5
 minutes of them computing (*measured*); its segmenter's Dice is .40.
 small: 80 x 80 pixels of 2 mm, a small U-Net's encoder, three seeds, on 120 synthetic hearts or `--store`; *not run*.
 paper: the study's DenseNet-121, heads, views and numbers on `--store`, ACDC in the study, whose official test set is a
