@@ -30,8 +30,8 @@ GREETING = """jaxssl pretrains image encoders without labels on cardiac MR and u
                                                                     a whole study, point by point
 
 Also: data ultrasound, data knee, data info STORE, data check STORE, data split STORE, data lvef STORE,
-embed RUN [SOURCE], evaluate RUN, predict RUN SOURCE, saliency RUN, segment RUN, export RUN,
-bench step RECIPE, bench loader, bench scale, doctor.
+embed RUN [SOURCE], evaluate RUN, predict RUN SOURCE, saliency RUN,
+segment RUN, export RUN, bench step RECIPE, bench loader, bench scale, doctor.
 Every verb explains itself with --help.
 """
 

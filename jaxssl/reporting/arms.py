@@ -124,8 +124,7 @@ def by_input(arms: Sequence[Arm]) -> list[dict[str, Arm]]:
     groups: dict[Hashable, dict[str, Arm]] = {}
     for arm in arms:
         if arm.task.kind == "classification":
-            others = tuple((key, value) for key, value in _choices(arm.runs[0]).items() if key not in INPUT)
-            same = arm.task, arm.origin, arm.repeats, others
+            same = arm.task, arm.origin, arm.repeats, tuple(_choices(arm.runs[0], INPUT).items())
             groups.setdefault(same, {})[shown(arm.runs[0])] = arm
     return [group for group in groups.values() if STYLES["background"] in group]
 
@@ -175,8 +174,9 @@ def _identity(run: Run, runs: Sequence[Run]) -> Hashable:
     return judged and (judged.task, cases(judged)), tuple(sorted(choices(run, runs).items()))
 
 
-def _choices(run: Run) -> dict[str, str]:
-    free = (*SEEDS, *PLACES, *run.facts.carried_out)
+def _choices(run: Run, besides: Sequence[str] = ()) -> dict[str, str]:
+    """The options that tell arms apart, as far as these are not `besides`."""
+    free = (*SEEDS, *PLACES, *run.facts.carried_out, *besides)
     return {key: SUBSET.sub("", value) for key, value in run.recipe.items() if key not in free}
 
 

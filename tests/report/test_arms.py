@@ -251,6 +251,33 @@ def test_parts_that_are_taken_over_and_splits_tell_arms_apart_and_subsets_do_not
     assert sorted(len(arm.runs) for arm in arms(read_runs([*whole, part[0]]))) == [1, 2]
 
 
+def test_arms_that_would_be_called_the_same_say_in_what_they_differ(make_run):
+    about = {"verb": "finetune", "init": "runs/pre", "parts": ("evaluation",)}
+    names = [f"awcl-{ratio}-seed-{seed}-{key}" for ratio in (0.3, 0.5) for seed, key in ((0, "a1"), (1, "b2"))]
+    runs = [
+        with_options(make_run(name, seed=seed % 2, **about), method__ratio=name[5:8]) for seed, name in enumerate(names)
+    ]
+    scratch = [make_run(f"scratch{seed}", seed=seed, verb="finetune", parts=("evaluation",)) for seed in (0, 1)]
+    found = arms(read_runs([*scratch, *runs]))
+    assert [arm.label for arm in found] == [
+        "scratch, 4 labelled, 2 runs",
+        "weights of runs/pre, 4 labelled, 2 runs, method.ratio 0.3",
+        "weights of runs/pre, 4 labelled, 2 runs, method.ratio 0.5",
+    ]
+
+
+def test_many_classes_are_counted_and_few_are_named(make_run):
+    run = make_run("one", verb="finetune", method="classify", parts=("evaluation",))
+    (arm,) = arms(read_runs([run]))
+    assert tables.counted(arm) == "NOR 4, DCM 4, HCM 4"
+    cases = [
+        {"subject": f"s{place}", "truth": place % 7, "probabilities": np.eye(7)[place % 7].tolist()}
+        for place in range(15)
+    ]
+    (arm,) = arms(read_runs([edited(run, classes=list("abcdefg"), cases=cases)]))
+    assert tables.counted(arm) == "7 classes of 2 to 3"
+
+
 def test_what_arms_are_shown_tells_them_apart_and_the_background_alone_is_the_shortcut_score(make_run, tmp_path):
     about = {"verb": "finetune", "method": "classify", "subjects": 30, "parts": ("evaluation",)}
     with_options(make_run("pre", parts=()), method__input="heart")
@@ -284,30 +311,3 @@ def test_what_arms_are_shown_tells_them_apart_and_the_background_alone_is_the_sh
     for arm in line.values():
         assert f"{arm.estimate.value:.3f}" in table
     assert "shortcut-table" not in write_report(scratch[:2], tmp_path / "report.html").read_text()
-
-
-def test_arms_that_would_be_called_the_same_say_in_what_they_differ(make_run):
-    about = {"verb": "finetune", "init": "runs/pre", "parts": ("evaluation",)}
-    names = [f"awcl-{ratio}-seed-{seed}-{key}" for ratio in (0.3, 0.5) for seed, key in ((0, "a1"), (1, "b2"))]
-    runs = [
-        with_options(make_run(name, seed=seed % 2, **about), method__ratio=name[5:8]) for seed, name in enumerate(names)
-    ]
-    scratch = [make_run(f"scratch{seed}", seed=seed, verb="finetune", parts=("evaluation",)) for seed in (0, 1)]
-    found = arms(read_runs([*scratch, *runs]))
-    assert [arm.label for arm in found] == [
-        "scratch, 4 labelled, 2 runs",
-        "weights of runs/pre, 4 labelled, 2 runs, method.ratio 0.3",
-        "weights of runs/pre, 4 labelled, 2 runs, method.ratio 0.5",
-    ]
-
-
-def test_many_classes_are_counted_and_few_are_named(make_run):
-    run = make_run("one", verb="finetune", method="classify", parts=("evaluation",))
-    (arm,) = arms(read_runs([run]))
-    assert tables.counted(arm) == "NOR 4, DCM 4, HCM 4"
-    cases = [
-        {"subject": f"s{place}", "truth": place % 7, "probabilities": np.eye(7)[place % 7].tolist()}
-        for place in range(15)
-    ]
-    (arm,) = arms(read_runs([edited(run, classes=list("abcdefg"), cases=cases)]))
-    assert tables.counted(arm) == "7 classes of 2 to 3"
