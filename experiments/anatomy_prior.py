@@ -27,7 +27,8 @@ says how well. Nobody is shown by a true mask, in training or in the test. The t
 their masks are the better ones; what it misses of a heart stays in the background, and in the shortcut score.
 
 Judged by AUROC, one against the rest. That of background is the shortcut score: what a network makes of the image
-where it cannot see the heart. Where the whole image is shown, saliency says how much of what decides is the heart.
+where it cannot see the heart; images that were cropped round the heart have none. Where the whole image is shown,
+saliency says how much of what decides is the heart.
 Points are judged by validation subjects; `--on test`, once nothing is left to choose, asks the test subjects of the
 same runs.
 
