@@ -27,12 +27,13 @@ says how well. Nobody is shown by a true mask, in training or in the test. The t
 their masks are the better ones; what it misses of a heart stays in the background, and in the shortcut score.
 
 Judged by AUROC, one against the rest. That of background is the shortcut score: what a network makes of the image
-where it cannot see the heart. Where the whole image is shown, saliency says how much of what decides is the heart.
+where it cannot see the heart; images that were cropped round the heart have none. Where the whole image is shown,
+saliency says how much of what decides is the heart.
 Points are judged by validation subjects; `--on test`, once nothing is left to choose, asks the test subjects of the
 same runs.
 
 smoke: 25 synthetic hearts, the recipes' variants for tests, one seed, and of all cells those that SMOKE names: shows
-that the machinery works and no more. Its 27 points took 44 minutes on 2 CPU cores that ten others used as well, 5
+that the machinery works and no more. Its 27 points took 44 minutes on 2 CPU cores that others used as well, 5
 minutes of them computing (*measured*); its segmenter's Dice is .40.
 small: 80 x 80 pixels of 2 mm, a small U-Net's encoder, three seeds, on 120 synthetic hearts or `--store`; *not run*.
 paper: the study's DenseNet-121, heads, views and numbers on `--store`, ACDC in the study, whose official test set is a
