@@ -1,0 +1,122 @@
+"""Verbs whose first word is a recipe, and whose flags are its options."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+import tyro
+
+from jaxssl.errors import UserError
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class OfRecipe(Generic[R]):
+    """What is done with a recipe, whose options are flags of their own."""
+
+    recipe: Annotated[R, tyro.conf.arg(name="")]
+    device: Literal["auto", "cpu", "gpu", "tpu"] = "auto"
+    """Hardware to run on; auto takes the fastest there is."""
+
+
+@dataclass(frozen=True)
+class Training(OfRecipe[R]):
+    """A run: same workdir and same command continue it."""
+
+    workdir: Path = Path("runs/unnamed")
+    """Folder of the run: recipe, checkpoints, metrics, results."""
+    processes: int | None = None
+    """Processes that share this run; SLURM, Kubernetes and TPU pods are asked unless given, and 1 runs alone."""
+    process: int | None = None
+    """Which of them this one is, from 0."""
+    coordinator: str | None = None
+    """HOST:PORT at which process 0 can be reached."""
+    print_config: bool = False
+    """Print the resolved recipe as JSON and stop."""
+
+
+@dataclass(frozen=True)
+class FineTuning(Training[R]):
+    """A run with labels: same workdir and same command continue it."""
+
+    on: Literal["test", "validation"] = "test"
+    """Whom to evaluate on: validation subjects while there is a choice to make; `jaxssl evaluate` asks the others."""
+
+
+@dataclass(frozen=True)
+class Stepping(OfRecipe[R]):
+    """How fast a recipe trains on this machine, and where the time of a step goes."""
+
+    out: Path = Path("step")
+    """Folder for step.jsonl, step.png and the trace."""
+    rounds: int = 7
+    """Turns of the step and of what it begins with."""
+    seconds: float = 0.5
+    """How long a turn lasts at least."""
+    profile: bool = False
+    """Write a trace of three steps that xprof opens."""
+
+
+def pretrain(words: Sequence[str]) -> None:
+    """jaxssl pretrain RECIPE --workdir DIR [--optim.lr 1e-3 ...]: pretrain an encoder without labels."""
+    _train("pretrain", Training, words)
+
+
+def finetune(words: Sequence[str]) -> None:
+    """jaxssl finetune RECIPE --workdir DIR [--init.run RUN | --init.weights FILE]: train with labels, and evaluate."""
+    _train("finetune", FineTuning, words)
+
+
+def _asked(verb: str, form: type[OfRecipe], place: str, words: Sequence[str]) -> Any:
+    """The recipe that the first word names, with the options that follow; none where only help was wanted."""
+    from jaxssl.recipe import load_recipe, names
+
+    if not words or words[0].startswith("-"):
+        print(f"usage: jaxssl {verb} RECIPE {place} DIR [options]\n")
+        print(f"RECIPE is NAME, NAME:variant or path/to/file.py:variant. Names: {', '.join(names())}.")
+        print("RECIPE@NAME:variant is that recipe with the network of another, as in simclr:small@mae:small.")
+        print(f"jaxssl {verb} RECIPE --help lists that recipe's options.")
+        if not words or words[0] not in ("-h", "--help"):
+            raise UserError(f"jaxssl {verb} needs a recipe as its first word, for example: jaxssl {verb} mim:small.")
+        return None
+    default = load_recipe(words[0])
+    kind: Any = form[type(default)[type(default.model), type(default.method)]]  # type: ignore[misc]
+    # A choice of options (a normalisation or none) is set by its flags alone, as the printed command has it.
+    flags: Any = tyro.conf.AvoidSubcommands[kind]
+    return tyro.cli(flags, default=form(default), args=words[1:], prog=f"jaxssl {verb} {words[0]}")
+
+
+def _train(verb: str, form: type[Training], words: Sequence[str]) -> None:
+    asked = _asked(verb, form, "--workdir", words)
+    if asked is None:
+        return
+    if asked.print_config:
+        import json
+
+        from jaxssl import config
+
+        config.check(asked.recipe)
+        print(json.dumps(config.to_dict(asked.recipe), indent=1))
+        return
+    from jaxssl import run
+    from jaxssl.run.common import use_device
+    from jaxssl.train.processes import join
+
+    join(asked.coordinator, asked.processes, asked.process)
+    use_device(asked.device)
+    further = {"on": asked.on} if isinstance(asked, FineTuning) else {}
+    getattr(run, verb)(asked.recipe, asked.workdir, **further)
+
+
+def bench_step(words: Sequence[str]) -> None:
+    """jaxssl bench step RECIPE [--out DIR]: how fast it trains, and where the time of a step goes."""
+    asked = _asked("bench step", Stepping, "--out", words)
+    if asked is None:
+        return
+    from jaxssl import run
+    from jaxssl.run.common import use_device
+
+    use_device(asked.device)
+    run.bench_step(asked.recipe, asked.out, rounds=asked.rounds, seconds=asked.seconds, profile=asked.profile)
