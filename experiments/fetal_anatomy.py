@@ -28,7 +28,7 @@ images are of one scan FETAL_PLANES_DB does not say: all of a patient count as o
 study's published loss chose one rule for a whole batch by its first label; here each image has its own.
 
 Points are judged by validation subjects; `--on test`, once nothing is left to choose, asks the test subjects of the
-same runs. A page then counts the arms of one method as openings of these subjects: report them all.
+same runs.
 
 smoke: 12 synthetic fetuses, 12 heads of others, 12 hearts in MR, the recipes' variants for tests, one ratio, one seed:
 shows that the machinery works and no more. Its 28 points took 19 minutes on 2 CPU cores that many others used as well,

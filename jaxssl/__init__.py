@@ -1,7 +1,7 @@
 """Pretraining of image encoders without labels on cardiac MR and ultrasound.
 
-The verbs of the command line are functions here: `jaxssl.pretrain("simclr:small", "runs/a")`. And
-`jaxssl.load("runs/a")` is that run's encoder, for arrays.
+The verbs of the command line are functions here: `jaxssl.pretrain("simclr:small", "runs/a")`; only evaluate, whose name
+a room has, is `jaxssl.run.evaluate`. And `jaxssl.load("runs/a")` is that run's encoder, for arrays.
 """
 
 from importlib import import_module
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
         data_phantom,
         data_split,
         embed,
-        evaluate,
         export,
         finetune,
         load,
@@ -45,7 +44,6 @@ __all__ = [
     "data_phantom",
     "data_split",
     "embed",
-    "evaluate",
     "export",
     "finetune",
     "load",

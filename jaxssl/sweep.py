@@ -45,6 +45,10 @@ ROOMS = {
 """The verbs that a stage may be, and where in a sweep's folder they write: None writes into the run that is asked."""
 
 
+SEED = re.compile(r"/seed-\d+$")
+"""What ends the names of points that differ in their seeds alone."""
+
+
 @dataclass(frozen=True, eq=False)
 class Stage:
     """One call of a verb. Two stages that say the same are one, and have one folder."""
@@ -145,8 +149,12 @@ class Cohort:
 
 
 def judged(name: str, tuned: Stage, on: Part, *more: Stage, tables: tuple[str, ...] = ()) -> Point:
-    """A fine-tuning that validation subjects judge and, once nothing is left to choose, the test subjects too."""
-    return Point(name, (tuned, *([Stage("evaluate", tuned)] if on == "test" else []), *more), tables)
+    """A fine-tuning that validation subjects judge and, once nothing is left to choose, the test subjects too.
+
+    Its arm is what its name says besides a seed: that it would be asked was settled before anybody was.
+    """
+    asked = [Stage("evaluate", tuned, {"planned": SEED.sub("", name)})] if on == "test" else []
+    return Point(name, (tuned, *asked, *more), tables)
 
 
 @dataclass(frozen=True)

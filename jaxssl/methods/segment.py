@@ -23,8 +23,8 @@ class Options:
     scales: int = 1
     """Decoder levels with a loss of their own; study B uses 6."""
     dice: Literal["image", "batch"] = "image"
-    """Whether the Dice loss is that of each image, as in study B, or of all images of a batch together, which teaches
-    better where a class ends: from scratch on 5 ACDC subjects TODO."""
+    """Whether the Dice loss is that of each image, as in study B, or of all images of a batch together, which minds a
+    class that an image lacks."""
     freeze_encoder: bool = False
     """Train decoder and head only; the encoder keeps its weights and its running statistics."""
     augment: Augment = field(default_factory=Augment)

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 import jaxssl
+import jaxssl.run
 from jaxssl.cli import main
 from jaxssl.data.store import LEDGER
 from jaxssl.recipe import Init, load_recipe
@@ -62,6 +63,8 @@ def test_another_recipe_for_the_same_question_is_a_second_opening(own, tmp_path,
     assert "this is opening 2 of these test subjects" in capsys.readouterr().err
     assert number("tuned-more", "--optim.lr", "0.7") == 3
     assert number("again", "--optim.lr", "0.5") == 2
+    looked = segmented(own, tmp_path / "planned", "--optim.lr", "0.9", "--on", "validation")
+    assert jaxssl.run.evaluate(looked, planned="fast/2-labelled")["opening"] == 1
 
 
 def test_what_a_network_is_shown_and_a_frozen_encoder_are_other_questions(own, tmp_path):
