@@ -311,3 +311,13 @@ def test_many_classes_are_counted_and_few_are_named(make_run):
     ]
     (arm,) = arms(read_runs([edited(run, classes=list("abcdefg"), cases=cases)]))
     assert tables.counted(arm) == "7 classes of 2 to 3"
+
+
+def test_a_difference_that_has_no_interval_shows_none(make_run, tmp_path):
+    about = {"verb": "finetune", "subjects": 3, "parts": ("evaluation",)}
+    runs = [make_run("pre", parts=()), make_run("alone", **about), make_run("tuned", init="runs/pre", **about)]
+    _, arm = arms(read_runs(runs))
+    assert np.isnan(arm.paired.estimate.interval.low)
+    page = write_report(runs, tmp_path / "report.html").read_text()
+    assert f"{arm.paired.estimate.value:+.3f}".replace("-", "−") in page
+    assert "– to –" not in page
