@@ -9,7 +9,7 @@ from sklearn.metrics import roc_auc_score
 
 from jaxssl.evaluate.statistics import holm, studentised
 from jaxssl.recipe import CARRYING_OUT
-from jaxssl.reporting import tables, write_report
+from jaxssl.reporting import tables, words, write_report
 from jaxssl.reporting.arms import arms, by_input, frozen
 from jaxssl.reporting.read import read_runs
 
@@ -319,5 +319,5 @@ def test_a_difference_that_has_no_interval_shows_none(make_run, tmp_path):
     _, arm = arms(read_runs(runs))
     assert np.isnan(arm.paired.estimate.interval.low)
     page = write_report(runs, tmp_path / "report.html").read_text()
-    assert f"{arm.paired.estimate.value:+.3f}".replace("-", "−") in page
-    assert "– to –" not in page
+    assert words.signed(arm.paired.estimate.value) in page
+    assert f"{words.signed(float('nan'))} to" not in page
