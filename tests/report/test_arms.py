@@ -155,9 +155,9 @@ def test_the_page_shows_classes_maps_and_neighbours(make_run, tmp_path):
         make_run("segmented", verb="finetune", method="segment"),
     ]
     text = write_report(runs, tmp_path / "report.html").read_text()
-    for words in ("Reliability.", "Where classifiers look", "Nearest neighbours.", "RankMe", "Limits of agreement",
+    for said in ("Reliability.", "Where classifiers look", "Nearest neighbours.", "RankMe", "Limits of agreement",
                   "Dice from base to apex", "2ch, 0.90", "0.710", "HD95 (mm)"):  # fmt: skip
-        assert words in text, words
+        assert said in text, said
 
 
 def test_how_a_run_is_carried_out_and_where_its_data_lie_makes_no_other_arm(make_run):
