@@ -72,7 +72,10 @@ def study_d() -> Recipe:
         pretraining,
         name="segment:study_d",
         method=segment.Options(scales=5, augment=Augment.study_d()),
-        data=replace(pretraining.data, label=None, masks=True),
+        # A decoder doubles what the encoder has halved: sides that 32 divides, for the study's 227.
+        data=replace(
+            pretraining.data, label=None, masks=True, layout=replace(pretraining.data.layout, size=(224, 224))
+        ),
         train=replace(pretraining.train, epochs=100),
     )
 

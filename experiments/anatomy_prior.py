@@ -26,8 +26,10 @@ Where the heart is says a U-Net that was trained on the training subjects and th
 says how well. Nobody is shown by a true mask, in training or in the test. The training subjects it has seen, so that
 their masks are the better ones; what it misses of a heart stays in the background, and in the shortcut score.
 
-Judged by AUROC, one against the rest. That of background is the shortcut score: what a network makes of the image
-where it cannot see the heart; images that were cropped round the heart have none. Where the whole image is shown,
+Judged by AUROC, one against the rest. That of background is the study's shortcut score: what a network makes of all but
+the heart. The black that stands for the heart still has its outline, and so its size in ED and ES: a high score is a
+shortcut beyond the heart only as far as that does not explain it, and of lvef it says nothing. Images that were cropped
+round the heart have none. Where the whole image is shown,
 saliency says how much of what decides is the heart.
 Points are judged by validation subjects; `--on test`, once nothing is left to choose, asks the test subjects of the
 same runs.
@@ -50,7 +52,7 @@ from typing import Any
 from jaxssl.data.source import Part
 from jaxssl.data.store import open_store
 from jaxssl.errors import UserError
-from jaxssl.sweep import Cohort, Point, Scale, Stage, judged, of_scale
+from jaxssl.sweep import Cohort, Point, Scale, Stage, choosing, judged, of_scale
 
 Options = Mapping[str, Any]
 
@@ -136,6 +138,7 @@ SCALES = {
     ),
     "paper": Setting(
         segmenter="study_b",
+        segmenting={"optim.lr": 0.01},
         pretraining="study_a",
         classifier="study_a",
         seeds=3,
@@ -208,7 +211,7 @@ class Design:
         segmenter = Stage(
             "finetune",
             f"segment:{setting.segmenter}",
-            {"on": "validation", **cohort.options, **setting.segmenting},
+            {**choosing(__file__, "segmenter/seed-0"), **cohort.options, **setting.segmenting},
             label="segmenter",
         )
         found = Stage("segment", segmenter, {"store": labelled})
@@ -226,7 +229,7 @@ class Design:
     def point(self, name: str, start: str, shown: str, way: str, target: str, seed: int) -> Point:
         """A classifier, its judgement, and where it looks."""
         options = {
-            "on": "validation",
+            **choosing(__file__, name),
             **self.hearts,
             "data.label": target,
             **self.starts[start],

@@ -32,10 +32,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from jaxssl.data.divide import shift_name
 from jaxssl.data.phantom.scanner import VENDORS
 from jaxssl.data.source import Part
 from jaxssl.data.store import open_store
-from jaxssl.sweep import Cohort, Point, Scale, Stage, judged, of_scale
+from jaxssl.errors import UserError
+from jaxssl.sweep import Cohort, Point, Scale, Stage, choosing, judged, of_scale
 
 Options = Mapping[str, Any]
 
@@ -178,8 +180,13 @@ class Design:
         made = Stage("phantom", "cine", setting.hearts) if setting.hearts else None
         known = VENDORS if store is None else open_store(store).info.labels.get("vendor", {})
         near, far = [v for v in known if v in vendors], [v for v in known if v not in vendors]
+        if len(known) > 1 and not (near and far):
+            raise UserError(
+                f"--vendors {' '.join(vendors)} leaves no shift between the vendors of {store}, which are "
+                f"{', '.join(known)}: name some of them."
+            )
         ways = [(a, b) for a in (near, far) for b in (near, far)] if near and far else []
-        names = [f"vendor-{'+'.join(sorted(a))}-to-{'+'.join(sorted(b))}" for a, b in ways]
+        names = [shift_name("vendor", a, b) for a, b in ways]
         shift = (f"vendor={','.join(near)}",) if ways else ()
         by = "vendor" if known else None
         cohort = Cohort.take(made, store, split, fractions=setting.fractions, by=by, shift=shift)
@@ -190,7 +197,7 @@ class Design:
         """A fine-tuning and its judgement."""
         setting, start = self.setting, self._start(arm)
         options = {
-            "on": "validation",
+            **choosing(__file__, name),
             **self.cohort.options,
             **setting.all,
             **setting.finetuning,

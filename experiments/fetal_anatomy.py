@@ -49,7 +49,7 @@ from jaxssl.data.phantom.ultrasound.views import VIEWS
 from jaxssl.data.source import Part
 from jaxssl.errors import UserError
 from jaxssl.recipe import load_recipe
-from jaxssl.sweep import Cohort, Point, Scale, Stage, judged, of_scale
+from jaxssl.sweep import Cohort, Point, Scale, Stage, choosing, judged, of_scale
 
 Options = Mapping[str, Any]
 Labels = Literal["coarse", "fine"]
@@ -242,7 +242,7 @@ class Design:
         setting, start = self.setting, self._start(arm)
         name = f"{arm.name}/{task.name}/seed-{seed}"
         options = {
-            "on": "validation",
+            **choosing(__file__, name),
             **self.cohorts[task.store].options,
             **setting.all,
             **setting.finetuning,

@@ -49,7 +49,7 @@ from jaxssl.data.store import open_store
 from jaxssl.errors import UserError
 from jaxssl.recipe import load_recipe
 from jaxssl.run.rates import step_seconds
-from jaxssl.sweep import Cohort, Point, Scale, Stage, judged, of_scale
+from jaxssl.sweep import Cohort, Point, Scale, Stage, choosing, judged, of_scale
 
 Options = Mapping[str, Any]
 Method = Literal["simclr", "pcl", "awcl", "byol", "moco", "dino", "mim", "mae", "planes"]
@@ -129,7 +129,13 @@ UNETS = {
     "smoke": Network("segment:tiny", "segment:tiny"),
     "small": Network("segment:small", "segment:small"),
     # Batch normalisation goes by 32 images; one learning rate for all, that which study B has from scratch.
-    "paper": Network("segment", "segment", finetuning={"optim.lr": 0.01}, by_method={"planes": {"train.batch": 32}}),
+    "paper": Network(
+        recipe="segment",
+        tuned="segment",
+        all={"model.norm.group": 32},
+        finetuning={"optim.lr": 0.01},
+        by_method={"planes": {"train.batch": 32}},
+    ),
 }
 NETWORKS = {"vit": VITS, "unet": UNETS}
 SCALES = {
@@ -203,7 +209,9 @@ def sweep(
     design = Design(setting, NETWORKS[network][scale], cohort, on, what_methods_need(store, label, guests))
     lacking = {*(ON_VIT_ALONE if network == "unet" else ()), *({"awcl"} - set(design.needs))}
     methods = tuple(method for method in methods if method not in lacking)
-    yield from design.points("scratch", None, setting.subsets, ())
+    # Another encoder asks other questions.
+    prefix = "" if network == "vit" else f"{network}/"
+    yield from design.points(f"{prefix}scratch", None, setting.subsets, ())
     of_images = {method: design.start(method, f"equal-images {method}", design.steps(method)) for method in methods}
     in_time = steps_in_time(of_images, rates.absolute(), reference) if rates else {}
     images = f"Equal images seen: {setting.images:,} drawn in each pretraining"
@@ -213,11 +221,11 @@ def sweep(
         shared = setting.timed if in_time.get(method) == start.options["train.steps"] else ()
         for subjects in setting.subsets:
             tables = (images, time) if subjects in shared else (images,)
-            yield from design.points(f"equal-images/{method}", start, (subjects,), tables)
+            yield from design.points(f"{prefix}equal-images/{method}", start, (subjects,), tables)
     for method, steps in in_time.items():
         if steps != of_images[method].options["train.steps"]:
             start = design.start(method, f"equal-time {method}", steps)
-            yield from design.points(f"equal-time/{method}", start, setting.timed, (time,))
+            yield from design.points(f"{prefix}equal-time/{method}", start, setting.timed, (time,))
 
 
 @dataclass(frozen=True)
@@ -233,7 +241,10 @@ class Design:
 
     def steps(self, method: str) -> int:
         """That draw the images of the first table."""
-        return self.setting.images // load_recipe(self._recipe(method), self._own(method)).train.batch
+        batch = load_recipe(self._recipe(method), self._own(method)).train.batch
+        if self.setting.images % batch:
+            raise UserError(f"Batches of {batch}, as {method} has them, never make {self.setting.images:,} images.")
+        return self.setting.images // batch
 
     def start(self, method: str, label: str, steps: int) -> Stage:
         """A pretraining of so many steps."""
@@ -247,8 +258,9 @@ class Design:
         begun = {} if start is None else {"init.run": start, "init.parts": ("encoder",)}
         for subjects in subsets:
             for seed in range(self.setting.seeds):
+                own = f"{name}/{subjects or 'all'}-labelled/seed-{seed}"
                 options = {
-                    "on": "validation",
+                    **choosing(__file__, own),
                     **self.cohort.options,
                     **self.setting.all,
                     **self.network.all,
@@ -259,7 +271,6 @@ class Design:
                     "data.subset_seed": seed,
                     "train.seed": seed,
                 }
-                own = f"{name}/{subjects or 'all'}-labelled/seed-{seed}"
                 yield judged(own, Stage("finetune", self.network.tuned, options, label=own), self.on, tables=tables)
 
     def _recipe(self, method: str) -> str:

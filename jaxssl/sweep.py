@@ -149,12 +149,16 @@ class Cohort:
 
 
 def judged(name: str, tuned: Stage, on: Part, *more: Stage, tables: tuple[str, ...] = ()) -> Point:
-    """A fine-tuning that validation subjects judge and, once nothing is left to choose, the test subjects too.
+    """A fine-tuning that validation subjects judge and, once nothing is left to choose, the test subjects too."""
+    return Point(name, (tuned, *([Stage("evaluate", tuned)] if on == "test" else []), *more), tables)
 
-    Its arm is what its name says besides a seed: that it would be asked was settled before anybody was.
+
+def choosing(study: str, name: str) -> dict[str, Any]:
+    """What the fine-tuning of a point is told besides its recipe: to be judged by validation subjects, and its arm.
+
+    That is the study's name and its own, without the seed; the run keeps it from its beginning.
     """
-    asked = [Stage("evaluate", tuned, {"planned": SEED.sub("", name)})] if on == "test" else []
-    return Point(name, (tuned, *asked, *more), tables)
+    return {"on": "validation", "planned": f"{Path(study).stem}/{SEED.sub('', name)}"}
 
 
 @dataclass(frozen=True)

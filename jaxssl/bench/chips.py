@@ -1,5 +1,6 @@
 """What chips can do at most, by their makers' sheets: dense bfloat16 operations and bytes of memory a second."""
 
+import re
 from typing import NamedTuple
 
 
@@ -24,6 +25,11 @@ CHIPS = {
 """By a part of what jax calls the device; the first that fits. H100 and A100 are those on SXM boards, with 80 GB."""
 
 
+OTHER_BOARDS = re.compile(r"PCIe|NVL")
+
+
 def chip_of(kind: str) -> Chip | None:
-    """Of a device's `device_kind`; none of one that is not known, as of any CPU."""
-    return next((chip for name, chip in CHIPS.items() if name in kind), None)
+    """Of a device's `device_kind`; none of one that is not known, as of any CPU, and of slower boards of a chip."""
+    if OTHER_BOARDS.search(kind):
+        return None
+    return next((chip for name, chip in CHIPS.items() if re.search(rf"\b{name}", kind)), None)

@@ -102,7 +102,7 @@ def _values(store: Store, whole: SplitFile, values: Values, shift: str) -> Itera
         raise UserError(f"--shift {shift} names all values of {label}: leave those out that are to be tested on.")
     for own, other in ((near, far), (far, near)):
         for tested in (own, other):
-            name = f"{label}-{'+'.join(sorted(own))}-to-{'+'.join(sorted(tested))}"
+            name = shift_name(label, own, tested)
             about = {**whole.made, "shift": {"label": label, "train": sorted(own), "test": sorted(tested)}}
             parts = Split(
                 _having(whole.parts.train, values, label, own),
@@ -111,7 +111,13 @@ def _values(store: Store, whole: SplitFile, values: Values, shift: str) -> Itera
             )
             if not (parts.train and parts.test):
                 raise UserError(f"--shift {shift} leaves a part of {name} empty: name more values, or add subjects.")
-            yield re.sub(r"[^\w.+-]+", "_", name), replace(whole, parts=parts, made=about)
+            yield name, replace(whole, parts=parts, made=about)
+
+
+def shift_name(label: str, trained: Sequence[str], tested: Sequence[str]) -> str:
+    """What the file of a shift is called."""
+    name = f"{label}-{'+'.join(sorted(trained))}-to-{'+'.join(sorted(tested))}"
+    return re.sub(r"[^\w.+-]+", "_", name)
 
 
 def _having(subjects: Sequence[str], values: Values, label: str, wanted: Collection[str]) -> tuple[str, ...]:

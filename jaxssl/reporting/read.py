@@ -101,10 +101,17 @@ def _read_run(folder: Path, label: str) -> Run:
         pictures=_pictures(_arrays(folder / "pictures.npz", notes), notes),
         judged=_judged(folder, notes),
         probes=_probes(folder, notes),
-        saliency=results.saliency(_json(folder / "saliency.json", notes), notes),
+        saliency=_saliency(folder, notes),
         embedding=_embedding(arrays, notes),
         notes=tuple(notes),
     )
+
+
+def _saliency(folder: Path, notes: list[str]) -> Saliency | None:
+    """That on the test subjects, or where they were not asked that on those of validation."""
+    test = folder / "saliency.json"
+    path = test if test.is_file() else folder / "saliency-validation.json"
+    return results.saliency(_json(path, notes), path.name, notes)
 
 
 def _judged(folder: Path, notes: list[str]) -> Judged | None:

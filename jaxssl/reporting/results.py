@@ -135,8 +135,8 @@ def probe(content: Mapping[str, Any], notes: list[str]) -> Probe | None:
     return _or_note(_probe, content, "probe.json lacks what the table needs and is left out.", notes)
 
 
-def saliency(content: Mapping[str, Any], notes: list[str]) -> Saliency | None:
-    return _or_note(_saliency, content, "saliency.json lacks what the table needs and is left out.", notes)
+def saliency(content: Mapping[str, Any], name: str, notes: list[str]) -> Saliency | None:
+    return _or_note(_saliency, content, f"{name} lacks what the table needs and is left out.", notes)
 
 
 def number(value: object) -> float:

@@ -15,13 +15,12 @@ from jaxssl.workdir import existing
 Folder = Annotated[Path, tyro.conf.Positional]
 
 
-def evaluate(run: Folder, on: Part = "test", planned: str = "") -> dict[str, Any]:
+def evaluate(run: Folder, on: Part = "test") -> dict[str, Any]:
     """Evaluate a finished fine-tuning on its test or its validation subjects.
 
     Args:
         run: Folder of a finished run of jaxssl finetune.
         on: Whom to ask: validation subjects while there is something to choose, test subjects once.
-        planned: The arm of a study, named before anybody was asked: each arm asks a question of its own.
     """
     console, workdir = console_of(None), existing(run)
     loaded = load_run(workdir, lambda sentence: console.print(f"Warning: {sentence}", style="yellow"))
@@ -36,4 +35,4 @@ def evaluate(run: Folder, on: Part = "test", planned: str = "") -> dict[str, Any
         return known
     source = opened_again(loaded, workdir, console)
     refuse_without_evaluation(loaded.recipe, loaded.method, source, on)
-    return judge(loaded.recipe, source, loaded.method, loaded.parts, on, workdir, console, planned)
+    return judge(loaded.recipe, source, loaded.method, loaded.parts, on, workdir, console)

@@ -46,17 +46,13 @@ def judge(
     on: Part,
     folder: Workdir,
     console: Console,
-    planned: str = "",
 ) -> dict[str, Any]:
-    """Evaluate on the subjects of a part, and write down what came out; of the test subjects, which time it was.
-
-    `planned` names the arm of a study that the run belongs to, if it was named before anybody was asked.
-    """
+    """Evaluate on the subjects of a part, and write down what came out; of the test subjects, which time it was."""
     task = JUDGES[method.task]
     found, pictures = task.evaluate(recipe, source, method, variables, on)
     result = {**of_whom(recipe, source, on), **found}
     if on == "test":
-        result["opening"] = _opening(recipe, source, result, folder, planned)
+        result["opening"] = _opening(recipe, source, result, folder)
     folder.add_pictures(pictures)
     config.write_json(result, folder.path / FILES[on])
     console.print(task.in_words(result))
@@ -82,13 +78,14 @@ def of_whom(recipe: Recipe, source: Source, on: Part) -> dict[str, Any]:
     }
 
 
-def _opening(recipe: Recipe, source: Source, result: dict[str, Any], folder: Workdir, planned: str) -> int | None:
+def _opening(recipe: Recipe, source: Source, result: dict[str, Any], folder: Workdir) -> int | None:
     """Runs that a study compares ask different questions: from scratch or not, with so many labels, with that seed,
     shown the heart alone or its background, with an encoder that is trained or frozen, and as the study has named them.
     """
     begun_from, way = begun(folder)
     question = {name: result[name] for name in ("kind", "classes", "training_subjects", "subset_seed", "seed")}
     question |= {"target": result.get("target"), "origin": begun_from, **tested(source)}
+    planned = folder.facts().get("planned", "")
     if arm := [*told_apart(config.to_dict(recipe)), *([planned] if planned else [])]:
         question["arm"] = arm
     if result["kind"] == "segmentation":

@@ -75,12 +75,16 @@ def saliency(
     drawn = [drawn_anew(explainer.method, named_key(draw, "saliency"), first) for draw in range(DRAWS)]
     sanity = compare_with_chance(explainer, _some(samples), drawn)
     result = {**_about(loaded, source, map, on), **_summary(scores), "sanity": sanity}
-    config.write_json(result, workdir.path / "saliency.json")
+    config.write_json(result, workdir.path / FILES[on])
     workdir.add_pictures(scores.pictures)
     console.print(_in_words(result))
     if sentence := _doubt(result):
         console.print(f"Warning: {sentence}", style="yellow")
     return result
+
+
+FILES = {"test": "saliency.json", "validation": "saliency-validation.json"}
+"""In a run's folder, where it looks in the images of whom."""
 
 
 def _refuse_other_runs(loaded: LoadedRun, workdir: Workdir) -> None:

@@ -20,6 +20,7 @@ from jaxssl.run.ingest import data_ingest
 from jaxssl.run.judging import FILES
 from jaxssl.run.lvef import data_lvef
 from jaxssl.run.probe import probe
+from jaxssl.run.saliency import FILES as MAPS
 from jaxssl.run.saliency import saliency
 from jaxssl.run.segmentation import segment
 from jaxssl.run.split import data_split
@@ -63,8 +64,8 @@ def _probed(folder: Path, options: Options) -> bool:
 
 
 def _explained(folder: Path, options: Options) -> bool:
-    said = _said(folder / "saliency.json")
-    return bool(said) and said["on"] == options.get("on", "test") and said["map"] == options.get("map", said["map"])
+    said = _said(folder / MAPS[options.get("on", "test")])
+    return bool(said) and said["map"] == options.get("map", said["map"])
 
 
 DOINGS = {

@@ -171,7 +171,8 @@ def _speed(found: list[Turn], batch: int) -> dict[str, Any]:
 
 
 def _memory(step: jax.stages.Compiled, bench: _Bench) -> dict[str, Any]:
-    """Bytes of one device: of the state, of a step by XLA's account, and the peak if the device tells."""
+    """Bytes of one device: of the state, of a step by XLA's account, and the peak of all that ran here, if the device
+    tells."""
     told = memory(step)
     state = sum(
         int(np.prod(leaf.sharding.shard_shape(leaf.shape))) * leaf.dtype.itemsize
@@ -223,7 +224,7 @@ def _table(result: Mapping[str, Any]) -> Table:
         "to compile": f"{result['compile_seconds']:.1f} s, from a cache {result['cached_compile_seconds']:.1f} s",
         "state of a device": readable(result["state_bytes"], "B"),
         "memory of a step": readable(result["step_bytes"], "B")
-        + (f", peak {readable(result['peak_bytes'], 'B')}" if result["peak_bytes"] else ""),
+        + (f", peak of this process {readable(result['peak_bytes'], 'B')}" if result["peak_bytes"] else ""),
         "work": f"{readable(result['flops_per_image'], 'FLOP')} an image, "
         + f"{readable(result['flops_per_second'], 'FLOP')} a second",
         "of what the chip can": "unknown for this device"

@@ -71,14 +71,17 @@ def finetune(
     overrides: Mapping[str, Any] | None = None,
     console: Console | None = None,
     on: Part = "test",
+    planned: str = "",
 ) -> Path:
     """Train with labels, from the parts of `init.run` or from scratch, and evaluate on the test subjects.
 
     While choices are still to be made, `on="validation"` leaves the test subjects alone; `evaluate` asks them later.
+    `planned` is what a study calls the arm: each asks the test subjects a question of its own, which a run that has
+    begun cannot claim any more.
 
     >>> jaxssl.finetune("segment:small", "runs/b", {"init.run": "runs/a", "data.subjects": 4})      # doctest: +SKIP
     """
-    run = _Run.begin("finetune", recipe, workdir, overrides, console, on)
+    run = _Run.begin("finetune", recipe, workdir, overrides, console, on, planned)
     if not run.finished:
         trained = run.train()
         run.evaluate(trained)
@@ -104,6 +107,7 @@ class _Run:
     start: Start
     on: Part
     """Whom a fine-tuning is evaluated on."""
+    planned: str
 
     @classmethod
     def begin(
@@ -114,6 +118,7 @@ class _Run:
         overrides: Mapping[str, Any] | None,
         console: Console | None,
         on: Part = "test",
+        planned: str = "",
     ) -> "_Run":
         """Refuse whatever can be refused; only then claim the folder."""
         recipe = config.override(load_recipe(recipe) if isinstance(recipe, str) else recipe, overrides or {})
@@ -141,7 +146,9 @@ class _Run:
         optimiser = make_optimiser(recipe.optim, steps)
         step = pure_step(method, optimiser, learning_rate(recipe.optim, steps), schedule, mesh)
         folder = Workdir(Path(workdir))
-        run = cls(verb, recipe, folder, console, source, feed, mesh, method, schedule, optimiser, step, Start(), on)
+        run = cls(
+            verb, recipe, folder, console, source, feed, mesh, method, schedule, optimiser, step, Start(), on, planned
+        )
         abstract = run._abstract()
         run = replace(run, start=start_of(recipe, source, folder, abstract, console))
         run._trace(abstract)
@@ -294,6 +301,7 @@ class _Run:
             command=self._command,
             **self.start.facts,
             **beginnings(self.recipe, self.source, {**known, **self.start.facts}),
+            planned=known.get("planned", self.planned),
             channels=self.source.store.info.channels,
             classes=list(self.source.store.info.classes),
             labels=list(self.source.labels.names),

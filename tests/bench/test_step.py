@@ -81,7 +81,7 @@ def test_chips_are_known_by_what_jax_calls_them():
     assert chip_of("NVIDIA H200") == CHIPS["H200"]
     assert chip_of("NVIDIA H100 80GB HBM3") == CHIPS["H100"]
     assert chip_of("TPU v5 lite") == CHIPS["TPU v5 lite"] != chip_of("TPU v5p") == CHIPS["TPU v5"]
-    assert chip_of("cpu") is None
+    assert [chip_of(kind) for kind in ("cpu", "NVIDIA GH200 480GB", "NVIDIA H100 PCIe")] == [None] * 3
 
 
 def test_the_verb_says_it_in_a_line_and_a_figure(tmp_path, capsys):

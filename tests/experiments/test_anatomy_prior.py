@@ -5,12 +5,12 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from points import recipe_of, stages_of
 
 import jaxssl
 from jaxssl import config
 from jaxssl.errors import UserError
-from jaxssl.recipe import load_recipe
-from jaxssl.sweep import Stage, in_order, load_study
+from jaxssl.sweep import Stage, load_study
 
 STUDY = Path(__file__).parents[2] / "experiments" / "anatomy_prior.py"
 CUT = ("random/full/linear/group/*", "random/background/linear/group/*")
@@ -25,16 +25,6 @@ def hearts(tmp_path_factory) -> Path:
 
 def points_of(**given):
     return load_study(STUDY).points(given)
-
-
-def stages_of(points) -> list[Stage]:
-    return in_order(stage for point in points for stage in point.stages)
-
-
-def recipe_of(stage: Stage):
-    recipe, options = stage.resolved(lambda other: other.name)
-    dotted = {name: str(value) if isinstance(value, Path) else value for name, value in options.items() if "." in name}
-    return load_recipe(recipe, dotted)
 
 
 @pytest.mark.parametrize("on", ["validation", "test"])

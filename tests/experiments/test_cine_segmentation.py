@@ -8,14 +8,14 @@ import jax
 import numpy as np
 import pytest
 from cases import batch_of
+from points import recipe_of, stages_of
 
 import jaxssl
 from jaxssl import config
 from jaxssl.errors import UserError
 from jaxssl.methods import parts
 from jaxssl.methods.parts import standardised
-from jaxssl.recipe import load_recipe
-from jaxssl.sweep import Stage, in_order, load_study
+from jaxssl.sweep import load_study
 
 STUDY = Path(__file__).parents[2] / "experiments" / "cine_segmentation.py"
 CUT = ("scratch/*", "mim/*")
@@ -29,16 +29,6 @@ def hearts(tmp_path_factory) -> Path:
 
 def points_of(**given):
     return load_study(STUDY).points({"vendors": ("A",), **given})
-
-
-def stages_of(points) -> list[Stage]:
-    return in_order(stage for point in points for stage in point.stages)
-
-
-def recipe_of(stage: Stage):
-    recipe, options = stage.resolved(lambda other: other.name)
-    dotted = {name: str(value) if isinstance(value, Path) else value for name, value in options.items() if "." in name}
-    return load_recipe(recipe, dotted)
 
 
 @pytest.mark.parametrize("on", ["validation", "test"])

@@ -6,12 +6,12 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
+from points import recipe_of, stages_of
 
 import jaxssl
 from jaxssl import config
 from jaxssl.errors import UserError
-from jaxssl.recipe import load_recipe
-from jaxssl.sweep import Stage, in_order, load_study
+from jaxssl.sweep import load_study
 
 STUDY = Path(__file__).parents[2] / "experiments" / "fetal_anatomy.py"
 CUT = ("scratch/brain-planes/*", "awcl-own-scan/cross-domain/*")
@@ -22,16 +22,6 @@ TASKS = ("planes", "brain-planes", "segmentation", "cross-domain")
 
 def points_of(scale="smoke", **given):
     return load_study(STUDY).points({"scale": scale, **GIVEN[scale], **given})
-
-
-def stages_of(points) -> list[Stage]:
-    return in_order(stage for point in points for stage in point.stages)
-
-
-def recipe_of(stage: Stage):
-    recipe, options = stage.resolved(lambda other: other.name)
-    dotted = {name: str(value) if isinstance(value, Path) else value for name, value in options.items() if "." in name}
-    return load_recipe(recipe, dotted)
 
 
 def pretrainings(points) -> dict:

@@ -6,14 +6,14 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from points import recipe_of, stages_of
 
 import jaxssl
 from jaxssl import config
 from jaxssl.errors import UserError
-from jaxssl.recipe import load_recipe
 from jaxssl.reporting.cost import cost
 from jaxssl.reporting.read import read_runs
-from jaxssl.sweep import Stage, in_order, load_study
+from jaxssl.sweep import Stage, load_study
 
 STUDY = Path(__file__).parents[2] / "experiments" / "head_to_head.py"
 METHODS = ("simclr", "pcl", "awcl", "byol", "moco", "dino", "mim", "mae", "planes")
@@ -31,18 +31,8 @@ def points_of(**given):
     return load_study(STUDY).points(given)
 
 
-def stages_of(points) -> list[Stage]:
-    return in_order(stage for point in points for stage in point.stages)
-
-
 def trainings_of(points, *verbs: str) -> dict[str, Stage]:
     return {stage.label: stage for stage in stages_of(points) if stage.verb in verbs}
-
-
-def recipe_of(stage: Stage):
-    recipe, options = stage.resolved(lambda other: other.name)
-    dotted = {name: str(value) if isinstance(value, Path) else value for name, value in options.items() if "." in name}
-    return load_recipe(recipe, dotted)
 
 
 def pretend_finished(root: Path, points) -> None:

@@ -63,8 +63,12 @@ def test_another_recipe_for_the_same_question_is_a_second_opening(own, tmp_path,
     assert "this is opening 2 of these test subjects" in capsys.readouterr().err
     assert number("tuned-more", "--optim.lr", "0.7") == 3
     assert number("again", "--optim.lr", "0.5") == 2
-    looked = segmented(own, tmp_path / "planned", "--optim.lr", "0.9", "--on", "validation")
-    assert jaxssl.run.evaluate(looked, planned="fast/2-labelled")["opening"] == 1
+    given = {"data.store": str(own), "train.steps": 1, "optim.lr": 0.9}
+    planned = jaxssl.finetune("segment:tiny", tmp_path / "planned", given, planned="study/fast", on="validation")
+    assert jaxssl.run.evaluate(planned)["opening"] == 1
+    later = segmented(own, tmp_path / "later", "--optim.lr", "0.8", "--on", "validation")
+    jaxssl.finetune("segment:tiny", later, {**given, "optim.lr": 0.8}, planned="study/later", on="validation")
+    assert jaxssl.run.evaluate(later)["opening"] == 4
 
 
 def test_what_a_network_is_shown_and_a_frozen_encoder_are_other_questions(own, tmp_path):

@@ -54,7 +54,7 @@ def _image(folder: Path, row: dict[str, str]) -> Series:
     fine = row["Brain_plane"] if plane == BRAIN else plane
     labels = tables.known(
         plane=plane,
-        brain_plane=row["Brain_plane"] if plane == BRAIN else "",
+        brain_plane=row["Brain_plane"] if plane == BRAIN and fine != OTHER else "",
         fine_plane="" if fine == OTHER else fine,
         operator=row.get("Operator", ""),
         machine=row.get("US_Machine", ""),

@@ -39,6 +39,9 @@ def test_fetal_planes(made: Callable, tmp_path: Path):
         "machine": "Voluson E6",
         "split": "test",
     }
+    (unnamed,) = found["00003"]
+    assert unnamed.labels["plane"] == "Fetal brain"
+    assert not {"brain_plane", "fine_plane"} & unnamed.labels.keys(), "what is only other has nothing in common"
     assert {r.view for r in found["00001"]} == {"other", "cervix"}
     assert len({r.study for r in found["00001"]}) == 2
     assert all("brain_plane" not in r.labels and r.labels["split"] == "train" for r in found["00001"])
