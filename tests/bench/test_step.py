@@ -67,7 +67,10 @@ def test_shares_are_of_the_step_and_what_noise_has_swallowed_is_none():
         return [Turn(each, each) for each in wall]
 
     found = {"views": turns(1, 2), "loss": turns(3, 6), "gradient": turns(2.5, 5), STEP: turns(10, 20)}
-    assert step.shares(found) == {"augmentation": 0.1, "forward": pytest.approx(0.2), "backward": 0.0, REST: 0.7}
+    wanted = {"augmentation": 0.1, "forward": 0.2, "backward": 0.0, REST: 0.7}
+    assert step.shares(found) == pytest.approx(wanted)
+    slow = {**found, "gradient": turns(9, 18), STEP: turns(8, 16)}
+    assert step.shares(slow) == pytest.approx({"augmentation": 1 / 9, "forward": 2 / 9, "backward": 6 / 9, REST: 0.0})
 
 
 def test_a_cache_of_its_own_leaves_everything_as_it_was(tmp_path):
