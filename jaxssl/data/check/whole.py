@@ -22,7 +22,7 @@ from jaxssl.data.store import SUMMARY, UNFINISHED, Store, open_store
 from jaxssl.data.summary import Tally
 from jaxssl.errors import UserError
 
-SAID = ("masks_by", "masks_learnt_from", "key_id")
+SAID = ("masks_by", "masks_learnt_from", "key_id", "made_from")
 """What a summary says beyond what is counted."""
 FEW = 3
 """Phases of a clip that are compared with other clips."""
