@@ -186,7 +186,7 @@ def test_the_least_time_is_that_of_the_arithmetic_or_of_the_memory():
 
 def test_the_work_of_several_devices_is_counted_whole():
     """A function that is written for one of two devices is done by both; tracing needs none."""
-    mesh = jax.sharding.AbstractMesh((2,), ("data",))
+    mesh = jax.sharding.AbstractMesh((2,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
     each = jax.shard_map(layer, mesh=mesh, in_specs=(jax.P("data"), jax.P()), out_specs=jax.P("data"))
     with jax.sharding.use_abstract_mesh(mesh):
         assert traced(each, X, W) == ONE
