@@ -4,7 +4,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test check venv clean
+.PHONY: help demo test check docs venv clean
 
 NEWEST_FIRST := python3 python3.13 python3.12 python3.11
 PROBE := import sys; sys.exit(print("%d.%d" % sys.version_info[:2]) if sys.version_info >= (3, 11) else 1)
@@ -38,10 +38,14 @@ check: $(READY) ## style, types and the order of the rooms
 	@$(VENV)/bin/pyright --pythonpath $(VENV)/bin/python
 	@$(VENV)/bin/lint-imports --no-logo
 
+docs: $(READY) ## the site of docs/, in docs/_build
+	@$(VENV)/bin/python -m sphinx -q -W -b html docs docs/_build
+	@echo "docs/_build/index.html is written."
+
 venv: $(READY) ## only set up the environment
 
 clean: ## remove environments, caches and build products; runs/ and stores/ stay
-	rm -rf .venv .venv-* .cache build dist *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-* .cache build dist docs/_build *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml constraints.txt

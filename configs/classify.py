@@ -3,7 +3,7 @@ study A (Nakashima et al. 2022, arXiv 2205.12429) and in study D (Fu et al. 2022
 
     jaxssl finetune classify --data.store stores/cine --init.run runs/simclr-a --workdir runs/diagnosis
     jaxssl finetune classify --method.freeze-encoder --init.run runs/simclr-a --workdir runs/linear
-    jaxssl finetune classify --data.store stores/cine-segmented --data.masks --method.input background --workdir runs/b
+    jaxssl finetune classify --data.store stores/cine-segmented --data.masks --method.input box --workdir runs/b
     jaxssl finetune classify:study_d --init.run runs/awcl --workdir runs/planes
     jaxssl finetune classify:small --data.store stores/phantom --init.run runs/mim-small --workdir runs/group-small
 
@@ -12,8 +12,9 @@ decay, batch, epochs and class weights; *not run*. It differs from the study in 
 and a patient's answer is the mean of their probabilities, where the study has the middle slice; that a view changes ED
 and ES alike; and in intensities in units of the subject's standard deviation. The cosine is ours. The study's linear
 layer to 2048 numbers is left behind: two linear layers in a row say no more than the one of the classes.
-`--method.input` takes its input styles, with masks that `jaxssl segment` has predicted; swapped needs
-`--data.partners subject` as well. A batch of 256 is more than small sets have: lower it with `--train.batch`.
+`--method.input` takes its input styles, but with a box for what hides the heart, and with masks that `jaxssl segment`
+has predicted; swapped needs `--data.partners subject` as well. A batch of 256 is more than small sets have: lower it
+with `--train.batch`.
 study_a_vgg: the same with its other encoder, VGG-16, here with batch normalisation; *not run*.
 study_d: the planes of a fetal ultrasound set by its ResNet-18, an answer for each image; *not run*. The study says
 little of how it was fine-tuned: the numbers are those of its pretraining.

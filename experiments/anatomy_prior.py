@@ -15,8 +15,8 @@ generally beats end-to-end training and ImageNet, and looks at the heart more as
 Arms: START/INPUT/WAY. START is random, imported (the file of `--weights`, such as torchvision's of ImageNet; without
 that keyword these points are not there), or simclr, moco or byol with what that was shown: full (the whole image),
 heart (all else blacked out) or swapped (the heart before the background of another subject). INPUT is what the
-classifier is shown: these three, or background, the heart blacked out. WAY is finetuned or linear, which leaves the
-encoder as it came. Each for every target and seed; pretraining is one for all.
+classifier is shown: these three, or box, all but a black box about the heart. WAY is finetuned or linear, which leaves
+the encoder as it came. Each for every target and seed; pretraining is one for all.
 
 Targets are labels of the store: group, which is that of five in ACDC and in the phantom and the pathology in M&Ms, and
 lvef, reduced below 50%, which `jaxssl data lvef` makes of the true masks. The study's private cohort and its VGG-16
@@ -24,12 +24,15 @@ cannot be had; its images are the middle slice of ED and ES, ours all slices of 
 
 Where the heart is says a U-Net that was trained on the training subjects and their masks; its own point, segmenter,
 says how well. Nobody is shown by a true mask, in training or in the test. The training subjects it has seen, so that
-their masks are the better ones; what it misses of a heart stays in the background, and in the shortcut score.
+their masks are the better ones; what it misses of a heart beyond the box stays, and a slice in which it finds none is
+shown whole.
 
-Judged by AUROC, one against the rest. That of background is the study's shortcut score: what a network makes of all but
-the heart. The black that stands for the heart still has its outline, and so its size in ED and ES: a high score is a
-shortcut beyond the heart only as far as that does not explain it, and of lvef it says nothing. Images that were cropped
-round the heart have none. Where the whole image is shown,
+Judged by AUROC, one against the rest. That of box is the shortcut score: what a network makes of all but the heart. The
+study blackened the heart along its mask, whose outline remains and tells the group by itself. One box for ED and ES has
+neither outline nor motion, but still sides and a place: of 150 synthetic hearts, in 6 slices and by true masks, the
+outlines' areas tell the group with an AUROC of .99, the sides and places of the boxes with .96 (*measured*: logistic
+regression, 5 folds). So a high score is a shortcut only as far as the size of hearts does not explain it, and on
+phantoms it shows none. Images that were cropped round the heart have no such score. Where the whole image is shown,
 saliency says how much of what decides is the heart.
 Points are judged by validation subjects; `--on test`, once nothing is left to choose, asks the test subjects of the
 same runs.
@@ -47,21 +50,18 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 from jaxssl.data.source import Part
 from jaxssl.data.store import open_store
 from jaxssl.errors import UserError
-from jaxssl.sweep import Cohort, Point, Scale, Stage, choosing, judged, of_scale
-
-Options = Mapping[str, Any]
+from jaxssl.sweep import CommonSetting, Options, Point, Scale, Stage, choosing, judged, of_scale
 
 WHERE_THE_HEART_IS: Options = {"data.masks": True}
 INPUTS: Mapping[str, Options] = {
     "full": {},
     "heart": {**WHERE_THE_HEART_IS, "method.input": "heart"},
     "swapped": {**WHERE_THE_HEART_IS, "method.input": "swapped", "data.partners": ("subject",)},
-    "background": {**WHERE_THE_HEART_IS, "method.input": "background"},
+    "box": {**WHERE_THE_HEART_IS, "method.input": "box"},
 }
 WAYS: Mapping[str, Options] = {"finetuned": {}, "linear": {"method.freeze_encoder": True}}
 LVEF = "lvef"
@@ -74,7 +74,7 @@ SMOKE = (
     "imported/full/*/group/*",
     "simclr-full/full/*/group/*",
     "simclr-full/heart/*/group/*",
-    "simclr-full/background/*/group/*",
+    "simclr-full/box/*/group/*",
     "simclr-heart/full/*/group/*",
     "simclr-heart/heart/*/group/*",
     "simclr-swapped/swapped/finetuned/group/*",
@@ -87,21 +87,18 @@ SMOKE = (
 
 
 @dataclass(frozen=True)
-class Setting:
+class Setting(CommonSetting):
     """What a scale means."""
 
     segmenter: str
-    pretraining: str
+    pretrainer: str
     classifier: str
     """Variants of the recipes."""
-    seeds: int
-    hearts: Options | None
-    """Of the phantom, where no store is given; None where one has to be."""
-    fractions: tuple[float, float, float]
     cells: tuple[str, ...] = ("*",)
     """Patterns of the names of its points."""
+    targets: tuple[str, ...] | None = None
+    """What these ask for; None for whatever the store has labels of."""
     segmenting: Options = field(default_factory=dict)
-    pretrained: Options = field(default_factory=dict)
 
 
 ENDS = {"data.moments": ("ED", "ES")}
@@ -118,31 +115,30 @@ FINDING_HEARTS = {
 SCALES = {
     "smoke": Setting(
         segmenter="tiny",
-        pretraining="tiny",
+        pretrainer="tiny",
         classifier="tiny",
         seeds=1,
-        hearts={"subjects": 25, "phases": 2, "slices": 6},
-        fractions=(0.6, 0.2, 0.2),
+        phantoms={"hearts": Stage("phantom", "cine", {"subjects": 25, "phases": 2, "slices": 6})},
         cells=SMOKE,
+        targets=("group", LVEF),
         segmenting=FINDING_HEARTS,
     ),
     "small": Setting(
         segmenter="small",
-        pretraining="small",
+        pretrainer="small",
         classifier="small",
         seeds=3,
-        hearts={"subjects": 120},
+        phantoms={"hearts": Stage("phantom", "cine", {"subjects": 120})},
         fractions=(0.6, 0.1, 0.3),
         segmenting={"data.subjects": None, "train.steps": 1000, "train.checkpoint_every": 250},
-        pretrained={"train.steps": 4000, "train.checkpoint_every": 500},
+        pretraining={"train.steps": 4000, "train.checkpoint_every": 500},
     ),
     "paper": Setting(
         segmenter="study_b",
         segmenting={"optim.lr": 0.01},
-        pretraining="study_a",
+        pretrainer="study_a",
         classifier="study_a",
         seeds=3,
-        hearts=None,
         # As many for the test as ACDC has.
         fractions=(0.53, 0.14, 0.33),
     ),
@@ -200,12 +196,15 @@ class Design:
         on: Part,
     ):
         """Take the data that are given, or make them; each group has its share in each part, where they are known."""
-        made = Stage("phantom", "cine", setting.hearts) if setting.hearts else None
         labels = ("group", "vendor") if store is None else tuple(open_store(store).info.labels)
-        if unknown := [target for target in targets if target not in (*labels, LVEF)]:
-            raise UserError(f"--targets: no label is called {unknown[0]!r}; there are {', '.join((*labels, LVEF))}.")
+        known = [target for target in dict.fromkeys((*labels, LVEF)) if target in (setting.targets or (target,))]
+        if unknown := [target for target in targets if target not in known]:
+            raise UserError(
+                f"--targets: nothing is asked of {unknown[0]!r} at this scale, whose targets on these data are "
+                f"{', '.join(known)}; name some of them."
+            )
         by = "group" if "group" in labels else None
-        cohort = Cohort.take(made, store, split, fractions=setting.fractions, by=by)
+        cohort = setting.cohort(store, split, by=by)
         missing = LVEF in targets and LVEF not in labels
         labelled = Stage("lvef", cohort.store) if missing else cohort.store
         segmenter = Stage(
@@ -220,9 +219,9 @@ class Design:
         if weights is not None:
             starts["imported"] = {"init.weights": weights.absolute()}
         for method, shown in product(METHODS, PRETRAINED_ON):
-            options = {**hearts, **ENDS, **setting.pretrained, **INPUTS[shown]}
+            options = {**hearts, **ENDS, **setting.pretraining, **INPUTS[shown]}
             label = f"{method} shown {shown}"
-            pretraining = Stage("pretrain", f"{method}:{setting.pretraining}", options, label=label)
+            pretraining = Stage("pretrain", f"{method}:{setting.pretrainer}", options, label=label)
             starts[f"{method}-{shown}"] = {"init.run": pretraining}
         return cls(setting, segmenter, hearts, starts, on)
 
@@ -231,6 +230,7 @@ class Design:
         options = {
             **choosing(__file__, name),
             **self.hearts,
+            **self.setting.finetuning,
             "data.label": target,
             **self.starts[start],
             **INPUTS[shown],

@@ -23,23 +23,21 @@ same runs. Other vendors are met in the test alone: these points are there only 
 
 smoke: 20 synthetic hearts, the recipes' variants for tests, one seed: shows that the machinery works and no more. Its
 28 points took 9 minutes on 2 CPU cores that others used as well, 5 minutes of them computing (*measured*).
-small: 128 x 128 pixels of 1.5 mm, a small U-Net, three seeds, on 120 synthetic hearts or `--store`; *not run*.
+small: 128 x 128 pixels of 1.5 mm, a small U-Net, three seeds, on 120 synthetic hearts or `--store`; for real ones
+results/acdc_cine.md.
 paper: the study's network, numbers and subsets on `--store`, of M&Ms and M&Ms-2 in the study; *not run*.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from jaxssl.data.divide import shift_name
 from jaxssl.data.phantom.scanner import VENDORS
 from jaxssl.data.source import Part
 from jaxssl.data.store import open_store
 from jaxssl.errors import UserError
-from jaxssl.sweep import Cohort, Point, Scale, Stage, choosing, judged, of_scale
-
-Options = Mapping[str, Any]
+from jaxssl.sweep import Cohort, CommonSetting, Options, Point, Scale, Stage, choosing, judged, of_scale
 
 
 @dataclass(frozen=True)
@@ -63,31 +61,40 @@ ARMS = {
 
 
 @dataclass(frozen=True)
-class Setting:
+class Setting(CommonSetting):
     """What a scale means."""
 
     variant: str
     """Of every recipe."""
     subsets: tuple[int | None, ...]
     """Labelled subjects, the fewest first; None for all."""
-    seeds: int
-    hearts: Options | None
-    """Of the phantom, where no store is given; None where one has to be."""
-    fractions: tuple[float, float, float]
     all: Options = field(default_factory=dict)
-    pretraining: Options = field(default_factory=dict)
-    finetuning: Options = field(default_factory=dict)
     scratch: Options = field(default_factory=dict)
     by_recipe: Mapping[str, Options] = field(default_factory=dict)
 
 
 LARGER = {"data.layout.size": (128, 128), "data.layout.spacing": 1.5}
+TUNED = {
+    "train.steps": 600,
+    "train.checkpoint_every": 200,
+    "optim.lr": 2.5e-3,
+    "optim.weight_decay": 1e-2,
+    "method.dice": "batch",
+    "method.augment.translation": 19.0,
+    "method.augment.rotation": 180.0,
+    "method.augment.scale": (0.7, 1.4),
+    "method.augment.flip": 0.5,
+    "method.augment.noise_std": 0.1,
+    "method.augment.blur": 0.0,
+    "method.augment.gamma": (1.0, 1.0),
+}
+"""What was best from scratch among the settings tried on validation subjects (results/acdc_unet.md)."""
 SCALES = {
     "smoke": Setting(
         variant="tiny",
         subsets=(2,),
         seeds=1,
-        hearts={"subjects": 20, "phases": 2, "slices": 6},
+        phantoms={"hearts": Stage("phantom", "cine", {"subjects": 20, "phases": 2, "slices": 6})},
         fractions=(0.5, 0.2, 0.3),
         by_recipe={"dino": {"optim.clip_parameter": 3.0}},
     ),
@@ -95,18 +102,18 @@ SCALES = {
         variant="small",
         subsets=(5, 10, None),
         seeds=3,
-        hearts={"subjects": 120},
+        phantoms={"hearts": Stage("phantom", "cine", {"subjects": 120})},
         fractions=(0.6, 0.1, 0.3),
         all=LARGER,
-        pretraining={"train.steps": 4000, "train.checkpoint_every": 500},
-        finetuning={"train.steps": 1000, "train.checkpoint_every": 250},
-        by_recipe={"mim": {"method.patch": 16}, "dino": {"method.local_size": (64, 64)}},
+        # 80,000 images each: MIM's batch is half as large as the others'.
+        pretraining={"train.steps": 1250, "train.checkpoint_every": 125},
+        finetuning=TUNED,
+        by_recipe={"mim": {"method.patch": 16, "train.steps": 2500}, "dino": {"method.local_size": (64, 64)}},
     ),
     "paper": Setting(
         variant="study_b",
         subsets=(10, 15, 25, 50, None),
         seeds=3,
-        hearts=None,
         fractions=(0.58, 0.145, 0.275),
         scratch={"optim.lr": 0.01},
     ),
@@ -177,7 +184,6 @@ class Design:
     @classmethod
     def begin(cls, setting: Setting, store: Path | None, split: Path | None, vendors: tuple[str, ...], on: Part):
         """Take the data that are given, or make them; each vendor has its share in each part, where they are known."""
-        made = Stage("phantom", "cine", setting.hearts) if setting.hearts else None
         known = VENDORS if store is None else open_store(store).info.labels.get("vendor", {})
         near, far = [v for v in known if v in vendors], [v for v in known if v not in vendors]
         if len(known) > 1 and not (near and far):
@@ -189,7 +195,7 @@ class Design:
         names = [shift_name("vendor", a, b) for a, b in ways]
         shift = (f"vendor={','.join(near)}",) if ways else ()
         by = "vendor" if known else None
-        cohort = Cohort.take(made, store, split, fractions=setting.fractions, by=by, shift=shift)
+        cohort = setting.cohort(store, split, by=by, shift=shift)
         shifts = {name: {"on": "test", "data.split": cohort.divisions / f"{name}.json"} for name in names}
         return cls(setting, cohort, shifts, on)
 

@@ -39,19 +39,18 @@ training subjects; *not run*.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from jaxssl import config
 from jaxssl.data.phantom.ultrasound.views import VIEWS
 from jaxssl.data.source import Part
 from jaxssl.errors import UserError
 from jaxssl.recipe import load_recipe
-from jaxssl.sweep import Cohort, Point, Scale, Stage, choosing, judged, of_scale
+from jaxssl.sweep import Cohort, CommonSetting, Options, Point, Scale, Stage, choosing, judged, of_scale
 
-Options = Mapping[str, Any]
 Labels = Literal["coarse", "fine"]
 
 
@@ -129,21 +128,15 @@ def arms(ratios: tuple[float, ...]) -> Iterator[Arm]:
 
 
 @dataclass(frozen=True)
-class Setting:
+class Setting(CommonSetting):
     """What a scale means."""
 
     variant: str
     """Of every recipe."""
     ratios: tuple[float, ...]
-    seeds: int
     labelled: int | None
     """Subjects that fine-tuning learns from; None for all."""
-    phantoms: Mapping[str, Stage]
-    """The stores where none is given; where there are none of these, they have to be."""
-    fractions: tuple[float, float, float]
     all: Options = field(default_factory=dict)
-    pretraining: Options = field(default_factory=dict)
-    finetuning: Options = field(default_factory=dict)
 
 
 def phantoms(fetuses: int, others: int) -> dict[str, Stage]:
@@ -183,7 +176,6 @@ SCALES = {
         ratios=(0.1, 0.3, 0.5, 0.8, 1.0),
         seeds=3,
         labelled=None,
-        phantoms={},
         fractions=(0.6, 0.1, 0.3),
     ),
 }
@@ -229,13 +221,14 @@ class Design:
     @classmethod
     def begin(cls, setting: Setting, stores: Mapping[str, Path | None], split: Path | None, on: Part):
         """Take the data that are given, or make them."""
-        made = {} if stores["planes"] else setting.phantoms
+        if stores["planes"]:
+            setting = replace(setting, phantoms={})
         cohorts = {
-            name: Cohort.take(made.get(name), given, split if name == "planes" else None, fractions=setting.fractions)
+            name: setting.cohort(given, split if name == "planes" else None, name)
             for name, given in stores.items()
-            if given or made or name == "planes"
+            if given or setting.phantoms or name == "planes"
         }
-        return cls(setting, PHANTOM if made else PUBLIC, cohorts, on)
+        return cls(setting, PHANTOM if setting.phantoms else PUBLIC, cohorts, on)
 
     def point(self, arm: Arm, task: Task, seed: int) -> Point:
         """A fine-tuning and its judgement."""

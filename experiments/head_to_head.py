@@ -21,7 +21,8 @@ once however many views a method makes of it: what further views cost, time tell
 `--rates`, the folder of a finished sweep, each method gets the steps that take as long as those of `--reference` in the
 table of equal images. What a step takes is read from these runs once and kept in that folder, in rates-*.json, so that
 the same sweep says the same again; delete it to measure anew. It is the median over the log, the wait for data
-included: let nothing else run on the machine meanwhile.
+included: let nothing else run on the machine meanwhile. Other hardware, or another jax, has other speeds: there these
+pretrainings are refused.
 
 What methods need besides images: AWCL has the subjects' `--label` (short-axis slices have no label of anatomy, so it is
 the patient's group that attracts); planes has the lines of `--guests`, or, where a store lacks such views, a slice's
@@ -40,18 +41,17 @@ of study B (arXiv 2409.18100), on `--store`; *not run*.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from jaxssl.data.source import Part
 from jaxssl.data.store import open_store
 from jaxssl.errors import UserError
 from jaxssl.recipe import load_recipe
-from jaxssl.run.rates import step_seconds
-from jaxssl.sweep import Cohort, Point, Scale, Stage, choosing, judged, of_scale
+from jaxssl.run.rates import steps_in_time
+from jaxssl.sweep import Cohort, CommonSetting, Options, Point, Scale, Stage, choosing, judged, of_scale
 
-Options = Mapping[str, Any]
 Method = Literal["simclr", "pcl", "awcl", "byol", "moco", "dino", "mim", "mae", "planes"]
 METHODS: tuple[Method, ...] = get_args(Method)
 ON_VIT_ALONE = ("mae",)
@@ -72,7 +72,7 @@ class Network:
 
 
 @dataclass(frozen=True)
-class Setting:
+class Setting(CommonSetting):
     """What a scale means."""
 
     variant: str
@@ -83,13 +83,7 @@ class Setting:
     """Labelled subjects, the fewest first; None for all."""
     timed: tuple[int | None, ...]
     """Those of the table of equal time."""
-    seeds: int
-    hearts: Options | None
-    """Of the phantom, where no store is given; None where one has to be."""
-    fractions: tuple[float, float, float]
     all: Options = field(default_factory=dict)
-    pretraining: Options = field(default_factory=dict)
-    finetuning: Options = field(default_factory=dict)
     by_method: Mapping[str, Options] = field(default_factory=dict)
 
 
@@ -145,7 +139,7 @@ SCALES = {
         subsets=(2, 5),
         timed=(2,),
         seeds=1,
-        hearts={"subjects": 20, "phases": 2, "slices": 6},
+        phantoms={"hearts": Stage("phantom", "cine", {"subjects": 20, "phases": 2, "slices": 6})},
         fractions=(0.5, 0.2, 0.3),
     ),
     "small": Setting(
@@ -154,7 +148,7 @@ SCALES = {
         subsets=(5, 10, None),
         timed=(5, 10, None),
         seeds=3,
-        hearts={"subjects": 120},
+        phantoms={"hearts": Stage("phantom", "cine", {"subjects": 120})},
         fractions=(0.6, 0.1, 0.3),
         all={"data.layout.size": (128, 128), "data.layout.spacing": 1.5},
         pretraining={"train.checkpoint_every": 500},
@@ -167,7 +161,6 @@ SCALES = {
         subsets=(10, 25, 50, None),
         timed=(10, 25, 50, None),
         seeds=3,
-        hearts=None,
         fractions=(0.58, 0.145, 0.275),
         all={"data.layout.size": (256, 256), "data.layout.spacing": 1.25},
     ),
@@ -204,8 +197,7 @@ def sweep(
         guests: Views whose lines planes looks for, those that the store has.
     """
     setting = of_scale(scale, SCALES)
-    made = Stage("phantom", "cine", setting.hearts) if setting.hearts else None
-    cohort = Cohort.take(made, store, split, fractions=setting.fractions)
+    cohort = setting.cohort(store, split)
     design = Design(setting, NETWORKS[network][scale], cohort, on, what_methods_need(store, label, guests))
     lacking = {*(ON_VIT_ALONE if network == "unet" else ()), *({"awcl"} - set(design.needs))}
     methods = tuple(method for method in methods if method not in lacking)
@@ -213,7 +205,7 @@ def sweep(
     prefix = "" if network == "vit" else f"{network}/"
     yield from design.points(f"{prefix}scratch", None, setting.subsets, ())
     of_images = {method: design.start(method, f"equal-images {method}", design.steps(method)) for method in methods}
-    in_time = steps_in_time(of_images, rates.absolute(), reference) if rates else {}
+    machine, in_time = steps_in_time(of_images, rates.absolute(), reference) if rates else ("", {})
     images = f"Equal images seen: {setting.images:,} drawn in each pretraining"
     time = f"Equal accelerator time: that which {reference} takes for {setting.images:,} images"
     for method, start in of_images.items():
@@ -224,7 +216,7 @@ def sweep(
             yield from design.points(f"{prefix}equal-images/{method}", start, (subjects,), tables)
     for method, steps in in_time.items():
         if steps != of_images[method].options["train.steps"]:
-            start = design.start(method, f"equal-time {method}", steps)
+            start = replace(design.start(method, f"equal-time {method}", steps), machine=machine)
             yield from design.points(f"{prefix}equal-time/{method}", start, setting.timed, (time,))
 
 
@@ -300,12 +292,3 @@ def what_methods_need(store: Path | None, label: str, guests: tuple[str, ...]) -
     if info is None or label in info.labels:
         found["awcl"] = {"data.label": label}
     return found
-
-
-def steps_in_time(starts: Mapping[str, Stage], root: Path, reference: str) -> dict[str, int]:
-    """Steps of each method that take as long as those of the reference took."""
-    if reference not in starts:
-        raise UserError(f"--reference {reference} is not among the methods compared; there are {', '.join(starts)}.")
-    seconds = step_seconds(starts, root)
-    time = starts[reference].options["train.steps"] * seconds[reference]
-    return {method: max(round(time / own), 1) for method, own in seconds.items()}

@@ -8,13 +8,13 @@ import dataclasses
 import difflib
 import importlib
 import json
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from jaxssl.errors import UserError
+from jaxssl.files import put_text
 
 T = TypeVar("T")
 KIND = "kind"
@@ -69,11 +69,25 @@ def _fits(value: Any, hint: Any) -> bool:
 
 
 def check(config: Any) -> None:
-    """Run every `check` method in the tree, parts before the whole."""
+    """Refuse numbers that nothing can be computed with, and run every `check` in the tree, parts before the whole."""
+    for name, value in flat(config):
+        for number in value if isinstance(value, tuple) else (value,):
+            if not _ordinary(number, 2**32 if name.endswith("seed") else 2**31):
+                raise UserError(f"{name} must be a finite number of ordinary size, not {value}.")
+    _check(config)
+
+
+def _ordinary(value: Any, limit: int) -> bool:
+    """Whether a number, if it is one, is finite in float32 or less than the limit in int32."""
+    if isinstance(value, float):
+        return abs(value) < 1e38
+    return not isinstance(value, int) or -limit < value < limit
+
+
+def _check(config: Any) -> None:
     for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
-        if dataclasses.is_dataclass(value):
-            check(value)
+        if dataclasses.is_dataclass(value := getattr(config, field.name)):
+            _check(value)
     if hasattr(config, "check"):
         config.check()
 
@@ -125,10 +139,8 @@ def load(path: Path) -> Any:
 
 
 def write_json(value: Any, path: Path) -> None:
-    """Write beside and rename, so that a reader sees the old file or the new one."""
-    beside = path.with_name(f"{path.name}.part")
-    beside.write_text(json.dumps(value, indent=1) + "\n")
-    os.replace(beside, path)
+    """Write a value, beside and renamed."""
+    put_text(path, json.dumps(value, indent=1) + "\n")
 
 
 def read_json(path: Path) -> Any:

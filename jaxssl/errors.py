@@ -7,6 +7,12 @@ class UserError(Exception):
     exit_code = 2
 
 
+class Preempted(BaseException):
+    """Told to stop, as by Ctrl-C: whoever takes an error for damage must not take this for one."""
+
+    exit_code = 75
+
+
 class LeftOut(UserError):
     """All is done but for files that could not be used, where the user wanted to be told."""
 

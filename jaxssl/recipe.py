@@ -19,6 +19,7 @@ from jaxssl import config
 from jaxssl.data.source import Data
 from jaxssl.errors import UserError
 from jaxssl.methods.base import Spec, build
+from jaxssl.train.alarms import Monitors
 from jaxssl.train.loop import Train
 from jaxssl.train.optim import Optim
 
@@ -58,6 +59,7 @@ class Recipe(Generic[Model, MethodOptions]):
     data: Data = field(default_factory=Data)
     optim: Optim = field(default_factory=Optim)
     train: Train = field(default_factory=Train)
+    monitors: Monitors = field(default_factory=Monitors)
     init: Init = field(default_factory=Init)
 
     def check(self) -> None:
@@ -88,7 +90,10 @@ class Recipe(Generic[Model, MethodOptions]):
 
 CARRYING_OUT = (
     "data.resident",
+    "monitors.kind",
+    "monitors.on_collapse",
     "train.checkpoint_every",
+    "train.devices",
     "train.fsdp",
     "train.keep",
     "train.log_every",
@@ -97,7 +102,9 @@ CARRYING_OUT = (
     "train.probe_label",
     "train.steps_per_dispatch",
 )
-"""Options that say how a run is carried out, on which hardware: its result does not depend on them beyond rounding."""
+"""Options that say how a run is carried out, on which hardware: its result does not depend on them beyond rounding.
+
+Of `monitors` nothing decides a result, so that runs begun before there were any go on."""
 
 PLACES = ("data.store", "data.split", "init.run", "init.weights")
 """Options that say where something lies: it may have been moved, and is told by what it is."""

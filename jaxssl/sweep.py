@@ -27,6 +27,8 @@ from jaxssl.data.source import Part
 from jaxssl.errors import UserError
 
 T = TypeVar("T")
+Options = Mapping[str, Any]
+"""Overrides of a recipe, or what a verb is told, by their names."""
 Scale = Literal["smoke", "small", "paper"]
 """Minutes on two cores; hours on one GPU; the study's own numbers."""
 
@@ -40,6 +42,7 @@ ROOMS = {
     "finetune": "runs",
     "evaluate": None,
     "probe": None,
+    "bench": None,
     "saliency": None,
 }
 """The verbs that a stage may be, and where in a sweep's folder they write: None writes into the run that is asked."""
@@ -56,10 +59,12 @@ class Stage:
     verb: str
     of: "str | Path | Stage"
     """The recipe of a training, the kind of a phantom, the set that is ingested; else the store or the run."""
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Options = field(default_factory=dict)
     """By their names: those with a dot override the recipe, the others are the verb's own."""
     label: str = ""
     """What people read in the folder's name; verb and recipe unless given."""
+    machine: str = ""
+    """The only hardware that it may be done on, where its steps were counted by what they take there."""
 
     def __post_init__(self):
         if self.verb not in ROOMS:
@@ -131,21 +136,33 @@ class Cohort:
     divisions: Stage | Path
     """A folder as `jaxssl data split` makes it."""
 
-    @classmethod
-    def take(cls, made: Stage | None, store: Path | None, split: Path | None, **division: Any) -> "Cohort":
-        """The data that are given, or those `made` and divided so; refuse what cannot be had."""
-        if store is None and made is None:
-            raise UserError("This scale is for real data: give --store, which `jaxssl data ingest` makes.")
-        if store is None and split is not None:
-            raise UserError(f"--split {split} is of a store: give --store as well.")
-        subjects = store.absolute() if store else made
-        assert subjects is not None  # noqa: S101 - one of the two is there
-        return cls(subjects, split.absolute() if split else Stage("split", subjects, {"sizes": (), **division}))
-
     @property
     def options(self) -> dict[str, Any]:
         """Of a recipe that learns from them."""
         return {"data.store": self.store, "data.split": self.divisions / "split.json"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommonSetting:
+    """What a scale means in any study; each adds what it varies."""
+
+    seeds: int
+    fractions: tuple[float, float, float] = (0.6, 0.2, 0.2)
+    """Of the subjects: to train on, to choose by and to test on."""
+    phantoms: Mapping[str, Stage] = field(default_factory=dict)
+    """Made where no store is given; where there are none of these, stores have to be."""
+    pretraining: Options = field(default_factory=dict)
+    finetuning: Options = field(default_factory=dict)
+
+    def cohort(self, store: Path | None, split: Path | None, phantom: str = "hearts", **division: Any) -> Cohort:
+        """The data that are given, or a phantom, and divided so; refuse what cannot be had."""
+        if store is None and phantom not in self.phantoms:
+            raise UserError("This scale is for real data: give --store, which `jaxssl data ingest` makes.")
+        if store is None and split is not None:
+            raise UserError(f"--split {split} is of a store: give --store as well.")
+        subjects = store.absolute() if store else self.phantoms[phantom]
+        made = {"sizes": (), "fractions": self.fractions, **division}
+        return Cohort(subjects, split.absolute() if split else Stage("split", subjects, made))
 
 
 def judged(name: str, tuned: Stage, on: Part, *more: Stage, tables: tuple[str, ...] = ()) -> Point:

@@ -1,10 +1,12 @@
 """A run's folder: which recipe it belongs to, what became of it, and which subjects it has seen."""
 
+import contextlib
 import datetime
+import fcntl
 import os
 import platform
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ import numpy as np
 from jaxssl import config
 from jaxssl.data.seen import NOBODY, Seen
 from jaxssl.errors import UserError
+from jaxssl.files import beside
 from jaxssl.recipe import Recipe, lasting
 from jaxssl.version import __version__
 
@@ -59,6 +62,37 @@ class Workdir:
             )
         config.save(recipe, saved)
 
+    @contextlib.contextmanager
+    def alone(self, warn: Callable[[str], None]) -> Iterator[None]:
+        """The folder for this process alone; another is refused with the name of this one.
+
+        The system lets go of the lock when its process ends, however that happens: what a killed one wrote is replaced.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            file = (self.path / "lock").open("a+")
+        except OSError as error:
+            raise UserError(f"Workdir {self.path} cannot be written ({error.strerror}); choose another.") from error
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.seek(0)
+                who = file.read().strip() or "another process"
+                raise UserError(
+                    f"Workdir {self.path} is in use by {who}; wait for it, stop it, or choose another workdir."
+                ) from None
+            except OSError as error:
+                warn(
+                    f"The file system of {self.path} knows no locks ({error.strerror}): see to it yourself that no "
+                    "other process works in this folder."
+                )
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {platform.node()} since {now()}\n")
+            file.flush()
+            yield
+            file.truncate(0)
+
     def describe(self, **values: Any) -> None:
         """Add to run.json."""
         config.write_json({**self.facts(), **values}, self.path / "run.json")
@@ -92,10 +126,9 @@ class Workdir:
 
     def write_arrays(self, name: str, arrays: dict[str, np.ndarray]) -> Path:
         """Write an .npz file, beside and renamed."""
-        path, beside = self.path / name, self.path / f"{name}.part"
-        with beside.open("wb") as file:
-            np.savez_compressed(file, allow_pickle=False, **arrays)
-        os.replace(beside, path)
+        path = self.path / name
+        with beside(path) as unfinished:
+            np.savez_compressed(unfinished, allow_pickle=False, **arrays)
         return path
 
 

@@ -148,3 +148,7 @@ def test_recipes_of_a_wheel_are_found_by_name_from_anywhere(wheel, tmp_path):
     where, *names = ran.stdout.split()
     assert pathlib.Path(where).is_relative_to(tmp_path / "site")
     assert sorted(names) == sorted(path.stem for path in (ROOT / "configs").glob("*.py") if path.stem != "__init__")
+
+
+def test_what_is_cited_is_this_version():
+    assert f"\nversion: {jaxssl.__version__}\n" in (ROOT / "CITATION.cff").read_text()

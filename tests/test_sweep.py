@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from jaxssl.errors import UserError
-from jaxssl.sweep import Point, Stage, Within, in_order, load_study, select
+from jaxssl.sweep import CommonSetting, Point, Stage, Within, in_order, load_study, select
 
 BEGINNING = "from jaxssl.sweep import Point, Stage\ncine = Stage('phantom', 'cine')\ndef sweep(scale='smoke'):\n"
 
@@ -55,3 +55,18 @@ def test_a_study_that_contradicts_itself_is_refused(body, sentence, tmp_path):
     study.write_text(BEGINNING + f"    {body}\n")
     with pytest.raises(UserError, match=sentence):
         load_study(study).points({})
+
+
+def test_a_setting_takes_the_data_that_are_given_or_its_phantom(tmp_path):
+    hearts = Stage("phantom", "cine", {"subjects": 40})
+    setting = CommonSetting(seeds=1, fractions=(0.5, 0.2, 0.3), phantoms={"hearts": hearts})
+    made, taken = setting.cohort(None, None, by="group"), setting.cohort(tmp_path / "store", tmp_path / "split")
+    assert made.store is hearts
+    assert isinstance(made.divisions, Stage)
+    assert made.divisions.of is hearts
+    assert made.divisions.options == {"sizes": (), "fractions": (0.5, 0.2, 0.3), "by": "group"}
+    assert (taken.store, taken.divisions) == (tmp_path / "store", tmp_path / "split")
+    with pytest.raises(UserError, match="split is of a store: give --store as well"):
+        setting.cohort(None, tmp_path / "split")
+    with pytest.raises(UserError, match="This scale is for real data: give --store"):
+        setting.cohort(None, None, "knees")

@@ -61,5 +61,6 @@ def gamma_curve(image: Float[Array, "y x channel"], gamma: Float[Array, ""]) -> 
     """
     low = image.min(axis=(0, 1))
     extent = image.max(axis=(0, 1)) - low
-    unit = (image - low) / jnp.where(extent > 0, extent, 1.0)
+    # A compiler that computes the image once more, rounded otherwise, may find it below its own least value.
+    unit = jnp.maximum(image - low, 0) / jnp.where(extent > 0, extent, 1.0)
     return low + extent * unit**gamma

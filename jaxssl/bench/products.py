@@ -71,7 +71,7 @@ def _of_equation(equation: Any) -> Iterator[Product]:
         yield Product(_convolution(equation), _bytes(equation))
     elif name == "cond":
         yield from max((list(_of_jaxpr(branch.jaxpr)) for branch in params["branches"]), key=flops)
-    elif inner := [product for jaxpr in _inside(params) for product in _of_jaxpr(jaxpr)]:
+    elif inner := [product for jaxpr in inside(params) for product in _of_jaxpr(jaxpr)]:
         if name == "while":
             raise UserError(
                 "A loop has dots or convolutions and a number of turns that is only known when it runs, so they cannot "
@@ -82,13 +82,12 @@ def _of_equation(equation: Any) -> Iterator[Product]:
         yield from (replace(product, times=product.times * times) for product in inner)
 
 
-def _inside(params: dict[str, Any]) -> Iterator[Jaxpr]:
-    """The functions that an equation calls."""
+def inside(params: dict[str, Any]) -> Iterator[Jaxpr]:
+    """The functions that an equation calls, or may call."""
     for value in params.values():
-        if isinstance(value, ClosedJaxpr):
-            yield value.jaxpr
-        elif isinstance(value, Jaxpr):
-            yield value
+        for one in value if isinstance(value, tuple) else (value,):
+            if isinstance(one, ClosedJaxpr | Jaxpr):
+                yield one.jaxpr if isinstance(one, ClosedJaxpr) else one
 
 
 def _bytes(equation: Any) -> int:

@@ -68,11 +68,11 @@ def _row(name: str, mesh: Mesh, lowered: jax.stages.Lowered, state: Any) -> Row:
         program=name,
         devices=mesh.size,
         flops=program.flops(compiled),
-        state=sum(_on_one_device(leaf) for leaf in jax.tree.leaves(state)),
+        state=sum(on_one_device(leaf) for leaf in jax.tree.leaves(state)),
         temporary=program.memory(compiled).temporary,
         collectives=program.collectives(compiled),
     )
 
 
-def _on_one_device(leaf: Any) -> int:
+def on_one_device(leaf: Any) -> int:
     return math.prod(leaf.sharding.shard_shape(leaf.shape)) * leaf.dtype.itemsize

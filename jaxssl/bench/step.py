@@ -1,9 +1,8 @@
 """Where the time of a training step goes: the step and its beginnings, each a program of its own, timed by turns."""
 
-import contextlib
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -11,20 +10,27 @@ from typing import Any
 
 import jax
 import optax
-from jax.experimental.compilation_cache import compilation_cache
 from jax.sharding import Mesh
 
 from jaxssl.bench.products import Product, products
 from jaxssl.methods.base import Batch, Method, Tree, metadata
+from jaxssl.train.cache import cached_in
 from jaxssl.train.keys import sample_keys
 from jaxssl.train.state import State
 from jaxssl.train.step import Schedule, loss_and_gradient, pure_step
 
-STEP = "step"
-PARTS = {"augmentation": (None, "views"), "forward": ("views", "loss"), "backward": ("loss", "gradient")}
-"""What a part is the difference of; the rest of a step is the optimiser's, the teacher's and the averages'."""
-REST = "optimiser and averages"
+STEP, STILL, FED = "step", "still", "fed"
+PARTS = {
+    "augmentation": (None, "views"),
+    "forward": ("views", "loss"),
+    "backward": ("loss", "gradient"),
+    "optimiser": ("gradient", "update"),
+}
+"""What a part is the difference of; the rest of a step is the teacher's and the averages', and what is logged."""
+REST = "averages and log"
 Program = Callable[[State, Batch], Any]
+Call = Callable[[State], tuple[State, Any]]
+"""One run of a program: the state to go on with, and what to wait for."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +63,12 @@ def programs(
             value, _, _, found = loss_and_gradient(*given)
         return value, found
 
+    def update(state: State, batch: Batch) -> tuple[jax.Array, Tree]:
+        value, found = gradient(state, batch)
+        return value, optimiser.update(found, state.moments, state.params)
+
     step = pure_step(method, optimiser, rate, schedule, mesh)
-    return {"views": views, "loss": loss, "gradient": gradient, STEP: step}
+    return {"views": views, "loss": loss, "gradient": gradient, "update": update, STEP: step}
 
 
 def model_products(programs: Mapping[str, Program], state: State, batch: Batch) -> list[Product]:
@@ -84,48 +94,33 @@ def compile_seconds(program: Program, state: State, batch: Batch, folder: Path) 
     return seconds[0], seconds[1]
 
 
-@contextlib.contextmanager
-def cached_in(folder: Path) -> Iterator[None]:
-    """Every program that is compiled is kept in a folder, and none is looked for elsewhere."""
-    names = {
-        "jax_compilation_cache_dir": str(folder),
-        "jax_persistent_cache_min_compile_time_secs": 0.0,
-        "jax_persistent_cache_min_entry_size_bytes": -1,
-    }
-    before = {name: jax.config.values[name] for name in names}
-    for name, value in names.items():
-        jax.config.update(name, value)
-    # What was compiled before has settled where the cache is.
-    compilation_cache.reset_cache()
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            jax.config.update(name, value)
-        compilation_cache.reset_cache()
+def call_of(name: str, program: jax.stages.Compiled, batch: Batch) -> Call:
+    """A run of a program on that batch; the step gives its state away and goes on with the new one."""
+
+    def call(state: State) -> tuple[State, Any]:
+        out = program(state, batch)
+        return (out[0], out) if name == STEP else (state, out)
+
+    return call
 
 
-def turns(
-    ready: Mapping[str, jax.stages.Compiled], state: State, batch: Batch, rounds: int, least: float
-) -> dict[str, list[Turn]]:
+def turns(calls: Mapping[str, Call], state: State, rounds: int, least: float) -> dict[str, list[Turn]]:
     """So many turns of each program, one after the other in each round; a turn lasts at least so many seconds.
 
     Within a turn calls follow one another as in training, nobody waiting for the first before the second is sent.
     """
-    found: dict[str, list[Turn]] = {name: [] for name in ready}
-    calls = dict.fromkeys(ready, 1)
+    found: dict[str, list[Turn]] = {name: [] for name in calls}
+    counts = dict.fromkeys(calls, 1)
     for number in range(-2, rounds):
-        for name, program in ready.items():
+        for name, call in calls.items():
             wall, cpu = time.perf_counter(), time.process_time()
-            for _ in range(calls[name]):
-                out = program(state, batch)
-                if name == STEP:
-                    state = out[0]  # the old one has been given away
+            for _ in range(counts[name]):
+                state, out = call(state)
             jax.block_until_ready(out)
-            turn = Turn((time.perf_counter() - wall) / calls[name], (time.process_time() - cpu) / calls[name])
+            turn = Turn((time.perf_counter() - wall) / counts[name], (time.process_time() - cpu) / counts[name])
             if number < 0:
                 # The first run of a program settles where its memory is; the second tells how many make a turn.
-                calls[name] = max(1, round(least / turn.wall)) if number == -1 else 1
+                counts[name] = max(1, round(least / turn.wall)) if number == -1 else 1
             else:
                 found[name].append(turn)
     return found

@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 
 import tyro
 
-from jaxssl.cli.recipes import bench_step, finetune, pretrain
+from jaxssl.cli.recipes import bench_step, finetune, plan, pretrain
 from jaxssl.cli.stores import data
 from jaxssl.cli.studies import ablate
-from jaxssl.errors import UserError
+from jaxssl.errors import Preempted, UserError
 from jaxssl.version import __version__
 
 GREETING = """jaxssl pretrains image encoders without labels on cardiac MR and ultrasound, and says whether it helped.
@@ -30,19 +30,25 @@ GREETING = """jaxssl pretrains image encoders without labels on cardiac MR and u
 
 Also: data ultrasound, data knee, data info STORE, data check STORE, data split STORE, data lvef STORE,
 embed RUN [SOURCE], evaluate RUN, predict RUN SOURCE, saliency RUN, segment RUN, export RUN,
-bench step RECIPE, bench loader, bench scale, doctor.
+replay DUMP, bench step|loss|augment|loader|checkpoint|scale, plan RECIPE, doctor.
 Every verb explains itself with --help.
 """
 
-BENCHES = """usage: jaxssl bench {step,loader,scale} RECIPE [options]
+BENCHES = """usage: jaxssl bench {step,augment,loader,checkpoint,scale} RECIPE [options], or jaxssl bench loss [options]
 
-  step      how fast a recipe trains on this machine, and where the time and the memory of a step go
-  loader    how many images a second are loaded, and how long training waits for them
-  scale     what one device does and holds when training is divided over more of them
+  step        how fast a recipe trains on this machine, and where the time and the memory of a step go
+  loss        how fast the contrastive loss is, and what memory it takes
+  augment     how fast a recipe's views are made
+  loader      how many images a second are loaded, and how long training waits for them
+  checkpoint  for how long a save stops training, and what logging and the optimiser take besides
+  scale       what one device does and holds when training is divided over more of them
 
-jaxssl bench step RECIPE --help, or jaxssl bench loader --help, lists the options.
+jaxssl bench step RECIPE --help, or jaxssl bench loader --help, lists the options. With
+--against torch step, loss, augment and loader run by turns with PyTorch, all but loader once both have given the same
+results;
+--python PATH is the interpreter that has it, --threads 1 gives either side one core.
 """
-OF_RUNS = ("evaluate", "probe", "embed", "segment", "predict", "saliency", "export", "report")
+OF_RUNS = ("evaluate", "probe", "embed", "segment", "predict", "saliency", "export", "report", "replay")
 
 
 def of_run(verb: str, words: Sequence[str]) -> None:
@@ -53,7 +59,7 @@ def of_run(verb: str, words: Sequence[str]) -> None:
 
 
 def bench(words: Sequence[str]) -> None:
-    """jaxssl bench step|loader|scale RECIPE [--out DIR]: how fast it trains, images come, and work is spread."""
+    """jaxssl bench step|loss|augment|loader|checkpoint|scale [RECIPE] [--out DIR]: times and memory."""
     if words[:1] == ["step"]:
         return bench_step(words[1:])
     if not words or words[0] in ("-h", "--help"):
@@ -61,7 +67,8 @@ def bench(words: Sequence[str]) -> None:
         return None
     from jaxssl import run
 
-    verbs = {"loader": run.bench_loader, "scale": run.bench_scale}
+    names = ("augment", "checkpoint", "loader", "loss", "scale")
+    verbs = {name: getattr(run, f"bench_{name}") for name in names}
     tyro.extras.subcommand_cli_from_dict(verbs, args=words, prog="jaxssl bench")
 
 
@@ -82,13 +89,13 @@ def _refused(sentence: str, debug: bool, code: int = UserError.exit_code) -> int
 VERBS: dict[str, Callable[[Sequence[str]], int | None]] = {
     **{verb.__name__: verb for verb in (pretrain, finetune)},
     **{verb: functools.partial(of_run, verb) for verb in OF_RUNS},
-    **{verb.__name__: verb for verb in (ablate, data, bench, doctor)},
+    **{verb.__name__: verb for verb in (ablate, data, bench, plan, doctor)},
 }
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run one verb; the exit code is 0, 1 where points of a study failed, 2 for what the user can mend, 3 for files
-    left out, 130 when stopped."""
+    left out, 75 when told to stop by SIGTERM, 130 when stopped."""
     words = list(sys.argv[1:] if words is None else words)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
@@ -108,6 +115,8 @@ def main(words: Sequence[str] | None = None) -> int:
     except OSError as error:
         what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
         return _refused(f"{what}; free some space, or choose a place that can be read and written.", debug)
+    except Preempted as told:
+        return _refused(str(told), debug, told.exit_code)
     except KeyboardInterrupt:
         print("\nStopped. The same command continues from what is on the disk.", file=sys.stderr)
         return 130

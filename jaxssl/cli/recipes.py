@@ -7,6 +7,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import tyro
 
+from jaxssl.bench.sides import Against
 from jaxssl.errors import UserError
 
 R = TypeVar("R")
@@ -17,12 +18,18 @@ class OfRecipe(Generic[R]):
     """What is done with a recipe, whose options are flags of their own."""
 
     recipe: Annotated[R, tyro.conf.arg(name="")]
+
+
+@dataclass(frozen=True)
+class Running(OfRecipe[R]):
+    """What is done on the hardware at hand."""
+
     device: Literal["auto", "cpu", "gpu", "tpu"] = "auto"
     """Hardware to run on; auto takes the fastest there is."""
 
 
 @dataclass(frozen=True)
-class Training(OfRecipe[R]):
+class Training(Running[R]):
     """A run: same workdir and same command continue it."""
 
     workdir: Path = Path("runs/unnamed")
@@ -46,7 +53,7 @@ class FineTuning(Training[R]):
 
 
 @dataclass(frozen=True)
-class Stepping(OfRecipe[R]):
+class Stepping(Running[R]):
     """How fast a recipe trains on this machine, and where the time of a step goes."""
 
     out: Path = Path("step")
@@ -55,8 +62,27 @@ class Stepping(OfRecipe[R]):
     """Turns of the step and of what it begins with."""
     seconds: float = 0.5
     """How long a turn lasts at least."""
+    fed: bool = False
+    """Time steps that are fed from data.store as well, as training is."""
     profile: bool = False
     """Write a trace of three steps that xprof opens."""
+    against: Annotated[Against, tyro.conf.arg(name="")] = Against()
+
+
+@dataclass(frozen=True)
+class Planning(OfRecipe[R]):
+    """What a recipe will need on devices that nobody has booked yet; needs none of them, and no data."""
+
+    devices: int = 8
+    """Devices to train on, all together."""
+    chip: str = "h100"
+    """Of which kind: v4, v5e, v5p, v6e, a100-40, a100-80, h100, h200, b200; or cpu, this machine, measured."""
+    images: int = 100_000
+    """Training images."""
+    compiled: bool = True
+    """Compile the step for at most 8 simulated devices to see what is exchanged; else exchanges are left out."""
+    out: Path | None = None
+    """Folder for plan.json; none writes nothing."""
 
 
 def pretrain(words: Sequence[str]) -> None:
@@ -119,4 +145,18 @@ def bench_step(words: Sequence[str]) -> None:
     from jaxssl.run.common import use_device
 
     use_device(asked.device)
-    run.bench_step(asked.recipe, asked.out, rounds=asked.rounds, seconds=asked.seconds, profile=asked.profile)
+    chosen = {name: getattr(asked, name) for name in ("rounds", "seconds", "fed", "profile", "against")}
+    run.bench_step(asked.recipe, asked.out, **chosen)
+
+
+def plan(words: Sequence[str]) -> None:
+    """jaxssl plan RECIPE --devices 256 --chip v5p [--out DIR]: what it will need of them, before anybody books them."""
+    asked = _asked("plan", Planning, "--out", words)
+    if asked is None:
+        return
+    import jax
+
+    jax.config.update("jax_platforms", "cpu")
+    from jaxssl import run
+
+    run.plan(asked.recipe, asked.devices, asked.chip, asked.images, asked.out, compiled=asked.compiled)

@@ -1,6 +1,7 @@
 """A contact sheet: a few images of each view and label of a store on one page, so that one can see what went in."""
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -56,10 +57,7 @@ def sheet(store: Store) -> Image.Image:
         MUTED,
         small,
     )
-    left = MARGIN
-    for place, name in enumerate(info.classes[1:]):
-        draw.text((left, 44), name, OUTLINES[place % len(OUTLINES)], small)
-        left += int(draw.textlength(name, small)) + 14
+    legend(draw, (MARGIN, 44), info.classes[1:])
     for number, row in enumerate(rows):
         y = top + number * (TILE + CAPTION + MARGIN)
         title = "\n".join(_shortened(draw, small, line, HEADER - 2 * MARGIN) for line in row.title.splitlines())
@@ -141,6 +139,14 @@ def _caption(record: Record) -> str:
     place = f"  {record.slice + 1}/{record.slices}" if record.slices > 1 else ""
     time = f"  {record.moment or f'frame {record.phase + 1}'}" if record.phases > 1 else ""
     return f"{record.subject}{place}{time}"
+
+
+def legend(draw: ImageDraw.ImageDraw, at: tuple[int, int], classes: Sequence[str]) -> None:
+    """The names of classes in the colours of their outlines, in a line from left to right."""
+    font, (left, top) = ImageFont.load_default(11), at
+    for place, name in enumerate(classes):
+        draw.text((left, top), name, OUTLINES[place % len(OUTLINES)], font)
+        left += int(draw.textlength(name, font)) + 14
 
 
 def _shortened(draw: ImageDraw.ImageDraw, font: Font, text: str, width: int) -> str:

@@ -1,17 +1,18 @@
 """Records on disk: array_record, written and read through tensorflow-datasets without TensorFlow.
 
 A store is a folder that `tfds.builder_from_directory(path).as_data_source("records")` reads. Records keep their order,
-their original grid and their depth. Beside them, `store.json` holds a summary, the size of each file and a fingerprint
-of the contents; it is written last, so that a folder without it is unfinished.
+their original grid and their depth. Beside them, `store.json` holds a summary, the size of each file, a fingerprint
+of the contents and a digest of what describes them; it is written last, so that a folder without it is unfinished.
 """
 
 import functools
+import hashlib
 import itertools
 import json
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,11 @@ from jaxssl.data.seen import NOBODY, Seen
 from jaxssl.data.shards import SPLIT, Written, describe, put_text, write_shards
 from jaxssl.data.summary import StoreInfo, Tally
 from jaxssl.errors import UserError
+from jaxssl.files import beside
 
-SUMMARY = "store.json"
+SUMMARY, DIGEST = "store.json", "digest"
+DESCRIPTIONS = ("dataset_info.json", "features.json")
+"""By which tfds reads the shards."""
 FORMAT = 3
 NAME = re.compile("[a-z][a-z0-9_]*")  # what tfds turns into file names
 LEDGER = ".openings.jsonl"
@@ -60,7 +64,7 @@ class Store:
         """Record number `index`, in the order in which they were written; array_record checks its hash."""
         try:
             return decode(self._source[index])
-        except RuntimeError as error:
+        except (RuntimeError, ValueError, KeyError, TypeError) as error:
             raise UserError(f"Record {index} of {self.path} is damaged: copy or write the store again.") from error
 
     def records(self) -> Iterator[Record]:
@@ -74,8 +78,13 @@ class Store:
 
     @functools.cached_property
     def _source(self) -> Any:
-        builder: Any = tfds.builder_from_directory(self.path)
-        return builder.as_data_source(SPLIT)
+        try:
+            builder: Any = tfds.builder_from_directory(self.path)
+            return builder.as_data_source(SPLIT)
+        except Exception as error:  # tfds has as many kinds as there are ways to be damaged
+            raise UserError(
+                f"{self.path} cannot be read by its {' and '.join(DESCRIPTIONS)}: copy it again."
+            ) from error
 
 
 def write(
@@ -144,7 +153,8 @@ def write_again(
 ) -> Store:
     """Write the records of a store to another, something about them changed: other masks, another label.
 
-    `suffix` goes on its name and `note` on its description; `changes` are of what else `write` is told of a store.
+    `suffix` goes on its name and `note` on its description; `changes` are of what else `write` is told of a store. Its
+    test subjects have been asked what those of the old store were asked: the ledger of openings goes with it.
     """
     info = old.info
     kept = {
@@ -158,7 +168,11 @@ def write_again(
         "made_from": old.lineage,
     }
     name, description = f"{info.name}_{suffix}", f"{info.description} {note}"
-    return write(records, path, name=name, description=description, **{**kept, **changes})
+    new = write(records, path, name=name, description=description, **{**kept, **changes})
+    if (old.path / LEDGER).is_file():
+        with beside(new.path / LEDGER) as unfinished:
+            shutil.copyfile(old.path / LEDGER, unfinished)
+    return new
 
 
 def check_name(name: str) -> None:
@@ -180,11 +194,21 @@ def finish(folder: Path, codec: Codec, info: StoreInfo, written: Written, source
         "files": sizes,
         "info": asdict(info),
     }
+    content[DIGEST] = _digest(folder, content)
     put_text(folder / SUMMARY, json.dumps(content, indent=1))
 
 
+def _digest(folder: Path, content: Mapping[str, Any]) -> str:
+    """Of what a store says about itself: of `store.json`, and of the files by which tfds reads the shards."""
+    told = {name: value for name, value in content.items() if name != DIGEST}
+    digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
+    for name in DESCRIPTIONS:
+        digest.update((folder / name).read_bytes())
+    return digest.hexdigest()
+
+
 def open_store(path: str | Path) -> Store:
-    """Open a store and check that it is whole; only `store.json` and the sizes of the files are read."""
+    """Open a store and check that it is whole; only what describes it and the sizes of the files are read."""
     path = Path(path)
     if not path.is_dir():
         raise UserError(f"{path} is not a folder: give the path of a store, or make one with `jaxssl data phantom`.")
@@ -193,7 +217,8 @@ def open_store(path: str | Path) -> Store:
         if content["format"] != FORMAT:
             raise UserError(f"{path} has store format {content['format']}, this jaxssl reads {FORMAT}: write it again.")
         info = StoreInfo(**content["info"])
-        sizes, fingerprint, source = content["files"], content["fingerprint"], Source(**content.get("source", {}))
+        sizes, fingerprint = dict(content["files"]), content["fingerprint"]
+        source = Source(**content.get("source", {}))
     except FileNotFoundError:
         if (path / UNFINISHED).is_dir():
             raise UserError(f"{path} is unfinished: the same `jaxssl data ingest` as before continues it.") from None
@@ -205,6 +230,13 @@ def open_store(path: str | Path) -> Store:
         raise UserError(f"{path / SUMMARY} cannot be read ({error}): write the store again.") from error
     for name, size in sizes.items():
         file = path / name
+        if Path(name).name != name:
+            raise UserError(f"{path / SUMMARY} names {name!r}, which is no file of the store's: write the store again.")
         if not file.is_file() or file.stat().st_size != size:
             raise UserError(f"{file} is missing or truncated ({size} bytes expected): copy or write the store again.")
+    # Stores of earlier versions have no digest.
+    if DIGEST in content and content[DIGEST] != _digest(path, content):
+        raise UserError(
+            f"{path} is damaged: {SUMMARY}, {' or '.join(DESCRIPTIONS)} was changed; copy or write the store again."
+        )
     return Store(path, info, fingerprint, source)

@@ -33,8 +33,8 @@ class Options:
     freeze_encoder: bool = False
     """Train the linear layer only, which is linear evaluation; the encoder keeps its weights and running statistics."""
     input: Input = "full"
-    """What of an image is shown: all, or with masks the heart or the background; `swapped` trains on hearts before the
-    background of another subject, and predicts from the whole image."""
+    """What of an image is shown: all, or with masks the heart, or all but a box about it; `swapped` trains on hearts
+    before the background of another subject, and predicts from the whole image."""
     augment: Augment = field(default_factory=Augment)
 
 
@@ -43,25 +43,12 @@ def build(options: Options, model, spec: Spec) -> Method:
     _check(spec)
     inputs.check(options.input, spec)
     kinds = tuple(kind for kind in spec.partners if kind != "subject")  # which lends its background, and no more
-    counted = options.class_weights and spec.label_counts
-    weights = inverse_frequency(np.array(spec.label_counts)) if counted else np.ones(spec.labels)
+    network, weights = _network(options, model, spec, 1 + len(kinds)), _weights(options, spec)
     frozen = ("encoder",) if options.freeze_encoder else ()
-    images = 1 + len(kinds)
-    network = Classifier(
-        # All images of a sample are in one group of normalisation.
-        model.encoder(dtype=spec.dtype, rows=images * model.group),
-        # In bfloat16 logits that differ by less than 1 in 250 would be equal, and patients tie.
-        Projector((spec.labels,), dtype=parameter_type(spec.dtype)),
-        images,
-        of_map=options.pool == "map",
-    )
-
-    def of_sample(batch: Batch) -> list[Batch]:
-        return [batch, *(batch["partners"][kind] for kind in kinds)]
 
     def views(keys, batch, progress):
         del progress
-        shown = [inputs.shown(options.input, each, batch.get("partners", {})) for each in of_sample(batch)]
+        shown = _shown(options.input, batch, kinds)
         # One draw for all of them: what differs between ED and ES is the heart, and not the view.
         return jnp.stack([parts.view(keys, 0, each, options.augment)[0] for each in shown], axis=1)
 
@@ -84,13 +71,13 @@ def build(options: Options, model, spec: Spec) -> Method:
 
     def features(variables: dict[str, Tree], batch: Batch) -> Features:
         style = "full" if options.input == "swapped" else options.input
-        images = jnp.stack([inputs.shown(style, each, {})["image"] for each in of_sample(batch)], axis=1)
+        images = jnp.stack([each["image"] for each in _shown(style, batch, kinds)], axis=1)
         own = variables["encoder"]
         return network.encoded(own["params"], own["statistics"], images)
 
     def maps(variables, batch):
         last = features(variables, batch).maps[-1]
-        return last.reshape(-1, images, *last.shape[1:])
+        return last.reshape(-1, network.images, *last.shape[1:])
 
     def logits(variables, maps):
         return network.logits(variables["head"]["params"], pooled(in_rows(maps)))
@@ -172,6 +159,28 @@ def in_rows(images: Float[Array, "batch image *rest"]) -> Float[Array, "rows *re
 def side_by_side(features: Float[Array, "rows dim"], images: int) -> Float[Array, "batch dims"]:
     """The features of a sample's images in one row."""
     return features.reshape(-1, images * features.shape[-1])
+
+
+def _shown(style: Input, batch: Batch, kinds: tuple[str, ...]) -> list[Batch]:
+    """All images of a sample in one style, its own first."""
+    return [inputs.shown(style, each, batch) for each in (batch, *(batch["partners"][kind] for kind in kinds))]
+
+
+def _network(options: Options, model, spec: Spec, images: int) -> Classifier:
+    return Classifier(
+        # All images of a sample are in one group of normalisation.
+        model.encoder(dtype=spec.dtype, rows=images * model.group),
+        # In bfloat16 logits that differ by less than 1 in 250 would be equal, and patients tie.
+        Projector((spec.labels,), dtype=parameter_type(spec.dtype)),
+        images,
+        of_map=options.pool == "map",
+    )
+
+
+def _weights(options: Options, spec: Spec) -> Float[np.ndarray, " class"]:
+    """Of each class in the loss."""
+    counted = options.class_weights and spec.label_counts
+    return inverse_frequency(np.array(spec.label_counts)) if counted else np.ones(spec.labels)
 
 
 def _check(spec: Spec) -> None:

@@ -81,7 +81,8 @@ def build(options: Options, model, spec: Spec, relatives: Callable[[Batch], Rule
             temperature=temperature(options, params),
             block_size=options.block,
         )
-        return loss, {"monitor": {**parts.spread(embeddings), **aux, **temperature_monitor(options, params)}}
+        monitor = {**parts.spread(embeddings), **aux, **temperature_monitor(options, params)}
+        return loss, {"monitor": {**monitor, **chance(repelled, len(embeddings) - 1)}}
 
     views = pairs.views_of(options, spec)
     return Method(views, init, forward, objective, parts.update(model.norm), parts.of_dicts, pictures=pairs.pictures)
@@ -118,6 +119,11 @@ def temperature(options: Options, params: Tree) -> float | Float[Array, ""]:
     if not options.learn_temperature:
         return options.temperature
     return jnp.exp(-at_most(params["temperature"]["sharpness"], SHARPEST))
+
+
+def chance(repelled: From, candidates: int) -> dict[str, Any]:
+    """The loss where nothing is told apart, if every candidate counts: ln(2N - 1) of two views of N images."""
+    return {"chance_loss": math.log(candidates)} if repelled == "all" else {}
 
 
 def temperature_monitor(options: Options, params: Tree) -> dict[str, Any]:

@@ -237,7 +237,9 @@ def _teacher_monitor(loss: Array, targets: Targets, block: int | None) -> dict[s
         "teacher_entropy": entropy.mean(),
         "teacher_entropy_share": entropy.mean() / largest,
         "prototype_use_share": use / largest,
+        "views_loss": loss,
         "teacher_student_kl": loss - entropy.mean(),
+        "chance_loss": jnp.asarray(largest),
     }
 
 

@@ -87,6 +87,7 @@ def build(options: Options, model, spec: Spec) -> Method:
             block_size=options.block,
         )
         monitor = {**parts.spread(seen.outputs), **aux, **contrastive.temperature_monitor(options, params)}
+        monitor |= contrastive.chance(repelled, 1 + options.queue)
         return loss, {"newest": newest, "monitor": monitor}
 
     def update(params, carry, statistics, moments, progress):

@@ -26,7 +26,7 @@ class Options:
     projector_norm: bool = False
     """Normalisation between the projector's layers, as the backbone has it."""
     input: Input = "full"
-    """What of an image is shown: all, or with masks the heart, the background, or the heart with another background."""
+    """What of an image is shown: all, or with masks the heart, all but a box about it, or it on another background."""
     augment: Augment = field(default_factory=Augment)
 
     def check(self) -> None:
@@ -44,9 +44,8 @@ def views_of(options: Options, spec: Spec) -> Callable[[Key[Array, " batch"], Ba
 
     def views(keys, batch, progress):
         del progress
-        partners = batch.get("partners", {})
-        first = inputs.shown(options.input, batch, partners)
-        second = inputs.shown(options.input, partners["phase"], partners) if "phase" in spec.partners else first
+        first = inputs.shown(options.input, batch, batch)
+        second = inputs.shown(options.input, batch["partners"]["phase"], batch) if "phase" in spec.partners else first
         both = [parts.view(keys, i, source, options.augment)[0] for i, source in enumerate((first, second))]
         return jnp.stack(both, axis=1)
 

@@ -119,14 +119,19 @@ def spread(embeddings: jax.Array) -> dict[str, jax.Array]:
     """What tells a collapse, of unit embeddings [N, d] with covariance C over the batch.
 
     embedding_std: sqrt(tr C), 1 where they fill the sphere, 0 where all are one.
+    off_diagonal_similarity: mean cosine of two different rows, (N |mean|^2 - 1) / (N - 1), 1 where all are one.
     effective_rank: (tr C)^2 / tr(C^2), in how many directions they differ about equally, 0 where in none.
+    Of fewer than four rows these say more of their number than of the network: then there are none.
     """
+    if len(embeddings) < 4:
+        return {}
     rows = island(embeddings)
     rows = rows / jnp.maximum(jnp.linalg.norm(rows, axis=-1, keepdims=True), 1e-12)
     covariance = jnp.cov(rows, rowvar=False, bias=True)
     trace, square = jnp.trace(covariance), jnp.sum(covariance**2)
     return {
         "embedding_std": jnp.sqrt(trace),
+        "off_diagonal_similarity": (len(rows) * jnp.sum(rows.mean(0) ** 2) - 1) / (len(rows) - 1),
         "effective_rank": jnp.where(square > 0, trace**2 / jnp.where(square > 0, square, 1), 0),
     }
 

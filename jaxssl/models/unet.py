@@ -63,6 +63,8 @@ class UNet:
 
     def check(self) -> None:
         """Refuse values that make no network, with a UserError that names the option."""
+        if min(self.widths, default=1) < 1:
+            raise UserError(f"model.widths {self.widths} must be at least 1 each.")
         if not 0 <= self.remat <= len(self.widths):
             raise UserError(f"model.remat is a number of levels from 0 to {len(self.widths)}, not {self.remat}.")
         if not 0 <= self.slope < 1:

@@ -36,7 +36,7 @@ def contrastive_loss(
 ) -> tuple[Float[Array, ""], dict[str, Array]]:
     """Pull anchors towards their positives among the candidates, and away from the other candidates.
 
-        l_i = -1/|P(i)| sum_{p in P(i)} [ s_ip / T - log sum_{k in P(i) or N(i)} exp(s_ik / T) ]
+        l_i = -1/#P(i) sum_{p in P(i)} [ s_ip / T - log sum_{k in P(i) or N(i)} exp(s_ik / T) ]
 
     with s_ik the cosine similarity of anchor i and candidate k. The loss is the mean of l_i over the anchors that have
     a positive; the others are counted. With none at all it is 0, and so is its gradient.

@@ -25,7 +25,7 @@ INPUT = ("method.input", "data.masks", "data.partners")
 STYLES = {
     "full": "whole image",
     "heart": "heart only",
-    "background": "background only",
+    "box": "heart boxed out",
     "swapped": "swapped background",
 }
 SUBSET = re.compile(r"-seed\d+(?=\.json$)")
@@ -120,14 +120,14 @@ def frozen(run: Run) -> bool:
 
 def by_input(arms: Sequence[Arm]) -> list[dict[str, Arm]]:
     """Arms of classifiers that differ in what they are shown and in nothing else, by that; those of which one is shown
-    the background alone, whose score says what the others may owe to shortcuts."""
+    all but a box about the heart, whose score says what the others may owe to shortcuts."""
     groups: dict[Hashable, dict[str, Arm]] = {}
     for arm in arms:
         if arm.task.kind == "classification":
             others = tuple((key, value) for key, value in _choices(arm.runs[0]).items() if key not in INPUT)
             same = arm.task, arm.origin, arm.repeats, others
             groups.setdefault(same, {})[shown(arm.runs[0])] = arm
-    return [group for group in groups.values() if STYLES["background"] in group]
+    return [group for group in groups.values() if STYLES["box"] in group]
 
 
 def source(run: Run, runs: Sequence[Run]) -> Run | None:

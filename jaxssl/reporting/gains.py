@@ -44,7 +44,6 @@ class Gains:
     caption: str
     task: Task
     labels: tuple[int, ...]
-    scratch: Mapping[int, Arm]
     lines: tuple[Line, ...]
     panels: tuple[tuple[str, str], ...]
 
@@ -89,11 +88,8 @@ def _line(name: str, arms: Sequence[Arm], runs: Sequence[Run]) -> Line:
 
 
 def _gains(caption: str, task: Task, lines: Sequence[Line], look: Mapping[str, Style]) -> Gains:
-    scratch = {
-        labels: arm.paired.scratch for line in lines for labels, arm in line.by_labels.items() if arm.paired is not None
-    }
-    labels = tuple(sorted(scratch))
-    return Gains(caption, task, labels, scratch, tuple(lines), _panels(task, lines, look))
+    labels = tuple(sorted({labels for line in lines for labels in line.by_labels}))
+    return Gains(caption, task, labels, tuple(lines), _panels(task, lines, look))
 
 
 def _panels(task: Task, lines: Sequence[Line], look: Mapping[str, Style]) -> tuple[tuple[str, str], ...]:

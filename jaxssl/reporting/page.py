@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -13,6 +11,7 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from jaxssl.errors import UserError
+from jaxssl.files import beside
 from jaxssl.reporting import arms, gains, pictures, read, sections, tables, words
 from jaxssl.reporting.gains import Tables
 from jaxssl.reporting.read import Run
@@ -41,14 +40,11 @@ def write_page(runs: Sequence[Run], found: Sequence[arms.Arm], out: Path, asked:
     """The same of runs that were read, and of their arms, with the tables of gains that are asked for."""
     target = Path(out) / "report.html" if Path(out).is_dir() else Path(out)
     text = _fitting(runs, found, asked or {})
-    beside = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_text(text, encoding="utf-8", errors="replace")
-        os.replace(beside, target)
+        with beside(target) as unfinished:
+            unfinished.write_text(text, encoding="utf-8", errors="replace")
     except OSError as error:
-        with contextlib.suppress(OSError):
-            beside.unlink()
         raise UserError(f"The report cannot be written to {target}: {error.strerror}; name another file.") from error
     return target
 
@@ -94,6 +90,7 @@ def _figures(runs: Sequence[Run], found: Sequence[arms.Arm], asked: Tables) -> d
         ],
         "maps": {run.label: sections.embedding_map(run, min(600, DOTS // len(runs))) for run in runs},
         "throughput": sections.throughput(runs, look),
+        "timed": [run for run in runs if run.speed],
         "differing": arms.differing_keys(runs),
         "nan": float("nan"),
         "date": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"),

@@ -15,7 +15,7 @@ import numpy as np
 
 from jaxssl.errors import UserError
 from jaxssl.reporting import results
-from jaxssl.reporting.results import Judged, Probe, Saliency, number, whole
+from jaxssl.reporting.results import Judged, Probe, Saliency, Speed, number, whole
 
 Series = Mapping[str, tuple[np.ndarray, np.ndarray]]
 """Name of a measured quantity -> (steps, values)."""
@@ -68,6 +68,7 @@ class Run:
     probes: tuple[Probe, ...]
     """The first, then what was asked later."""
     saliency: Saliency | None
+    speed: Speed | None
     embedding: Mapping[str, np.ndarray]
     notes: tuple[str, ...] = field(default=())
 
@@ -102,6 +103,7 @@ def _read_run(folder: Path, label: str) -> Run:
         judged=_judged(folder, notes),
         probes=_probes(folder, notes),
         saliency=_saliency(folder, notes),
+        speed=results.speed(_json(folder / "step.jsonl", notes), notes),
         embedding=_embedding(arrays, notes),
         notes=tuple(notes),
     )

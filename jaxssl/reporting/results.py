@@ -122,6 +122,23 @@ class Saliency:
     masks_by: str
 
 
+@dataclass(frozen=True)
+class Speed:
+    """What `jaxssl bench step` has found of a run's step; nan for what it could not tell."""
+
+    batch: int
+    precision: str
+    device: str
+    devices: int
+    images_per_second: float
+    """Of the step on a batch that is there already."""
+    fed: float
+    """The same of steps that are fed as training is."""
+    step_bytes: float
+    flops_per_image: float
+    mfu: float
+
+
 Judged = Segmentation | Classification
 
 
@@ -137,6 +154,10 @@ def probe(content: Mapping[str, Any], notes: list[str]) -> Probe | None:
 
 def saliency(content: Mapping[str, Any], name: str, notes: list[str]) -> Saliency | None:
     return _or_note(_saliency, content, f"{name} lacks what the table needs and is left out.", notes)
+
+
+def speed(content: Mapping[str, Any], notes: list[str]) -> Speed | None:
+    return _or_note(_speed, content, "step.jsonl lacks what the table needs and is left out.", notes)
 
 
 def number(value: object) -> float:
@@ -171,6 +192,20 @@ def _or_note(
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         notes.append(note)
         return None
+
+
+def _speed(content: Mapping[str, Any], notes: list[str]) -> Speed:
+    return Speed(
+        int(content["batch"]),
+        str(content["precision"]),
+        str(content["device"]),
+        int(content["devices"]),
+        float(content["images_per_second"]),
+        number(content.get("fed_images_per_second")),
+        number(content.get("step_bytes")),
+        number(content.get("flops_per_image")),
+        number(content.get("mfu")),
+    )
 
 
 def _task(content: Mapping[str, Any], kind: str) -> Task:

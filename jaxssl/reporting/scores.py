@@ -31,6 +31,8 @@ class Difference:
     differences: np.ndarray
     """By subject; of a measure that is no mean over subjects, empty."""
     estimate: Estimate
+    against: float
+    """The other score."""
     p: float
     effect: Estimate
     detectable: float
@@ -90,12 +92,14 @@ def comparable(one: Judged, other: Judged, subjects: Sequence[str]) -> bool:
 
 
 def _of_scores(ours: Sequence[Judged], theirs: Sequence[Judged], subjects: Sequence[str]) -> Difference:
-    table = dice_table(ours, subjects) - dice_table(theirs, subjects)
+    against = dice_table(theirs, subjects)
+    table = dice_table(ours, subjects) - against
     differences = table.mean(axis=1)
     n = len(differences)
     return Difference(
         differences,
         Estimate(float(differences.mean()), within(studentised(table), -1, 1)),
+        float(against.mean()),
         paired_test(differences),
         effect_size(differences),
         smallest_detectable(float(differences.std(ddof=1)), n) if n > 1 else float("nan"),
@@ -114,6 +118,7 @@ def _of_answers(ours: Sequence[Judged], theirs: Sequence[Judged], subjects: Sequ
     return Difference(
         np.empty(0),
         Estimate(difference(everyone), bca(difference, pairs[0][0].subjects)),
+        float(np.mean([mean_auroc(other.truth, other.probabilities) for _, other in pairs])),
         swap_test(lambda who: difference(everyone, who[owner]), len(names)),
         Estimate(float("nan"), UNKNOWN),
         float("nan"),

@@ -4,12 +4,11 @@ import contextlib
 import platform
 import time
 from collections import defaultdict
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
-from jax.experimental.compilation_cache import compilation_cache
 from rich.console import Console
 from rich.table import Column, Table
 
@@ -17,10 +16,12 @@ from jaxssl import config
 from jaxssl.errors import UserError
 from jaxssl.run.common import console_of
 from jaxssl.run.judging import FILES, JUDGES
+from jaxssl.run.rates import refuse_elsewhere
 from jaxssl.run.report import report_on
 from jaxssl.run.stages import Busy, Failed, Place, State
 from jaxssl.run.submitting import Cluster, submit_jobs
 from jaxssl.sweep import Point, Stage, Within, in_order, load_study, select
+from jaxssl.train.cache import cached_in
 
 SEEDS = ("train.seed", "data.subset_seed")
 """Options on which the time that a stage takes does not depend."""
@@ -67,6 +68,7 @@ def ablate(
     elif report:
         _report(chosen, root)
     elif not list:
+        refuse_elsewhere(_missing(chosen, root))
         with _shared_programs(root):
             failed = _work(chosen, root, console)
         if _at_an_end(everything, root) and _runs(everything, root):
@@ -106,20 +108,11 @@ def _work(points: Sequence[Point], root: Path, console: Console) -> list[str]:
     return failed
 
 
-@contextlib.contextmanager
-def _shared_programs(root: Path) -> Iterator[None]:
+def _shared_programs(root: Path) -> contextlib.AbstractContextManager[None]:
     """Runs that differ in their seeds compile the same programs: each is kept in a folder, one a machine."""
     if jax.config.values["jax_compilation_cache_dir"] is not None:
-        yield
-        return
-    jax.config.update("jax_compilation_cache_dir", str(root / "compiled" / platform.node()))
-    # What was compiled before has settled that there is no cache.
-    compilation_cache.reset_cache()
-    try:
-        yield
-    finally:
-        jax.config.update("jax_compilation_cache_dir", None)
-        compilation_cache.reset_cache()
+        return contextlib.nullcontext()
+    return cached_in(root / "compiled" / platform.node())
 
 
 def _do(point: Point, points: Sequence[Point], root: Path, since: float, console: Console) -> None:
@@ -137,6 +130,11 @@ def _state(point: Point, root: Path) -> State:
     """Of a point: that of its stages which says most."""
     states = {Place(root, stage).state for stage in in_order(point.stages)}
     return next(state for state in SAYING if state in states)
+
+
+def _missing(points: Sequence[Point], root: Path) -> Sequence[Stage]:
+    stages = in_order(stage for point in points for stage in point.stages)
+    return [stage for stage in stages if not Place(root, stage).done]
 
 
 def _at_an_end(points: Sequence[Point], root: Path) -> bool:

@@ -18,6 +18,7 @@ from jaxssl.bench.program import COLLECTIVES
 from jaxssl.bench.scale import Row, of_loss, of_step
 from jaxssl.data.record import CINE_CLASSES
 from jaxssl.errors import UserError
+from jaxssl.files import beside, put_text
 from jaxssl.methods.base import build
 from jaxssl.recipe import Recipe, load_recipe
 from jaxssl.run.common import console_of
@@ -52,20 +53,21 @@ def bench_scale(
     config.check(chosen)
     if rows < 2 * max(DEVICES) or rows % max(DEVICES):
         raise UserError(f"--rows must be a multiple of {max(DEVICES)}, and at least {2 * max(DEVICES)}, not {rows}.")
-    _simulate(max(DEVICES))
+    simulate(max(DEVICES))
     check_divisible(make_mesh(jax.devices()[: max(DEVICES)]), batch, chosen.train.micro_batches)
     out.mkdir(parents=True, exist_ok=True)
     measured = list(_rows(chosen, rows, console))
     console.print(_table(measured))
     lines = "".join(json.dumps({**asdict(row), "recipe": recipe, "batch": batch}) + "\n" for row in measured)
-    (out / "scale.jsonl").write_text(lines)
+    put_text(out / "scale.jsonl", lines)
     title = f"{recipe}, batch {batch}, on simulated devices (compiled, not run)"
-    draw(measured, title).savefig(out / "scale.png", dpi=150)
+    with beside(out / "scale.png") as unfinished:
+        draw(measured, title).savefig(unfinished, dpi=150)
     console.print(f"{out / 'scale.jsonl'} and {out / 'scale.png'} are written.")
     return out
 
 
-def _simulate(devices: int) -> None:
+def simulate(devices: int) -> None:
     """Have so many CPU devices; only possible before jax has looked for any."""
     jax.config.update("jax_platforms", "cpu")
     try:
@@ -74,7 +76,7 @@ def _simulate(devices: int) -> None:
         if len(jax.devices()) < devices:
             raise UserError(
                 f"jax has begun with {len(jax.devices())} device(s), and {devices} must be simulated: "
-                "run `jaxssl bench scale` in a fresh process."
+                "run this in a fresh process."
             ) from None
 
 

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import jax
@@ -13,8 +13,9 @@ from jaxssl import config
 from jaxssl.data.seen import refuse_leak
 from jaxssl.data.source import Data, Source, open_source
 from jaxssl.errors import UserError
-from jaxssl.methods.base import Method, Tree, build
+from jaxssl.methods.base import Method, Spec, Tree, build
 from jaxssl.recipe import Recipe
+from jaxssl.run.classification import label_counts
 from jaxssl.train.checkpoint import read
 from jaxssl.train.state import evaluated
 from jaxssl.workdir import Workdir
@@ -39,6 +40,13 @@ def load_run(workdir: Workdir, warn: Callable[[str], None]) -> LoadedRun:
     method = build(recipe.method, recipe.model, spec)
     params, carry = evaluated(state["params"], state["carry"], state["average"])
     return LoadedRun(recipe, method, saved.step, method.parts(params, carry))
+
+
+def spec_on(recipe: Recipe, source: Source) -> Spec:
+    """What a method must know of the store that it learns from."""
+    info = source.store.info
+    spec = recipe.spec(info.channels, len(info.classes), len(source.labels.names), source.positions_known)
+    return replace(spec, label_counts=label_counts(source) if recipe.data.label else ())
 
 
 def opened(options: Data, console: Console) -> Source:

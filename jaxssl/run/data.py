@@ -17,6 +17,7 @@ from jaxssl.data.record import CINE_CLASSES
 from jaxssl.data.sheet import sheet as contact_sheet
 from jaxssl.data.store import open_store, write
 from jaxssl.errors import UserError
+from jaxssl.files import beside
 from jaxssl.run.common import console_of
 
 MANY = 24
@@ -81,7 +82,8 @@ def data_info(store: Annotated[Path, tyro.conf.Positional], sheet: Path | None =
     if sheet is not None:
         if Path(sheet).suffix.lower() != ".png":
             raise UserError(f"--sheet {sheet} is no PNG file: give it a name that ends in .png.")
-        contact_sheet(opened).save(sheet)
+        with beside(Path(sheet)) as unfinished:
+            contact_sheet(opened).save(unfinished)
 
 
 def _readable(value: object) -> str:

@@ -80,7 +80,7 @@ def of_whom(recipe: Recipe, source: Source, on: Part) -> dict[str, Any]:
 
 def _opening(recipe: Recipe, source: Source, result: dict[str, Any], folder: Workdir) -> int | None:
     """Runs that a study compares ask different questions: from scratch or not, with so many labels, with that seed,
-    shown the heart alone or its background, with an encoder that is trained or frozen, and as the study has named them.
+    shown the heart alone or all but it, with an encoder that is trained or frozen, and as the study has named them.
     """
     begun_from, way = begun(folder)
     question = {name: result[name] for name in ("kind", "classes", "training_subjects", "subset_seed", "seed")}

@@ -50,8 +50,11 @@ def begun(folder: Workdir) -> tuple[str, str]:
 
 
 def tested(source: Source) -> dict[str, Any]:
-    """Which test subjects a question is put to, whoever else of the store is trained on."""
-    return {"fingerprint": source.store.fingerprint, "test": _hash(sorted(source.split.test))}
+    """Which test subjects a question is put to, whoever else of the store is trained on.
+
+    A store made from another, with other masks or another label, has the same subjects.
+    """
+    return {"fingerprint": source.store.lineage[0], "test": _hash(sorted(source.split.test))}
 
 
 def opening(store: Path, question: Mapping[str, Any], way: str, run: Path) -> int | None:

@@ -5,36 +5,40 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, ImageColor
+from PIL import Image, ImageColor, ImageDraw
 
-from jaxssl.data.sheet import OUTLINES, border, windowed
+from jaxssl.data.sheet import OUTLINES, border, legend, windowed
 from jaxssl.data.study.volume import Volume
+from jaxssl.files import beside
 
 SIDE, WIDEST = 160, 6
 """Pixels of the longer side of a slice, and slices in a row."""
+LINE = 18
+"""Pixels below the slices, for the names of the classes."""
 BEAT_MS = 1000
 """For which a loop is shown: about a heartbeat."""
 
 
-def overlays(volume: Volume, masks: UInt8[np.ndarray, "x y slices frames"], shown: int) -> list[Image.Image]:
+def overlays(
+    volume: Volume, masks: UInt8[np.ndarray, "x y slices frames"], classes: Sequence[str], shown: int
+) -> list[Image.Image]:
     """The mosaic of frame `shown`, and where there are several those of all, in their order."""
     greys = _greys(volume)
     frames = [_mosaic(greys, masks, frame, volume.spacing or (1.0, 1.0)) for frame in range(masks.shape[3])]
+    for frame in frames:
+        legend(ImageDraw.Draw(frame), (4, frame.height - LINE + 2), classes)
     return [frames[shown], *(frames if len(frames) > 1 else [])]
 
 
 def write(pictures: Sequence[Image.Image], path: Path) -> None:
     """The first as PNG; the others, if any, as a GIF that goes round."""
     still, *loop = pictures
-    still.save(path.with_name(f"{path.name}.png"))
+    with beside(path.with_name(f"{path.name}.png")) as unfinished:
+        still.save(unfinished)
     if loop:
-        loop[0].save(
-            path.with_name(f"{path.name}.gif"),
-            save_all=True,
-            append_images=loop[1:],
-            duration=max(20, BEAT_MS // len(loop)),
-            loop=0,
-        )
+        duration = max(20, BEAT_MS // len(loop))
+        with beside(path.with_name(f"{path.name}.gif")) as unfinished:
+            loop[0].save(unfinished, save_all=True, append_images=loop[1:], duration=duration, loop=0)
 
 
 def _greys(volume: Volume) -> dict[tuple[int, int], UInt8[np.ndarray, "y x"]]:
@@ -50,7 +54,7 @@ def _mosaic(
     tiles = [_tile(greys.get((number, frame)), masks[:, :, number, frame].T, spacing) for number in range(slices)]
     height, width, _ = tiles[0].shape
     across = min(WIDEST, slices)
-    page = np.zeros((-(-slices // across) * height, across * width, 3), np.uint8)
+    page = np.zeros((-(-slices // across) * height + LINE, across * width, 3), np.uint8)
     for number, tile in enumerate(tiles):
         y, x = number // across * height, number % across * width
         page[y : y + height, x : x + width] = tile

@@ -65,7 +65,7 @@ def predict(
                 array = volume.write(masks, path.with_name(f"{path.name}_mask.nii.gz"))
                 largest = sizes.add(path.relative_to(out), volume, array)
                 if overlays:
-                    overlay.write(overlay.overlays(volume, array, largest), path)
+                    overlay.write(overlay.overlays(volume, array, segmenter.classes, largest), path)
     _say(console, left_out)
     if not taken:
         raise UserError(f"{source} has no image that could be segmented; name a folder of images of {segmenter.views}.")

@@ -5,7 +5,7 @@ from jaxssl.recipe import Recipe
 LEAST = "set to the smallest value of the image, channel by channel"
 SHOWN = {
     "heart": f"the heart alone: all that lies outside the image's mask was {LEAST}",
-    "background": f"the background alone: all that lies within the image's mask was {LEAST}",
+    "box": f"all but a box about the heart: all that lies within the smallest box that holds the masks was {LEAST}",
     "swapped": "the heart before the background of another subject: what lies outside the image's mask came from an "
     f"image of the other, in which the heart was {LEAST}",
 }

@@ -10,6 +10,7 @@ from jaxtyping import Float, UInt8
 
 from jaxssl.data.study.volume import Volume
 from jaxssl.evaluate.metrics import ejection_fraction, mass
+from jaxssl.files import beside
 
 VOLUMES, HEARTS = "volumes.csv", "hearts.csv"
 
@@ -74,7 +75,7 @@ def _text(size: float | None) -> str:
 
 
 def _write(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with beside(path) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as file:
         table = csv.DictWriter(file, columns, restval="")
         table.writeheader()
         table.writerows(rows)

@@ -13,6 +13,7 @@ from jaxssl import config
 from jaxssl.data.phantom import CineOptions, KneeOptions, UltrasoundOptions
 from jaxssl.data.store import SUMMARY
 from jaxssl.errors import UserError
+from jaxssl.files import put_text
 from jaxssl.recipe import PLACES, lasting, load_recipe
 from jaxssl.run.data import data_phantom
 from jaxssl.run.evaluate import evaluate
@@ -24,6 +25,7 @@ from jaxssl.run.saliency import FILES as MAPS
 from jaxssl.run.saliency import saliency
 from jaxssl.run.segmentation import segment
 from jaxssl.run.split import data_split
+from jaxssl.run.stepping import bench_step
 from jaxssl.run.training import finetune, pretrain
 from jaxssl.sweep import Stage
 from jaxssl.workdir import now
@@ -84,6 +86,10 @@ DOINGS = {
         lambda folder, options: (folder / FILES[options.get("on", "test")]).is_file(),
     ),
     "probe": Doing(lambda run, folder, options: probe(folder, **options), _probed),
+    "bench": Doing(
+        lambda run, folder, options: bench_step(config.load(folder / "recipe.json"), folder, fed=True, **options),
+        lambda folder, options: (folder / "step.jsonl").is_file(),
+    ),
     "saliency": Doing(lambda run, folder, options: saliency(folder, **options), _explained),
 }
 
@@ -196,7 +202,7 @@ class Place:
         if isinstance(error, UserError):
             return str(error)
         log = self.note.with_suffix(".log")
-        log.write_text(traceback.format_exc())
+        put_text(log, traceback.format_exc())
         return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}; all of it is in {log}."
 
     def _failed(self, sentence: str) -> Failed:

@@ -3,37 +3,30 @@
 import json
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 from rich.table import Table
 
 from jaxssl import config
-from jaxssl.bench.batch import fixed_batch
 from jaxssl.bench.chips import chip_of
 from jaxssl.bench.figure import draw_shares, readable
 from jaxssl.bench.products import flops, least_seconds
 from jaxssl.bench.program import memory
-from jaxssl.bench.step import STEP, Turn, compile_seconds, compiled, model_products, programs, shares, turns
-from jaxssl.data.record import CINE_CLASSES
-from jaxssl.errors import UserError
-from jaxssl.methods.base import Method, build
+from jaxssl.bench.sides import ALONE, Against
+from jaxssl.bench.step import FED, STEP, STILL, Call, Turn, call_of, compile_seconds, shares, turns
+from jaxssl.bench.trace import exchanging, traced
+from jaxssl.files import beside, put_text
 from jaxssl.recipe import Recipe, load_recipe
-from jaxssl.run.common import console_of
-from jaxssl.train.mesh import check_divisible, make_mesh, put_batch
-from jaxssl.train.optim import learning_rate, make_optimiser
-from jaxssl.train.state import State, abstract_state, create_state
-from jaxssl.train.step import Schedule
+from jaxssl.run.common import console_of, opened
+from jaxssl.run.comparing import check_turns
+from jaxssl.run.feed import Feed
+from jaxssl.run.step_against import step_against
+from jaxssl.run.workbench import Workbench
 from jaxssl.workdir import provenance
-
-STEPS, EPOCH = 100, 10
-"""Of a run that is not taken to its end: schedules want to know them."""
 
 
 def bench_step(
@@ -43,109 +36,63 @@ def bench_step(
     rounds: int = 7,
     seconds: float = 0.5,
     profile: bool = False,
+    fed: bool = False,
+    against: Against = ALONE,
 ) -> dict[str, Any]:
-    """Time the training step of a recipe on a fixed batch of noise, and say where its time and its memory go.
+    """Time the training step of a recipe on a fixed batch, and say where its time and its memory go.
 
-    Writes step.jsonl and step.png in `out`, and with `profile` a trace of some steps that xprof opens. The step and its
-    beginnings run by turns, so that what else the machine does spoils them alike.
+    The batch is noise; with `fed` it is the first of the recipe's store, and steps that are fed as in training are
+    timed beside. Writes step.jsonl and step.png in `out`, and with `profile` a trace of some steps that xprof opens.
+    The step and its beginnings run by turns, so that what else the machine does spoils them alike. With `against` the
+    step runs by turns with PyTorch's as well, as told in against.jsonl and against.png.
 
     >>> jaxssl.run.bench_step("simclr:small", "bench", {"train.batch": 64})      # doctest: +SKIP
     """
-    if rounds < 1 or not seconds > 0:
-        raise UserError(f"--rounds must be at least 1 and --seconds above 0, not {rounds} and {seconds}.")
     recipe = config.override(load_recipe(recipe) if isinstance(recipe, str) else recipe, overrides or {})
     config.check(recipe)
-    console, out, bench = console_of(None), Path(out), _Bench(recipe)
+    check_turns(against, rounds, seconds)
+    console, out = console_of(None), Path(out)
+
+    def warn(sentence: str) -> None:
+        console.print(f"Warning: {sentence}", style="yellow")
+
+    feed = Feed(opened(recipe.data, console), recipe.train) if fed else None
+    bench = Workbench(recipe, feed)
     out.mkdir(parents=True, exist_ok=True)
     with console.status("compiling"):
         ready = bench.compiled()
+        calls = {name: call_of(name, program, bench.batch) for name, program in ready.items()}
     with console.status("running"):
-        found = turns(ready, bench.state(), bench.batch, rounds, seconds)
-        if profile:
-            _profile(ready[STEP], bench, out / "profile")
+        dispatched = bench.dispatched(feed, warn) if feed else {}
+        found = turns({**calls, **dispatched}, bench.state(), rounds, seconds)
+        exchange = _exchange(calls[STEP], bench, out / "profile" if profile else None)
     with console.status("compiling again, from a cache"), tempfile.TemporaryDirectory() as cache:
         cold, cached = compile_seconds(bench.programs[STEP], bench.abstract, bench.batch, Path(cache))
     result = {
         **_about(bench),
         **_speed(found[STEP], recipe.train.batch),
+        **(_feeding(found, recipe) if feed else {}),
         "compile_seconds": round(cold, 2),
         "cached_compile_seconds": round(cached, 2),
         **_memory(ready[STEP], bench),
         **_utilisation(bench, median(turn.wall for turn in found[STEP])),
-        "shares": shares(found) if len(found) > 1 else None,
+        "shares": shares(found) if len(calls) > 1 else None,
+        "exchange_share": exchange,
         "turns": [asdict(turn) for turn in found[STEP]],
     }
-    (out / "step.jsonl").write_text(json.dumps(result) + "\n")
+    put_text(out / "step.jsonl", json.dumps(result) + "\n")
     console.print(_table(result))
     if result["shares"]:
         title = f"{recipe.name}, batch {recipe.train.batch}, {result['device']}"
-        draw_shares(result["shares"], title).savefig(out / "step.png", dpi=150)
+        with beside(out / "step.png") as unfinished:
+            draw_shares(result["shares"], title).savefig(unfinished, dpi=150)
     console.print(f"{out / 'step.jsonl'}{' and step.png are' if result['shares'] else ' is'} written.")
+    if against.against:
+        result["against"] = step_against(recipe, against, rounds, seconds, out, console)
     return result
 
 
-@dataclass(frozen=True)
-class _Bench:
-    """A recipe's step on the devices of this process, with a batch that is always the same."""
-
-    recipe: Recipe
-
-    @cached_property
-    def mesh(self):
-        mesh = make_mesh(fsdp=self.recipe.train.fsdp)
-        check_divisible(mesh, self.recipe.train.batch, self.recipe.train.micro_batches)
-        return mesh
-
-    @cached_property
-    def method(self) -> Method:
-        return _method(self.recipe)
-
-    @cached_property
-    def optimiser(self):
-        return make_optimiser(self.recipe.optim, STEPS)
-
-    @cached_property
-    def batch(self) -> Any:
-        train = self.recipe.train
-        return put_batch(self.mesh, fixed_batch(self.recipe.data, 1, train.batch, len(CINE_CLASSES)))
-
-    @cached_property
-    def programs(self):
-        return self.programs_of(self.method, self.recipe.train.micro_batches)
-
-    def programs_of(self, method: Method, micro_batches: int):
-        rate, train = learning_rate(self.recipe.optim, STEPS), self.recipe.train
-        schedule = Schedule(STEPS, EPOCH, micro_batches, train.average)
-        return programs(method, self.optimiser, rate, schedule, self.mesh)
-
-    @cached_property
-    def views(self) -> Any:
-        """Of one sample, by whose shapes a network is made."""
-        keys = jax.random.split(jax.random.key(0), 1)
-        one = fixed_batch(self.recipe.data, 1, 1)
-        return jax.jit(lambda batch: self.method.views(keys, batch, Schedule(STEPS, EPOCH).progress(jnp.int32(0))))(one)
-
-    @cached_property
-    def abstract(self) -> State:
-        averaged = self.recipe.train.average is not None
-        return abstract_state(self.method, self.optimiser, self.recipe.train.seed, self.views, self.mesh, averaged)
-
-    def state(self) -> State:
-        return create_state(self.method, self.optimiser, self.recipe.train.seed, self.views, self.abstract)
-
-    def compiled(self) -> dict[str, jax.stages.Compiled]:
-        """The step and, unless it is made of micro-batches, what it begins with."""
-        chosen = self.programs if self.recipe.train.micro_batches == 1 else {STEP: self.programs[STEP]}
-        return {
-            name: compiled(program, self.abstract, self.batch, donate=name == STEP) for name, program in chosen.items()
-        }
-
-
-def _method(recipe: Recipe) -> Method:
-    return build(recipe.method, recipe.model, recipe.spec(classes=len(CINE_CLASSES), labels=len(CINE_CLASSES)))
-
-
-def _about(bench: _Bench) -> dict[str, Any]:
+def _about(bench: Workbench) -> dict[str, Any]:
     train = bench.recipe.train
     return {
         "recipe": bench.recipe.name,
@@ -154,7 +101,7 @@ def _about(bench: _Bench) -> dict[str, Any]:
         "precision": train.precision,
         "parameters": sum(leaf.size for leaf in jax.tree.leaves(bench.abstract.params)),
         "chip": jax.devices()[0].device_kind,
-        **provenance(),
+        **{**provenance(), "devices": bench.mesh.size},
     }
 
 
@@ -170,46 +117,48 @@ def _speed(found: list[Turn], batch: int) -> dict[str, Any]:
     }
 
 
-def _memory(step: jax.stages.Compiled, bench: _Bench) -> dict[str, Any]:
+def _feeding(found: Mapping[str, list[Turn]], recipe: Recipe) -> dict[str, Any]:
+    """Training as it is fed, against the step on a batch that is there already: what is lost is the wait for data."""
+    ratios = [still.wall / fed.wall for still, fed in zip(found[STILL], found[FED], strict=True)]
+    fed = median(turn.wall for turn in found[FED]) / recipe.train.steps_per_dispatch
+    return {
+        "fed_images_per_second": recipe.train.batch / fed,
+        "fed_of_fixed": median(ratios),
+        "turns_fed": [asdict(turn) for turn in found[FED]],
+    }
+
+
+def _exchange(call: Call, bench: Workbench, folder: Path | None) -> float | None:
+    """The share of the devices' time that goes into collectives; none where there is nobody to exchange with."""
+    if folder is None and bench.mesh.size == 1:
+        return None
+    with tempfile.TemporaryDirectory() as elsewhere:
+        _, seconds = traced(call, bench.state(), folder or Path(elsewhere))
+        if bench.mesh.size == 1:
+            return None
+        return exchanging(folder or Path(elsewhere)) / (seconds * len(bench.mesh.local_devices))
+
+
+def _memory(step: jax.stages.Compiled, bench: Workbench) -> dict[str, Any]:
     """Bytes of one device: of the state, of a step by XLA's account, and the peak of all that ran here, if the device
     tells."""
     told = memory(step)
-    state = sum(
-        int(np.prod(leaf.sharding.shard_shape(leaf.shape))) * leaf.dtype.itemsize
-        for leaf in jax.tree.leaves(bench.abstract)
-    )
     peak = (jax.local_devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
     # What is returned lies where the state lay that was given away.
-    return {"state_bytes": state, "step_bytes": told.argument + told.temporary, "peak_bytes": peak}
+    return {"state_bytes": bench.state_bytes, "step_bytes": told.argument + told.temporary, "peak_bytes": peak}
 
 
-def _utilisation(bench: _Bench, seconds: float) -> dict[str, Any]:
-    """The work that network and loss ask for, nothing made again, against what the chips could do in the time."""
-    plain = _method(_without_remat(bench.recipe))
-    found = model_products(bench.programs_of(plain, micro_batches=1), bench.abstract, bench.batch)
+def _utilisation(bench: Workbench, seconds: float) -> dict[str, Any]:
+    """The work that network and loss ask for against what the chips could do in the time."""
+    found = bench.work()
     work, devices = flops(found), bench.mesh.size
     result = {"flops_per_image": work / bench.recipe.train.batch, "flops_per_second": work / seconds}
     chip = chip_of(jax.devices()[0].device_kind)
     if chip is None:
         return {**result, "mfu": None, "roofline_mfu": None}
-    least = least_seconds(found, chip.peak, chip.bandwidth) / devices
+    peak = chip.peak_of(bench.recipe.train.precision)
+    least = least_seconds(found, peak, chip.bandwidth) / devices
     return {**result, "mfu": work / seconds / devices / chip.peak, "roofline_mfu": least / seconds}
-
-
-def _without_remat(recipe: Recipe) -> Recipe:
-    """Nothing is made again; a model that never does has no such option."""
-    model: Any = recipe.model
-    if not hasattr(model, "remat"):
-        return recipe
-    return replace(recipe, model=replace(model, remat=type(model.remat)(0)))
-
-
-def _profile(step: jax.stages.Compiled, bench: _Bench, folder: Path) -> None:
-    state = bench.state()
-    with jax.profiler.trace(str(folder)):
-        for _ in range(3):
-            state, _ = step(state, bench.batch)
-        jax.block_until_ready(state)
 
 
 def _table(result: Mapping[str, Any]) -> Table:
@@ -232,6 +181,13 @@ def _table(result: Mapping[str, Any]) -> Table:
         else f"{result['mfu']:.1%} (MFU), {result['roofline_mfu']:.1%} of its roofline",
         **{f"  {name}": f"{share:.1%}" for name, share in (result["shares"] or {}).items()},
     }
+    if "fed_of_fixed" in result:
+        rows["fed by the store"] = (
+            f"{result['fed_images_per_second']:,.1f} images a second, "
+            f"{result['fed_of_fixed']:.1%} of what batches give that are there"
+        )
+    if result["exchange_share"] is not None:
+        rows["in collectives"] = f"{result['exchange_share']:.1%} of the devices' time"
     for name, value in rows.items():
         table.add_row(name, value)
     return table

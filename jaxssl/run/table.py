@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from jaxssl.errors import UserError
+from jaxssl.files import beside
 
 ENDINGS = (".npz", ".parquet")
 
@@ -25,15 +26,12 @@ def check_place(path: Path) -> None:
 def write_table(path: Path, columns: Mapping[str, np.ndarray]) -> Path:
     """Write columns of equal length, beside and renamed; in parquet a column [n, d] is a list of fixed size d."""
     write = _write_npz if path.suffix.lower() == ".npz" else _write_parquet
-    beside = path.with_name(f"{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write(beside, columns)
-        os.replace(beside, path)
+        with beside(path) as unfinished:
+            write(unfinished, columns)
     except OSError as error:
         raise UserError(f"{path} cannot be written ({error.strerror}); choose another --out.") from error
-    finally:
-        beside.unlink(missing_ok=True)
     return path
 
 

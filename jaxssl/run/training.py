@@ -3,50 +3,18 @@
 In several processes all compute, and the first writes.
 """
 
-import time
-from collections.abc import Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import jax
-import optax
-from jax.sharding import Mesh
 from rich.console import Console
 
-from jaxssl import config
-from jaxssl.data.seen import refuse_leak
-from jaxssl.data.source import Part, Source
-from jaxssl.errors import UserError
-from jaxssl.methods.base import Batch, Method, Tree, build
-from jaxssl.methods.parts import adopt
-from jaxssl.recipe import CARRYING_OUT, Recipe, command, lasting, load_recipe
-from jaxssl.run.classification import label_counts
-from jaxssl.run.common import console_of, opened
-from jaxssl.run.feed import Feed
-from jaxssl.run.handover import Start, show, start_of, take_over, write_account
-from jaxssl.run.judging import FILES, judge, refuse_without_evaluation
-from jaxssl.run.openings import beginnings
-from jaxssl.run.pictures import draw, first_views
-from jaxssl.run.probing import online_probes
-from jaxssl.train import monitors, resident
-from jaxssl.train.checkpoint import Checkpoints
-from jaxssl.train.loop import Hook, Tick, run_steps
-from jaxssl.train.mesh import check_divisible, gathered, make_mesh
-from jaxssl.train.optim import learning_rate, make_optimiser
-from jaxssl.train.processes import first_goes_ahead, is_first
-from jaxssl.train.state import State, abstract_state, create_state, evaluated
-from jaxssl.train.step import Schedule, Step, make_dispatch, pure_step
-from jaxssl.workdir import Workdir, now, provenance
-
-
-class Trained(NamedTuple):
-    """What comes of training, whole and on the host: what is evaluated and handed on, and the steps left out."""
-
-    params: Tree
-    carry: Tree
-    skipped: int
+from jaxssl.data.source import Part
+from jaxssl.recipe import Recipe
+from jaxssl.run.begun import Run
+from jaxssl.train.peers import lost_peers_named
+from jaxssl.train.preemption import ended_at_once
 
 
 def pretrain(
@@ -59,9 +27,9 @@ def pretrain(
 
     >>> jaxssl.pretrain("simclr:small", "runs/a", {"optim.lr": 1e-3})      # doctest: +SKIP
     """
-    run = _Run.begin("pretrain", recipe, workdir, overrides, console)
-    if not run.finished:
-        run.finish(run.train())
+    with _begun("pretrain", recipe, workdir, overrides, console) as run:
+        if not run.finished:
+            run.finish(run.train())
     return run.workdir.path
 
 
@@ -81,235 +49,24 @@ def finetune(
 
     >>> jaxssl.finetune("segment:small", "runs/b", {"init.run": "runs/a", "data.subjects": 4})      # doctest: +SKIP
     """
-    run = _Run.begin("finetune", recipe, workdir, overrides, console, on, planned)
-    if not run.finished:
-        trained = run.train()
-        run.evaluate(trained)
-        run.finish(trained)
+    with _begun("finetune", recipe, workdir, overrides, console, on, planned) as run:
+        if not run.finished:
+            trained = run.train()
+            run.evaluate(trained)
+            run.finish(trained)
     return run.workdir.path
 
 
-@dataclass(frozen=True, eq=False)
-class _Run:
-    """A recipe that has been checked and traced, with its data opened and its folder claimed."""
-
-    verb: str
-    recipe: Recipe
-    workdir: Workdir
-    console: Console
-    source: Source
-    feed: Feed
-    mesh: Mesh
-    method: Method
-    schedule: Schedule
-    optimiser: optax.GradientTransformation
-    step: Step
-    start: Start
-    on: Part
-    """Whom a fine-tuning is evaluated on."""
-    planned: str
-
-    @classmethod
-    def begin(
-        cls,
-        verb: str,
-        recipe: Recipe | str,
-        workdir: str | Path,
-        overrides: Mapping[str, Any] | None,
-        console: Console | None,
-        on: Part = "test",
-        planned: str = "",
-    ) -> "_Run":
-        """Refuse whatever can be refused; only then claim the folder."""
-        recipe = config.override(load_recipe(recipe) if isinstance(recipe, str) else recipe, overrides or {})
-        config.check(recipe)
-        mesh, console = make_mesh(fsdp=recipe.train.fsdp), console_of(console) if is_first() else Console(quiet=True)
-        check_divisible(mesh, recipe.train.batch, recipe.train.micro_batches)
-        with first_goes_ahead():
-            source = opened(recipe.data, console)
-        refuse_leak(
-            source.masks_learnt_from,
-            source.seen(source.split.test),
-            f"the network that made the masks of {recipe.data.store}",
-        )
-        feed, train = Feed(source, recipe.train), recipe.train
-        steps = train.total_steps(feed.steps_per_epoch)
-        schedule = Schedule(steps, feed.steps_per_epoch, train.micro_batches, train.average)
-        info = source.store.info
-        spec = recipe.spec(info.channels, len(info.classes), len(source.labels.names), source.positions_known)
-        spec = replace(spec, label_counts=label_counts(source) if recipe.data.label else ())
-        method = build(recipe.method, recipe.model, spec)
-        if method.averaged and train.average is not None:
-            raise UserError(f"{recipe.name} hands on an average already, its teacher; leave train.average none.")
-        if verb == "finetune":
-            refuse_without_evaluation(recipe, method, source, on)
-        optimiser = make_optimiser(recipe.optim, steps)
-        step = pure_step(method, optimiser, learning_rate(recipe.optim, steps), schedule, mesh)
-        folder = Workdir(Path(workdir))
-        run = cls(
-            verb, recipe, folder, console, source, feed, mesh, method, schedule, optimiser, step, Start(), on, planned
-        )
-        abstract = run._abstract()
-        run = replace(run, start=start_of(recipe, source, folder, abstract, console))
-        run._trace(abstract)
-        with first_goes_ahead():
-            folder.claim(recipe, source.facts)
-        if verb == "pretrain" and recipe.data.masks and not info.masks_by:
-            run.warn(
-                f"The masks of {recipe.data.store} are true ones, which no new patient comes with; "
-                "`jaxssl segment` writes a store with those that a network predicts."
-            )
-        return run
-
-    @property
-    def finished(self) -> bool:
-        """Whether an earlier call came to the end."""
-        if self.workdir.facts().get("status") != "finished":
-            return False
-        path, later = self.workdir.path, ""
-        if self.verb == "finetune" and not (path / FILES[self.on]).exists():
-            later = f": jaxssl evaluate {path} --on {self.on} asks its {self.on} subjects"
-        self.console.print(f"{path} is finished already; nothing to do{later}.")
-        return True
-
-    def train(self) -> Trained:
-        """Take the steps that are left, saving as they go."""
-        with Checkpoints(self.workdir.checkpoints, self.recipe.train.keep, self.warn) as checkpoints:
-            state, start = self._state(checkpoints)
-            self._describe(state)
-            with ExitStack() as stack:
-                hooks = self._hooks(start, checkpoints, stack)
-                state = self._steps(state, start, hooks)
-        params, carry = gathered(self.mesh, evaluated(state.params, state.carry, state.average))
-        return Trained(params, carry, int(state.skipped))
-
-    def evaluate(self, trained: Trained) -> None:
-        """Judge by the subjects of the part that was asked for."""
-        with first_goes_ahead():
-            if is_first():
-                variables = self.method.parts(trained.params, trained.carry)
-                judge(self.recipe, self.source, self.method, variables, self.on, self.workdir, self.console)
-
-    def finish(self, trained: Trained) -> None:
-        """Draw the pictures that a report shows, and say that the run has come to its end."""
-        with first_goes_ahead():
-            if not is_first():
-                return
-            group = self.recipe.model.group
-            seed, whole = self.recipe.train.seed, (trained.params, trained.carry)
-            self.workdir.add_pictures(draw(self.method, self.schedule, seed, self.feed, group, *whole))
-            seconds = round(time.time() - self.workdir.facts()["started_seconds"], 1)
-            self.workdir.describe(status="finished", finished=now(), seconds=seconds, skipped=trained.skipped)
-
-    def warn(self, sentence: str) -> None:
-        self.console.print(f"Warning: {sentence}", style="yellow")
-
-    def _steps(self, state: State, start: int, hooks: list[Hook]) -> State:
-        images = self.feed.resident(self.mesh, self.warn)
-        dispatch = make_dispatch(self.step, resident.complete(self.mesh))
-        return run_steps(
-            lambda state, batch: dispatch(state, batch, images),
-            state,
-            self.feed.batches(start, self.mesh, pixels=images is None),
-            self.mesh,
-            start,
-            self.schedule.steps,
-            self.recipe.train.steps_per_dispatch,
-            hooks,
-        )
-
-    def _abstract(self) -> State:
-        """Shapes, types and shardings of the state; nothing is compiled for them."""
-        views = jax.eval_shape(self._views, self.feed.first(1))
-        return abstract_state(
-            self.method, self.optimiser, self.recipe.train.seed, views, self.mesh, self.schedule.average is not None
-        )
-
-    def _views(self, batch: Batch) -> Tree:
-        return first_views(self.method, self.schedule, self.recipe.train.seed, batch)
-
-    @property
-    def _command(self) -> str:
-        """What makes the run again, and no more than that: test subjects that were left alone stay so."""
-        words = command(self.verb, self.recipe, self.workdir.path)
-        return f"{words} --on {self.on}" if words and self.on != "test" else words
-
-    def _trace(self, abstract: State) -> None:
-        """Trace a step without compiling it: shapes that do not fit are refused here."""
-        adopt(abstract.params, abstract.carry, self.start.parts)
-        jax.eval_shape(self.step, abstract, self.feed.abstract())
-
-    def _state(self, checkpoints: Checkpoints) -> tuple[State, int]:
-        """The newest saved state, or a fresh one that may take over parts of another run."""
-        abstract = self._abstract()
-        if restored := checkpoints.restore(abstract):
-            if restored.meta != self._meta(restored.step):
-                raise UserError(
-                    f"Checkpoint {restored.step} of {self.workdir.path} is of another run; use a new workdir."
-                )
-            self.console.print(f"Continuing {self.workdir.path} from step {restored.step}.")
-            return restored.state, restored.step
-        views = jax.jit(self._views)(self.feed.first(1))
-        state = create_state(self.method, self.optimiser, self.recipe.train.seed, views, abstract)
-        if self.start.parts:
-            state = take_over(self.start.parts, state, abstract)
-            show(self.start, self.recipe, self.console)
-        return state, 0
-
-    def _meta(self, step: int) -> dict[str, Any]:
-        """What a checkpoint holds beside the state: the place in the data, and what the run is."""
-        return {"batches": step, "recipe": lasting(config.to_dict(self.recipe)), "data": self.source.store.fingerprint}
-
-    def _hooks(self, start: int, checkpoints: Checkpoints, stack: ExitStack) -> list[Hook]:
-        options, folder = self.recipe.train, self.workdir.path
-
-        def save(tick: Tick) -> None:
-            checkpoints.save(tick.step, tick.state, self._meta(tick.step))
-
-        title = f"{self.verb} {self.recipe.name}"
-        bar = monitors.Bar(self.console, title, start, self.schedule.steps, options.batch, options.log_every)
-        stack.callback(bar.close)
-        writers = [
-            monitors.MetricsFile(folder, start, options.log_every, options.batch),
-            monitors.TensorBoard(folder, start, options.log_every),
-            bar,
-        ]
-        probes = (
-            online_probes(self.recipe, self.source, self.method, self.mesh, self.schedule.steps, self.console)
-            if self.verb == "pretrain"
-            else []
-        )
-        # What is measured comes before what writes it, and that before the checkpoint, which no metrics lag behind.
-        return [
-            *probes,
-            *(writers if is_first() else []),
-            monitors.StopWhenNotFinite(options.max_skipped, options.log_every),
-            monitors.Saver(save, options.checkpoint_every),
-        ]
-
-    def _describe(self, state: State) -> None:
-        if not is_first():
-            return
-        known = self.workdir.facts()
-        seen = self.start.seen | self.source.masks_learnt_from | self.source.seen(self.source.training_subjects)
-        write_account(self.start, self.workdir)
-        self.workdir.describe(
-            verb=self.verb,
-            name=self.recipe.name,
-            method=type(self.recipe.method).__module__.rpartition(".")[2],
-            status="running",
-            command=self._command,
-            **self.start.facts,
-            **beginnings(self.recipe, self.source, {**known, **self.start.facts}),
-            planned=known.get("planned", self.planned),
-            channels=self.source.store.info.channels,
-            classes=list(self.source.store.info.classes),
-            labels=list(self.source.labels.names),
-            parameters=sum(leaf.size for leaf in jax.tree.leaves(state.params)),
-            data=self.source.facts,
-            carried_out=list(CARRYING_OUT),
-            subjects_seen=len(self.workdir.add_seen(seen)),
-            started=known.get("started", now()),
-            started_seconds=known.get("started_seconds", time.time()),
-            **provenance(),
-        )
+@contextmanager
+def _begun(*asked: Any) -> Iterator[Run]:
+    """A run whose folder is this process's alone; what has become of it is noted when it ends before its end."""
+    with ExitStack() as stack:
+        stack.enter_context(ended_at_once())
+        with lost_peers_named():
+            run = Run.begin(stack, *asked)
+        try:
+            with lost_peers_named():
+                yield run
+        except BaseException as error:
+            run.note_end(error)
+            raise

@@ -32,6 +32,8 @@ class Train:
     """Pieces that the batch is computed in, one after the other, with the same result."""
     steps_per_dispatch: int = 1
     """Steps taken at one call of the host, which spares small models on an accelerator the wait; slow on a CPU."""
+    devices: int | None = None
+    """Of this machine's devices that take part; none takes all."""
     fsdp: int = 1
     """Devices that share one copy of weights, moments and teachers; 1 gives each device its own."""
     average: float | None = None
@@ -62,7 +64,7 @@ class Train:
         if not 0 <= self.seed < 2**32:
             raise UserError(f"train.seed must be at least 0 and below 2^32, not {self.seed}.")
         counts = ("batch", "micro_batches", "steps_per_dispatch", "fsdp", "log_every", "checkpoint_every", "keep")
-        for name in (*counts, "max_skipped"):
+        for name in (*counts, "max_skipped", *(("devices",) if self.devices is not None else ())):
             if getattr(self, name) < 1:
                 raise UserError(f"train.{name} must be at least 1, not {getattr(self, name)}.")
         if (self.steps is not None and self.steps < 1) or (self.epochs is not None and self.epochs <= 0):
@@ -131,11 +133,13 @@ def run_steps(
     """Take steps `start` to `steps`, telling each hook, and return the last state."""
     waited = 0.0
     source: Iterator[Batch] = iter(batches)
-    for number in range(start, steps, per_dispatch):
+    number = start
+    while number < steps:
         before = time.perf_counter()
-        end = min(number + per_dispatch, steps)
-        stacked = _stacked(list(itertools.islice(source, end - number)))
-        stacked = put_batch(mesh, stacked, axis=1)
+        # A run that stopped within a dispatch comes back to its multiples, at which hooks log and save.
+        end = min(number - number % per_dispatch + per_dispatch, steps)
+        stacked = drawn(source, end - number, mesh)
+        number = end
         waited += time.perf_counter() - before
         state, log = dispatch(state, stacked)
         tick = Tick(end, steps, state, log, waited)
@@ -144,8 +148,9 @@ def run_steps(
     return state
 
 
-def _stacked(batches: list[Batch]) -> Batch:
-    """Batches along a new first axis; a single one is not copied."""
-    if len(batches) == 1:
-        return jax.tree.map(lambda x: x[None], batches[0])
-    return jax.tree.map(lambda *parts: np.stack(parts), *batches)
+def drawn(batches: Iterator[Batch], count: int, mesh: Mesh) -> Batch:
+    """The next batches along a new first axis, on their devices; a single one is not copied."""
+    taken = list(itertools.islice(batches, count))
+    if len(taken) == 1:
+        return put_batch(mesh, jax.tree.map(lambda x: x[None], taken[0]), axis=1)
+    return put_batch(mesh, jax.tree.map(lambda *parts: np.stack(parts), *taken), axis=1)

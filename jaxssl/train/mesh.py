@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jaxssl.errors import UserError
 
@@ -22,13 +22,32 @@ SMALL = 1024
 def make_mesh(devices: Sequence[Any] | None = None, fsdp: int = 1) -> Mesh:
     """A mesh over all devices (or those given), with axes that the compiler partitions by itself."""
     devices = jax.devices() if devices is None else devices
-    if len(devices) % fsdp:
-        raise UserError(
-            f"train.fsdp {fsdp} does not divide the {len(devices)} devices; choose one of "
-            f"{', '.join(str(n) for n in range(1, len(devices) + 1) if len(devices) % n == 0)}."
-        )
-    shape = (len(devices) // fsdp, fsdp)
+    shape = mesh_shape(len(devices), fsdp)
     return jax.make_mesh(shape, (DATA, FSDP), axis_types=(AxisType.Auto,) * 2, devices=devices)
+
+
+def first_devices(count: int | None) -> list[Any]:
+    """So many of this machine's devices, all of them unless a number is given."""
+    devices = jax.devices()
+    if count is None:
+        return devices
+    if jax.process_count() > 1:
+        raise UserError("train.devices cannot leave devices of several processes out; start fewer processes.")
+    if count > len(devices):
+        raise UserError(
+            f"train.devices {count} are more than the {len(devices)} that there are; choose fewer, or None."
+        )
+    return devices[:count]
+
+
+def mesh_shape(devices: int, fsdp: int) -> tuple[int, int]:
+    """How many of so many devices each axis has."""
+    if devices % fsdp:
+        raise UserError(
+            f"train.fsdp {fsdp} does not divide the {devices} devices; choose one of "
+            f"{', '.join(str(n) for n in range(1, devices + 1) if devices % n == 0)}."
+        )
+    return devices // fsdp, fsdp
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
@@ -55,7 +74,7 @@ def of_state(mesh: Mesh, tree: Any) -> Any:
     return jax.tree.map(sharding, tree)
 
 
-def check_divisible(mesh: Mesh, batch: int, micro_batches: int) -> None:
+def check_divisible(mesh: Mesh | AbstractMesh, batch: int, micro_batches: int) -> None:
     """Refuse a batch that cannot be spread evenly."""
     if batch % micro_batches:
         raise UserError(f"train.batch {batch} is not divisible by train.micro_batches {micro_batches}.")

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from tensorboardX import SummaryWriter
 
 from jaxssl.errors import UserError
+from jaxssl.files import put_text
 from jaxssl.train.loop import Tick
 
 
@@ -21,9 +22,7 @@ def cut_lines(path: Path, last_step: int) -> None:
     if not path.exists():
         return
     kept = [line for line in path.read_text().splitlines(keepends=True) if _step_of(line) <= last_step]
-    beside = path.with_name(f"{path.name}.part")
-    beside.write_text("".join(kept))
-    os.replace(beside, path)
+    put_text(path, "".join(kept))
 
 
 def _step_of(line: str) -> float:
@@ -158,10 +157,13 @@ class Saver:
 
 
 class StopWhenNotFinite:
-    """Ends a run that skips one step after another, or that has skipped most of its steps when it comes to its end."""
+    """Ends a run that skips one step after another, or that has skipped most of its steps when it comes to its end.
 
-    def __init__(self, limit: int, every: int):
-        self.limit, self.every = limit, every
+    `dump` keeps what the last step was given, if that was a skipped one, and says where; none if it could not.
+    """
+
+    def __init__(self, limit: int, every: int, dump: Callable[[Tick], Path | None]):
+        self.limit, self.every, self.dump = limit, every, dump
 
     def __call__(self, tick: Tick) -> None:
         last = tick.step == tick.steps
@@ -169,7 +171,9 @@ class StopWhenNotFinite:
             return
         in_a_row, in_all = tick.values["skipped_in_a_row"], tick.values["skipped"]
         if in_a_row >= self.limit or (last and 2 * in_all > tick.steps):
+            kept = self.dump(tick) if in_a_row else None
+            replay = f"; `jaxssl replay {kept}` names the operation, from a folder that holds images" if kept else ""
             raise UserError(
                 f"Of {tick.step} steps {in_all:.0f} had a loss or gradient that is not finite, the last {in_a_row:.0f} "
-                "in a row; lower optim.lr, set optim.clip_norm, or take float32."
+                f"in a row{replay}; lower optim.lr, set optim.clip_norm, or take float32."
             )

@@ -9,6 +9,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from jaxssl.errors import UserError
+from jaxssl.train.peers import SECONDS, speak_when_aborted
 
 
 def join(coordinator: str | None = None, count: int | None = None, index: int | None = None) -> None:
@@ -23,7 +24,9 @@ def join(coordinator: str | None = None, count: int | None = None, index: int | 
     if count == 1 or jax.distributed.is_initialized():
         return
     try:
-        jax.distributed.initialize(coordinator, count, index)
+        jax.distributed.initialize(
+            coordinator, count, index, heartbeat_timeout_seconds=SECONDS, shutdown_timeout_seconds=SECONDS
+        )
     except (ValueError, RuntimeError) as error:
         if (coordinator, count, index) == (None, None, None) and _alone(error):
             return
@@ -32,6 +35,7 @@ def join(coordinator: str | None = None, count: int | None = None, index: int | 
             f"The processes of this run could not be joined ({reason}); "
             "give --coordinator, --processes and --process to each, or --processes 1 to run alone."
         ) from error
+    speak_when_aborted(jax.process_index())
     # Meeting for the first time has a short limit of its own: later one may have to wait long for the other.
     multihost_utils.sync_global_devices("joined")
 

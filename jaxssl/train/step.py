@@ -65,14 +65,7 @@ def pure_step(
 
     def step(state: State, batch: Batch) -> tuple[State, Log]:
         progress = schedule.progress(state.step)
-        # Losses look the mesh up to divide their work over it.
-        with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
-            loss, statistics, moments, gradient = loss_and_gradient(
-                method, state.params, state.carry, batch, progress, state.seed, schedule.micro_batches, mesh
-            )
-        trainable = method.trainable(state.params, progress)
-        gradient = jax.tree.map(lambda t, g: jnp.where(t, g, 0), trainable, gradient)
-        norm = optax.tree.norm(gradient)
+        loss, statistics, moments, gradient, trainable, norm = masked_gradient(method, schedule, mesh, state, batch)
         proposed = _advance(method, optimiser, state, gradient, statistics, moments, trainable, progress)
         if schedule.average is not None:
             proposed = replace(proposed, average=_averaged(schedule.average, state, proposed))
@@ -90,6 +83,21 @@ def pure_step(
         return state, jax.lax.with_sharding_constraint(log, replicated(mesh))
 
     return step
+
+
+def masked_gradient(
+    method: Method, schedule: Schedule, mesh: Mesh, state: State, batch: Batch
+) -> tuple[jax.Array, Tree, Tree, Tree, Tree, jax.Array]:
+    """Loss, statistics, moments, the gradient of what is trained, what that is, and the norm of the gradient."""
+    progress = schedule.progress(state.step)
+    # Losses look the mesh up to divide their work over it.
+    with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
+        loss, statistics, moments, gradient = loss_and_gradient(
+            method, state.params, state.carry, batch, progress, state.seed, schedule.micro_batches, mesh
+        )
+    trainable = method.trainable(state.params, progress)
+    gradient = jax.tree.map(lambda t, g: jnp.where(t, g, 0), trainable, gradient)
+    return loss, statistics, moments, gradient, trainable, optax.tree.norm(gradient)
 
 
 def loss_and_gradient(

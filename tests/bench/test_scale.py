@@ -49,12 +49,12 @@ def test_devices_are_simulated_in_a_fresh_process_and_refused_in_one_that_has_be
     code = """
 import jax
 from jaxssl.errors import UserError
-from jaxssl.run.bench import _simulate
-_simulate(4)
+from jaxssl.run.bench import simulate
+simulate(4)
 assert jax.device_count() == 4
-_simulate(2)
+simulate(2)
 try:
-    _simulate(8)
+    simulate(8)
 except UserError as error:
     print(error)
 """

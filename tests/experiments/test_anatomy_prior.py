@@ -13,7 +13,7 @@ from jaxssl.errors import UserError
 from jaxssl.sweep import Stage, load_study
 
 STUDY = Path(__file__).parents[2] / "experiments" / "anatomy_prior.py"
-CUT = ("random/full/linear/group/*", "random/background/linear/group/*")
+CUT = ("random/full/linear/group/*", "random/box/linear/group/*")
 WEIGHTS = Path("densenet121.safetensors")
 
 
@@ -56,7 +56,7 @@ def test_smoke_is_a_part_of_the_design_that_meets_every_arm(hearts):
     methods = {start.partition("-")[0] for start in starts}
     assert methods == {"random", "imported", "simclr", "moco", "byol"}
     assert {"simclr-full", "simclr-heart", "simclr-swapped"} < starts
-    assert shown == {"full", "heart", "swapped", "background"}
+    assert shown == {"full", "heart", "swapped", "box"}
     assert (ways, targets) == ({"linear", "finetuned"}, {"group", "lvef"})
     # What is compared with a random start has one like it.
     assert all(["random", *cell[1:]] in cells for cell in cells)
@@ -88,7 +88,7 @@ def test_the_paper_has_the_numbers_of_the_study(hearts):
     assert (simclr.method.temperature, simclr.method.projector) == (0.1, (2048, 128))
     assert simclr.model.representation == (2048,)
     assert (simclr.method.input, simclr.data.moments, simclr.init.weights) == ("heart", ("ED", "ES"), None)
-    assert not any(recipe.method.input == "background" for recipe in pretrained.values())
+    assert not any(recipe.method.input == "box" for recipe in pretrained.values())
 
 
 def stages_of_verb(hearts, verb):
@@ -119,8 +119,11 @@ def test_a_label_that_the_store_has_is_not_made_and_one_that_is_not_there_is_ref
     assert "lvef" not in {stage.verb for stage in stages_of(points_of(store=hearts, targets=("group",)))}
     labelled = jaxssl.data_lvef(hearts, tmp_path / "labelled")
     assert "lvef" not in {stage.verb for stage in stages_of(points_of(store=labelled))}
-    with pytest.raises(UserError, match="no label is called 'pathology'; there are group, vendor, lvef"):
-        points_of(store=hearts, targets=("pathology",))
+    for scale, wrong, known in (("small", "pathology", "group, vendor, lvef"), ("smoke", "vendor", "group, lvef")):
+        for targets in ((wrong,), ("group", wrong)):
+            with pytest.raises(UserError, match=f"asked of '{wrong}' at this scale, .* are {known};"):
+                points_of(scale=scale, store=hearts, targets=targets)
+    assert any("/vendor/" in point.name for point in points_of(scale="small", store=hearts, targets=("vendor",)))
     with pytest.raises(UserError, match="give --store"):
         points_of(scale="paper")
 
@@ -142,5 +145,5 @@ def test_a_cut_of_the_study_runs_to_its_page_and_is_asked_on_the_test_without_ne
     assert all(each["masks_by"].startswith("segment:tiny on cine_phantom") for each in looked)
     assert "AUROC" in capsys.readouterr().err
     page = (tmp_path / "report.html").read_text()
-    for words in ("Shortcut score", "background only", "frozen (linear)", "Where classifiers look", "synthetic"):
+    for words in ("Shortcut score", "heart boxed out", "frozen (linear)", "Where classifiers look", "synthetic"):
         assert words in page, words

@@ -1,10 +1,12 @@
 """The head to head: all arms have the same images, encoder and fine-tuning, in two budgets; a cut runs to its page."""
 
 import json
+import os
 import shutil
 from collections import Counter
 from pathlib import Path
 
+import jax
 import pytest
 from points import recipe_of, stages_of
 
@@ -20,6 +22,7 @@ METHODS = ("simclr", "pcl", "awcl", "byol", "moco", "dino", "mim", "mae", "plane
 SCALES = [("smoke", 2, 1), ("small", 3, 3), ("paper", 4, 3)]
 SECONDS = {"simclr": 1.0, "mae": 1.0, "dino": 2.9, "planes": 0.6}
 """What a step is said to take; of the others .4."""
+FINISHED = {"status": "finished", "device": "some chip", "devices": 1, "jax": "9.8"}
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +45,7 @@ def pretend_finished(root: Path, points) -> None:
         folder.mkdir(parents=True)
         recipe = recipe_of(stage)
         config.save(recipe, folder / "recipe.json")
-        config.write_json({"status": "finished", "device": "cpu", "devices": 1}, folder / "run.json")
+        config.write_json(FINISHED, folder / "run.json")
         speed = recipe.train.batch / SECONDS.get(method, 0.4)
         # The first entry compiles; one was disturbed.
         lines = [{"step": step, "images_per_second": v} for step, v in enumerate((0.1, speed, speed, speed / 9), 1)]
@@ -130,16 +133,29 @@ def test_times_of_other_hardware_and_logs_that_tell_none_are_refused(hearts, tmp
     equal = points_of(store=hearts, methods=("simclr", "mim"))
     pretend_finished(tmp_path, equal)
     mim = trainings_of(equal, "pretrain")["equal-images mim"].folder(tmp_path)
-    config.write_json({"status": "finished", "device": "gpu", "devices": 2}, mim / "run.json")
     given = {"store": hearts, "methods": ("simclr", "mim"), "rates": tmp_path}
-    with pytest.raises(UserError, match="ran on 1 x cpu and on 2 x gpu"):
-        points_of(**given)
-    config.write_json({"status": "finished", "device": "cpu", "devices": 1}, mim / "run.json")
+    for other in ({"device": "some gpu", "devices": 2}, {"jax": "9.9"}):
+        config.write_json({**FINISHED, **other}, mim / "run.json")
+        with pytest.raises(UserError, match=r"ran on 1 x some chip with jax 9\.8 and on "):
+            points_of(**given)
+    config.write_json(FINISHED, mim / "run.json")
     (mim / "timing.jsonl").write_text('{"step": 4, "images_per_second": 10.0}\n')
     with pytest.raises(UserError, match="The log of mim in "):
         points_of(**given)
     with pytest.raises(UserError, match="--reference dino is not among"):
         points_of(**given, reference="dino")
+
+
+def test_steps_that_were_counted_elsewhere_are_listed_and_not_taken(hearts, tmp_path):
+    given = {"store": hearts, "methods": ("simclr", "mim")}
+    pretend_finished(tmp_path, points_of(**given))
+    here = f"{len(jax.devices())} x cpu ({os.cpu_count()} cores) with jax {jax.__version__}"
+    asked = {**given, "rates": tmp_path, "points": ("equal-time/*",)}
+    assert jaxssl.ablate(STUDY, tmp_path, **asked, list=True) == {"equal-time/mim/2-labelled/seed-0": "to do"}
+    with pytest.raises(UserError) as refused:
+        jaxssl.ablate(STUDY, tmp_path, **asked)
+    assert f"counted by rates of 1 x some chip with jax 9.8, and this is {here}, where" in str(refused.value)
+    assert not (tmp_path / "stages").exists()
 
 
 def test_data_that_cannot_be_had_are_refused():

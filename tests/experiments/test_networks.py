@@ -17,7 +17,7 @@ from jaxssl.sweep import load_study
 from jaxssl.train.step import Schedule
 
 FOLDER = Path(__file__).parents[2] / "experiments"
-STUDIES = ("anatomy_prior", "cine_segmentation", "fetal_anatomy", "head_to_head", "imaging_planes")
+STUDIES = ("anatomy_prior", "cine_segmentation", "fetal_anatomy", "head_to_head", "imaging_planes", "throughput")
 
 
 @pytest.fixture(scope="module")

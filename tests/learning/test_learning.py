@@ -27,6 +27,7 @@ def test_the_probe_of_a_pretrained_encoder_is_better_and_nothing_has_collapsed(n
     ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr[-3000:]
     print(ran.stdout)
+    assert "Collapse" not in ran.stderr
     seeds = [json.loads(line) for line in ran.stdout.splitlines() if line.startswith("{")]
     gain = np.array([seed["after"]["accuracy"] - seed["before"]["accuracy"] for seed in seeds])
     assert len(gain) == SEEDS

@@ -65,7 +65,6 @@ def test_inputs_of_study_a(options):
     wanted = {
         "full": own,
         "heart": np.where(heart, own, air),
-        "background": np.where(heart, air, own),
         "swapped": np.where(heart, own, np.where(other_heart, other_air, others)),
     }
     for style, images in wanted.items():

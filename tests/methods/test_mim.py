@@ -53,9 +53,9 @@ def test_as_many_patches_as_said_are_hidden_and_the_others_shown_as_they_are(fil
 
 def test_loss_is_of_hidden_pixels_by_the_error_that_was_chosen():
     draw = np.random.default_rng(0).normal
-    image, prediction = draw(size=(2, 3, 16, 12, 1)).astype(np.float32)
-    hidden = np.random.default_rng(1).random((3, 16, 12, 1)) < 0.5
-    fixed = {"image": image, "hidden": hidden, "embedding": draw(size=(3, 4)).astype(np.float32)}
+    image, prediction = draw(size=(2, 4, 16, 12, 1)).astype(np.float32)
+    hidden = np.random.default_rng(1).random((4, 16, 12, 1)) < 0.5
+    fixed = {"image": image, "hidden": hidden, "embedding": draw(size=(4, 4)).astype(np.float32)}
     for error, expected in (("l2", np.square), ("l1", np.abs)):
         method = build(replace(CASE.method, error=error), CASE.model, Spec((16, 12)))
         loss, statistics = method.objective({}, {}, Seen(jnp.asarray(prediction), fixed, {}), {}, PROGRESS)

@@ -251,11 +251,11 @@ def test_parts_that_are_taken_over_and_splits_tell_arms_apart_and_subsets_do_not
     assert sorted(len(arm.runs) for arm in arms(read_runs([*whole, part[0]]))) == [1, 2]
 
 
-def test_what_arms_are_shown_tells_them_apart_and_the_background_alone_is_the_shortcut_score(make_run, tmp_path):
+def test_what_arms_are_shown_tells_them_apart_and_all_but_the_heart_is_the_shortcut_score(make_run, tmp_path):
     about = {"verb": "finetune", "method": "classify", "subjects": 30, "parts": ("evaluation",)}
     with_options(make_run("pre", parts=()), method__input="heart")
     runs = [tmp_path / "runs" / "pre"]
-    levels = {"full": 0.8, "heart": 0.9, "background": 0.3}
+    levels = {"full": 0.8, "heart": 0.9, "box": 0.3}
     for way, init in (("false", None), ("true", "runs/pre")):
         for style, level in levels.items():
             for seed in (0, 1):
@@ -265,16 +265,20 @@ def test_what_arms_are_shown_tells_them_apart_and_the_background_alone_is_the_sh
     assert set(found) == {
         "scratch, 4 labelled, 2 runs",
         "scratch, shown heart only, 4 labelled, 2 runs",
-        "scratch, shown background only, 4 labelled, 2 runs",
+        "scratch, shown heart boxed out, 4 labelled, 2 runs",
         "simclr shown heart only, frozen encoder, 4 labelled, 2 runs",
         "simclr shown heart only, shown heart only, frozen encoder, 4 labelled, 2 runs",
-        "simclr shown heart only, shown background only, frozen encoder, 4 labelled, 2 runs",
+        "simclr shown heart only, shown heart boxed out, frozen encoder, 4 labelled, 2 runs",
     }
     lines = by_input(list(found.values()))
-    assert [sorted(line) for line in lines] == [["background only", "heart only", "whole image"]] * 2
+    assert [sorted(line) for line in lines] == [["heart boxed out", "heart only", "whole image"]] * 2
     for line in lines:
-        assert line["background only"].estimate.value < line["whole image"].estimate.value
+        assert line["heart boxed out"].estimate.value < line["whole image"].estimate.value
         assert {frozen(arm.runs[0]) for arm in line.values()} in ({True}, {False})
+    paired = [(arm.estimate.value, arm.paired) for arm in found.values() if arm.paired is not None]
+    assert len(paired) == 3
+    for value, each in paired:
+        assert value - each.against == pytest.approx(each.estimate.value)
     scratch = [run for run in runs if "-false-0" in run.name]
     text = write_report(scratch, tmp_path / "report.html").read_text()
     _, table = text.split('id="shortcut-table"')

@@ -17,7 +17,7 @@ def with_options(folder, **options):
     recipe = json.loads((folder / "recipe.json").read_text())
     for name, value in options.items():
         room, key = name.split("__")
-        recipe[room][key] = value
+        recipe.setdefault(room, {})[key] = value
     (folder / "recipe.json").write_text(json.dumps(recipe))
     return folder
 
@@ -89,6 +89,39 @@ def test_tables_have_the_runs_that_are_asked_for(study):
     assert (first.caption, len(first.lines), len(first.panels)) == ("everything", 2, 2)
     assert (second.caption, second.labels, [line.name for line in second.lines]) == ("few", (4,), ["mim"])
     assert not second.panels
+
+
+def test_each_line_says_which_score_from_scratch_it_is_compared_with(study, make_run, tmp_path):
+    """Another network has a start from scratch of its own; a seed that only that one has is no part of it."""
+    wide = {"model__widths": "wide"}
+    for labelled, level in ((4, 0.55), (16, 0.65)):
+        begun = tuned(make_run, f"wide-{labelled}", labelled, init="runs/a", level=level + 0.01)
+        alone = tuned(make_run, f"wide-scratch-{labelled}", labelled, level=level)
+        more = tuned(make_run, f"wide-scratch-{labelled}-more", labelled, level=level + 0.2, seed=1)
+        study += [with_options(folder, **wide) for folder in (begun, alone, more)]
+    usual = [folder for folder in study if folder.name.startswith(("scratch", "from"))]
+    for folder in usual:
+        with_options(folder, model__widths="usual")
+    (group,) = found(study)
+    scores = {
+        folder.name: np.mean(list(read.read_runs([folder])[0].judged.by_subject.values()))
+        for folder in study
+        if "scratch" in folder.name
+    }
+    text = write_report(study, tmp_path / "report.html").read_text()
+    said = {}
+    for line in group.lines:
+        for labelled, arm in line.by_labels.items():
+            own = f"{'wide-' if 'wide' in line.name else ''}scratch-{labelled}"
+            assert arm.paired is not None
+            assert arm.paired.against == pytest.approx(scores[own])
+            assert arm.estimate.value - arm.paired.against == pytest.approx(arm.paired.estimate.value)
+            said.setdefault(own, []).append(f">scratch {scores[own]:.3f}<")
+    assert {own: len(each) for own, each in said.items()} == {
+        "scratch-4": 2, "scratch-16": 2, "wide-scratch-4": 1, "wide-scratch-16": 1
+    }  # fmt: skip
+    for each in said.values():
+        assert text.count(each[0]) == len(each)
 
 
 def test_one_number_of_labelled_subjects_is_no_figure(study):

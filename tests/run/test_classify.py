@@ -85,7 +85,7 @@ def rewritten(store, path, masks_by="", changed=lambda record: record):
 
 def test_masks_that_are_shown_are_predicted_and_never_true(store, tmp_path, capsys):
     words = ["finetune", "classify:tiny", "--data.masks", "--train.steps", "1", "--workdir", str(tmp_path / "run")]
-    for style in ("heart", "background", "swapped"):
+    for style in ("heart", "box", "swapped"):
         more = ["--data.partners", "subject"] if style == "swapped" else []
         assert main([*words, "--data.store", str(store), "--method.input", style, *more]) == 2
         said = (

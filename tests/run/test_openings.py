@@ -10,7 +10,7 @@ import pytest
 import jaxssl
 import jaxssl.run
 from jaxssl.cli import main
-from jaxssl.data.store import LEDGER
+from jaxssl.data.store import LEDGER, open_store, write_again
 from jaxssl.recipe import Init, load_recipe
 from jaxssl.run.openings import beginnings, opening
 
@@ -89,6 +89,15 @@ def test_what_a_network_is_shown_and_a_frozen_encoder_are_other_questions(own, t
     assert number("whole") == number("heart", **hearts) == number("frozen", method__freeze_encoder=True) == 1
     assert [number(f"from{n}", init__run=str(run)) for n, run in enumerate(pretrained)] == [1, 1]
     assert number("tuned", **hearts, optim__lr=0.5) == 2
+
+
+def test_a_store_made_from_another_has_its_subjects_and_what_they_were_asked(own, tmp_path):
+    segmented(own, tmp_path / "first")
+    old = open_store(own)
+    made = write_again(old, old.records(), tmp_path / "made", suffix="made", note="")
+    again = write_again(made, made.records(), tmp_path / "again", suffix="again", note="")
+    tuned = segmented(again.path, tmp_path / "tuned", "--optim.lr", "0.5")
+    assert read(tuned / "evaluation.json")["opening"] == 2
 
 
 def test_the_first_answer_of_a_probe_stays(own, tmp_path):

@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from together import begin_together
 
 from jaxssl.errors import UserError
 from jaxssl.train import processes
@@ -29,25 +29,9 @@ def run(store: Path, workdir: Path, fsdp: int, count: int, stop: int = STEPS + 1
 
     What each has said is returned; `code` is how those end that are not stopped.
     """
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
     words = ["pretrain", "simclr:tiny", "--data.store", str(store), "--workdir", str(workdir), *FLAGS.split()]
     words += ["--train.fsdp", str(fsdp)]
-    environment = {
-        **os.environ,
-        "JAX_COMPILATION_CACHE_DIR": str(Path(__file__).parents[2] / ".cache" / "jax"),
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={8 // count} --xla_backend_optimization_level=0",
-    }
-
-    def begin(index: int) -> subprocess.Popen:
-        others = ["--processes", str(count)]
-        if count > 1:
-            others += ["--process", str(index), "--coordinator", address]
-        command = [sys.executable, str(PART), str(stop), f"{workdir}.ids", *words, *others]
-        return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-    begun = [begin(index) for index in range(count)]
+    begun = begin_together([str(PART), str(stop), f"{workdir}.ids", *words], count, 8 // count)
     said = [process.communicate(timeout=300)[1] for process in begun]
     assert [process.returncode for process in begun] == count * [130 if stop <= STEPS else code], said
     return said
@@ -71,7 +55,7 @@ def test_processes_change_nothing_and_a_run_moves_between_them(store, tmp_path, 
     undisturbed, moved = tmp_path / "undisturbed", tmp_path / "moved"
     run(store, undisturbed, fsdp, 1)
     run(store, moved, fsdp, first, stop=HALF)
-    assert json.loads((moved / "run.json").read_text())["status"] == "running"
+    assert json.loads((moved / "run.json").read_text())["status"] == "stopped"
     before = given(moved)
     for noted in tmp_path.glob("moved.[0-9]"):
         noted.unlink()

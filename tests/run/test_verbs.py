@@ -156,7 +156,7 @@ def test_a_run_is_not_continued_on_other_data(store, tmp_path):
 def test_a_run_of_steps_that_are_not_finite_does_not_end_as_finished(store, tmp_path):
     with pytest.raises(UserError, match="Of 4 steps 3"):
         jaxssl.pretrain("mim:tiny", tmp_path / "run", {"data.store": str(store), "optim.lr": 1e30})
-    assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "running"
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "failed"
     written = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert [line["loss"] is None for line in written] == [False, True, True, True]
 

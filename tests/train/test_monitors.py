@@ -94,14 +94,17 @@ def test_a_terminal_gets_a_bar():
 
 
 def test_a_run_that_skips_step_after_step_is_stopped():
-    guard = monitors.StopWhenNotFinite(limit=3, every=2)
+    dumped = []
+    guard = monitors.StopWhenNotFinite(limit=3, every=2, dump=lambda tick: dumped.append(tick.step) or "kept")
     guard(tick(2, skipped_in_a_row=2))
     guard(tick(3, skipped_in_a_row=3))  # not a step at which values are read
-    with pytest.raises(UserError, match="the last 3 in a row"):
+    with pytest.raises(UserError, match=r"the last 3 in a row; `jaxssl replay kept` names"):
         guard(tick(4, skipped=5, skipped_in_a_row=3))
+    assert dumped == [4]
     guard(tick(20, skipped=10))
     with pytest.raises(UserError, match="Of 20 steps 11"):
         guard(tick(20, skipped=11))
+    assert dumped == [4]  # the last step was taken
 
 
 def test_checkpoints_fall_on_the_interval_and_on_the_last_step():

@@ -13,6 +13,7 @@ from nibabel.nifti1 import Nifti1Header
 
 from jaxssl.data.formats.nifti import MILLIMETRES
 from jaxssl.data.study.arrange import Placed
+from jaxssl.files import beside
 from jaxssl.geometry import Plane, normal
 
 NIFTI = (".nii", ".nii.gz")
@@ -73,7 +74,8 @@ class Volume:
         array = np.zeros(self.shape, np.uint8)
         for (number, frame), mask in zip(self.places, masks, strict=True):
             array[:, :, number, frame] = mask.T
-        nib.save(nib.Nifti1Image(array.reshape(self.header.get_data_shape()), None, self.header), path)
+        with beside(path) as unfinished:
+            nib.save(nib.Nifti1Image(array.reshape(self.header.get_data_shape()), None, self.header), unfinished)
         return array
 
 

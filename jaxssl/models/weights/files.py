@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from jaxssl.errors import UserError
+from jaxssl.files import beside
 
 DIGEST = "sha256"
 """The name in a file's metadata under which `write_file` leaves a digest: the format itself has none."""
@@ -67,13 +67,11 @@ def write_file(path: str | Path, tensors: Mapping[str, np.ndarray], metadata: Ma
     # The library writes the memory of an array as it lies, whatever its strides say.
     plain = {name: _as_it_reads(np.asarray(tensors[name])) for name in sorted(tensors)}
     metadata = {name: text for name, text in metadata.items() if name != DIGEST}
-    beside = path.with_name(f"{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(plain, beside, {**metadata, DIGEST: _digest(plain, metadata)})
-        os.replace(beside, path)
+        with beside(path) as unfinished:
+            save_file(plain, unfinished, {**metadata, DIGEST: _digest(plain, metadata)})
     except (OSError, SafetensorError) as error:
-        beside.unlink(missing_ok=True)
         raise UserError(f"{path} cannot be written ({_brief(error)}); choose another place.") from error
     return path
 

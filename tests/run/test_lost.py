@@ -1,0 +1,83 @@
+"""What happens to one process of a run is known to all: they stop together, and each says why."""
+
+import contextlib
+import json
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from together import begin_together
+
+from jaxssl.train.checkpoint import read
+
+SIGNALLED = Path(__file__).with_name("signalled.py")
+STEP = 3
+
+
+def happens(fault: str, index: int, store: Path, workdir: Path) -> list[subprocess.Popen]:
+    words = ["pretrain", "mim:tiny", "--data.store", str(store), "--workdir", str(workdir)]
+    flags = "--train.steps 1000 --train.checkpoint-every 100 --train.log-every 1 --train.batch 16"
+    return begin_together([str(SIGNALLED), fault, str(index), str(STEP), *words, *flags.split()], count=2, devices=1)
+
+
+def until_stepping(workdir: Path) -> None:
+    """Wait until what happens has happened: the step's line is written by then, but for the first of a moment."""
+    for _ in range(2400):
+        with contextlib.suppress(FileNotFoundError):
+            if (workdir / "metrics.jsonl").read_text().count("\n") >= STEP - 1:
+                return
+        time.sleep(0.1)
+    raise AssertionError("No step was taken.")
+
+
+def test_when_one_is_told_by_sigterm_all_save_the_same_step_and_end_with_75(store, tmp_path):
+    begun = happens("SIGTERM", 1, store, tmp_path / "run")
+    said = [process.communicate(timeout=300)[1] for process in begun]
+    assert [process.returncode for process in begun] == [75, 75], said
+    steps = [re.search(r"Told to stop \(SIGTERM\) at step (\d+), which is saved", words)[1] for words in said]
+    assert steps[0] == steps[1]
+    assert read(tmp_path / "run" / "checkpoints", pytest.fail).step == int(steps[0]) >= STEP
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "stopped"
+    assert "Traceback" not in "".join(said)
+
+
+@pytest.mark.parametrize(
+    ("fault", "index"),
+    [
+        ("SIGKILL", 1),
+        *(
+            pytest.param(fault, index, marks=pytest.mark.slow)
+            for fault, index in [("SIGKILL", 0), ("SIGSTOP", 1), ("SIGSTOP", 0), ("error", 1), ("error", 0)]
+        ),
+    ],
+)
+def test_when_one_dies_or_hangs_the_other_says_so_within_a_minute(store, tmp_path, fault, index):
+    begun = happens(fault, index, store, tmp_path / "run")
+    try:
+        until_stepping(tmp_path / "run")
+        other = begun[1 - index]
+        said = other.communicate(timeout=60)[1]
+    finally:
+        for process in begun:
+            process.kill()
+    sentence = r"(Another process of this run is gone|process \d of this run was ended .* because another one is gone)"
+    assert re.search(rf"jaxssl: {sentence}.* the same command continues from what is saved\.$", said, re.MULTILINE)
+    assert other.returncode in (75, -6), said
+    if other.returncode == 75:
+        assert "Traceback" not in said
+
+
+def test_a_process_that_ends_by_itself_leaves_no_words_behind():
+    """The shell that waits for its end is told; it says nothing of those who have finished, or failed in a sentence."""
+    code = "from jaxssl.train.peers import speak_when_aborted; speak_when_aborted(3); {}"
+    said = {
+        end: subprocess.run(
+            [sys.executable, "-c", code.format(end)], capture_output=True, text=True, check=False
+        ).stderr
+        for end in ("pass", "raise SystemExit(2)", "import os; os.abort()")
+    }
+    assert said["pass"] == said["raise SystemExit(2)"] == ""
+    assert said["import os; os.abort()"].startswith("jaxssl: process 3 of this run was ended from outside, or by jax")

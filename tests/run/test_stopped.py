@@ -1,0 +1,120 @@
+"""A run that is stopped from outside says so, saves what it has, and is nobody else's while it goes on."""
+
+import errno
+import fcntl
+import json
+import os
+import signal
+import socket
+
+import pytest
+
+from jaxssl.cli import main
+from jaxssl.errors import Preempted, UserError
+from jaxssl.run import begun
+from jaxssl.train.checkpoint import read
+from jaxssl.workdir import Workdir
+
+
+def words(store, workdir):
+    return ["pretrain", "mim:tiny", "--data.store", str(store), "--workdir", str(workdir), "--processes", "1"]
+
+
+def status(workdir) -> str:
+    return json.loads((workdir / "run.json").read_text())["status"]
+
+
+@pytest.fixture
+def at_step(monkeypatch):
+    """Do something at the end of a step, before what saves it is told."""
+
+    def see(number, act):
+        def watched(*args):
+            def hook(tick):
+                if tick.step == number:
+                    act()
+
+            return hooks(*args[:-1], [hook, *args[-1]])
+
+        hooks = begun.run_steps
+        monkeypatch.setattr(begun, "run_steps", watched)
+
+    return see
+
+
+def test_told_by_sigterm_a_run_saves_the_step_it_is_at_and_ends_with_75(store, tmp_path, at_step, capsys):
+    before = signal.getsignal(signal.SIGTERM)
+    at_step(1, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    assert main([*words(store, tmp_path / "run"), "--train.checkpoint-every", "100"]) == 75
+    assert "Told to stop (SIGTERM) at step 1, which is saved; the same command continues." in capsys.readouterr().err
+    assert status(tmp_path / "run") == "stopped"
+    assert read(tmp_path / "run" / "checkpoints", pytest.fail).step == 1
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert main(words(store, tmp_path / "run")) == 0
+    assert "from step 1" in capsys.readouterr().err
+    assert status(tmp_path / "run") == "finished"
+
+
+def stop():
+    raise KeyboardInterrupt
+
+
+def fail():
+    raise UserError("This went wrong.")
+
+
+@pytest.mark.parametrize(("act", "code", "becomes"), [(stop, 130, "stopped"), (fail, 2, "failed")])
+def test_run_json_does_not_say_running_when_nobody_runs(store, tmp_path, at_step, act, code, becomes):
+    at_step(2, act)
+    assert main(words(store, tmp_path / "run")) == code
+    assert status(tmp_path / "run") == becomes
+
+
+def test_a_second_run_in_the_same_folder_is_refused_and_changes_nothing(store, tmp_path, at_step, capsys):
+    codes, said = [], []
+
+    def second():
+        codes.append(main(words(store, tmp_path / "run")))
+        said.append(((tmp_path / "run" / "run.json").read_text(), capsys.readouterr().err))
+
+    at_step(2, second)
+    assert main(words(store, tmp_path / "run")) == 0
+    assert codes == [2]
+    facts, refused = said[0]
+    assert json.loads(facts)["status"] == "running"
+    assert f"in use by process {os.getpid()} on {socket.gethostname()}" in refused
+    assert status(tmp_path / "run") == "finished"
+
+
+def test_the_lock_of_one_who_was_killed_is_no_lock(tmp_path):
+    (tmp_path / "lock").write_text("process 1 on another since 2020\n")
+    with Workdir(tmp_path).alone(pytest.fail):
+        assert f"process {os.getpid()}" in (tmp_path / "lock").read_text()
+        with pytest.raises(UserError, match="in use by process"), Workdir(tmp_path).alone(pytest.fail):
+            pass
+    assert (tmp_path / "lock").read_text() == ""
+
+
+def test_where_there_are_no_locks_a_run_goes_on_with_a_warning(tmp_path, monkeypatch):
+    def none(*_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    said: list[str] = []
+    monkeypatch.setattr(fcntl, "flock", none)
+    with Workdir(tmp_path).alone(said.append):
+        pass
+    assert "knows no locks" in said[0]
+
+
+def test_told_to_stop_while_it_reads_a_checkpoint_it_does_not_take_that_for_damage(store, tmp_path, monkeypatch):
+    run = tmp_path / "run"
+    assert main(words(store, run)) == 0
+    (run / "run.json").write_text(json.dumps({**json.loads((run / "run.json").read_text()), "status": "running"}))
+    before = sorted(path.name for path in (run / "checkpoints").iterdir())
+
+    def interrupted(*_):
+        raise Preempted("Told to stop.")
+
+    monkeypatch.setattr("jaxssl.train.stored.readable", interrupted)
+    assert main(words(store, run)) == 75
+    assert sorted(path.name for path in (run / "checkpoints").iterdir()) == before

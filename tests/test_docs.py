@@ -1,0 +1,95 @@
+"""Every command of README and guides is one that jaxssl takes, every Python block runs on names that are there, and the
+site is built without a warning."""
+
+import ast
+import functools
+import importlib
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import jaxssl.run
+from jaxssl import config
+from jaxssl.cli import main
+from jaxssl.recipe import Recipe
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """The fenced blocks in a language, without their indentation."""
+    found = BLOCK.findall(page.read_text())
+    return [re.sub(rf"^{indent}", "", text, flags=re.MULTILINE) for indent, kind, text in found if kind == language]
+
+
+def commands(page: Path) -> list[str]:
+    """What is typed, line by line, continuations joined and remarks left out."""
+    lines = [line for text in blocks(page, "") for line in text.replace("\\\n", " ").splitlines()]
+    return [" ".join(shlex.split(line, comments=True)) for line in lines if line.startswith("jaxssl ")]
+
+
+COMMANDS = sorted({(page.name, command) for page in PAGES for command in commands(page)})
+
+
+@pytest.fixture
+def asked(monkeypatch) -> list[str]:
+    """Verbs that would have been begun; none is."""
+    begun: list[str] = []
+
+    def noted(verb):
+        @functools.wraps(verb)
+        def one(*given, **options):
+            begun.append(verb.__name__)
+            for value in given:
+                if isinstance(value, Recipe):
+                    config.check(value)
+
+        return one
+
+    for name in jaxssl.run.__all__:
+        monkeypatch.setattr(jaxssl.run, name, noted(getattr(jaxssl.run, name)))
+    monkeypatch.setattr("jaxssl.train.processes.join", lambda *given: None)
+    return begun
+
+
+def test_there_are_commands():
+    assert len(COMMANDS) > 40
+
+
+@pytest.mark.parametrize(("page", "command"), COMMANDS)
+def test_every_command_is_one_that_jaxssl_takes(page, command, asked, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    words = shlex.split(command)[1:]
+    assert main(words) == 0
+    if words != ["doctor"]:
+        assert len(asked) == 1
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_python_asks_for_what_is_there(page):
+    for text in blocks(page, "python"):
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "jaxssl":
+                assert hasattr(jaxssl, node.attr)
+            if isinstance(node, ast.ImportFrom):
+                module = importlib.import_module(str(node.module))
+                assert all(hasattr(module, name.name) for name in node.names)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_between_files_lead_somewhere(page):
+    places = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text())
+    assert all((page.parent / place).exists() for place in places)
+
+
+def test_the_site_is_built_without_a_warning(tmp_path):
+    command = [sys.executable, "-m", "sphinx", "-q", "-W", "-b", "html", "-d", tmp_path / "trees", ROOT / "docs"]
+    built = subprocess.run([*command, tmp_path / "site"], capture_output=True, text=True, check=False)
+    assert built.returncode == 0, built.stderr[-3000:]
+    assert "Bring your data" in (tmp_path / "site" / "index.html").read_text()

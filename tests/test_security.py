@@ -1,0 +1,69 @@
+"""What is read can run nothing, and nothing is listened to before it is asked for."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "jaxssl"
+FORBIDDEN = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "yaml", "ruamel"}
+RUNS = {"eval", "exec", "__import__"}
+
+
+def dangerous(source: str) -> set[str]:
+    """Imports that unpickle or load YAML, calls of what runs text, and arrays that may be read as pickles."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
+            found |= {name for name in modules if name.partition(".")[0] in FORBIDDEN}
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            pickles = {word.arg: ast.unparse(word.value) for word in node.keywords}.get("allow_pickle")
+            if called in RUNS or pickles == "True" or (called == "np.load" and pickles != "False"):
+                found.add(called)
+    return found
+
+
+def test_nothing_that_is_read_can_run():
+    files = sorted(PACKAGE.rglob("*.py"))
+    assert len(files) > 100
+    assert {str(path): found for path in files if (found := dangerous(path.read_text()))} == {}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import pickle",
+        "from yaml import load",
+        "import joblib.pool",
+        "eval('1')",
+        "np.load(p)",
+        "f(p, allow_pickle=True)",
+    ],
+)
+def test_what_could_is_known_by_its_name(source):
+    assert dangerous(source)
+
+
+def test_importing_everything_asks_nobody_and_leaves_no_socket_open():
+    """What several processes and TensorBoard need comes later. A library may look for IPv6, and closes it."""
+    code = """
+import os, sys
+def told(event, args):
+    if event in ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto"):
+        raise SystemExit(f"{event} {args}")
+sys.addaudithook(told)
+import jaxssl, jaxssl.cli, jaxssl.run, jaxssl.doctor
+assert jaxssl.cli.main(["--version"]) == 0 and jaxssl.pretrain
+for name in os.listdir("/proc/self/fd"):
+    try:
+        assert not os.readlink(f"/proc/self/fd/{name}").startswith("socket:"), name
+    except FileNotFoundError:
+        pass  # that of the listing itself
+"""
+    command = [sys.executable, "-c", code]
+    ran = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
