@@ -75,7 +75,7 @@ class Setting(CommonSetting):
 
 LARGER = {"data.layout.size": (128, 128), "data.layout.spacing": 1.5}
 TUNED = {
-    "train.steps": 600,
+    "train.steps": 400,
     "train.checkpoint_every": 200,
     "optim.lr": 2.5e-3,
     "optim.weight_decay": 1e-2,
@@ -105,10 +105,10 @@ SCALES = {
         phantoms={"hearts": Stage("phantom", "cine", {"subjects": 120})},
         fractions=(0.6, 0.1, 0.3),
         all=LARGER,
-        # 80,000 images each: MIM's batch is half as large as the others'.
-        pretraining={"train.steps": 1250, "train.checkpoint_every": 125},
+        # 40,000 images each: MIM's batch is half as large as the others'.
+        pretraining={"train.steps": 625, "train.checkpoint_every": 125},
         finetuning=TUNED,
-        by_recipe={"mim": {"method.patch": 16, "train.steps": 2500}, "dino": {"method.local_size": (64, 64)}},
+        by_recipe={"mim": {"method.patch": 16, "train.steps": 1250}, "dino": {"method.local_size": (64, 64)}},
     ),
     "paper": Setting(
         variant="study_b",
