@@ -41,7 +41,13 @@ def ended_after_a_save(save: Callable[[Tick], None]) -> Iterator[Hook]:
             raise Preempted(f"Told to stop (SIGTERM) at step {tick.step}, which is saved; the same command continues.")
 
     with _handler(lambda *_: told.append(True)):
-        yield hook
+        try:
+            yield hook
+        except Exception as error:
+            # Whatever went wrong on the way out, such as a disk that vanished: nothing else may be begun.
+            if told:
+                raise Preempted(f"Told to stop (SIGTERM), and then: {error}.") from error
+            raise
         if told:
             raise Preempted("Told to stop (SIGTERM) after the last step; the same command does what comes after it.")
 

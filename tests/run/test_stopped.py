@@ -55,6 +55,18 @@ def test_told_by_sigterm_a_run_saves_the_step_it_is_at_and_ends_with_75(store, t
     assert status(tmp_path / "run") == "finished"
 
 
+def test_told_by_sigterm_a_run_ends_also_when_something_fails_on_the_way_out(store, tmp_path, at_step, capsys):
+    """Or a sweep would take it for a stage that failed, and begin the next."""
+
+    def told_and_failing():
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise OSError(errno.EIO, "the disk is gone")
+
+    at_step(1, told_and_failing)
+    assert main(words(store, tmp_path / "run")) == 75
+    assert "Told to stop (SIGTERM), and then: [Errno 5] the disk is gone." in capsys.readouterr().err
+
+
 def stop():
     raise KeyboardInterrupt
 
