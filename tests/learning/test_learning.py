@@ -12,7 +12,7 @@ import pytest
 from jaxssl.recipe import names
 
 LEARN, SEEDS = Path(__file__).with_name("learn.py"), 3
-QUICK = ("simclr", "mim")
+QUICK = ("simclr",)
 SUPERVISED = ("segment", "classify")
 METHODS = [
     pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in names() if name not in SUPERVISED
