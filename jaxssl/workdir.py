@@ -2,7 +2,6 @@
 
 import contextlib
 import datetime
-import fcntl
 import os
 import platform
 import subprocess
@@ -17,7 +16,7 @@ import numpy as np
 from jaxssl import config
 from jaxssl.data.seen import NOBODY, Seen
 from jaxssl.errors import UserError
-from jaxssl.files import beside
+from jaxssl.files import beside, take
 from jaxssl.recipe import Recipe, lasting
 from jaxssl.version import __version__
 
@@ -66,7 +65,7 @@ class Workdir:
     def alone(self, warn: Callable[[str], None]) -> Iterator[None]:
         """The folder for this process alone; another is refused with the name of this one.
 
-        The system lets go of the lock when its process ends, however that happens: what a killed one wrote is replaced.
+        What a process wrote that was killed is replaced.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -75,17 +74,18 @@ class Workdir:
             raise UserError(f"Workdir {self.path} cannot be written ({error.strerror}); choose another.") from error
         with file:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+                free = take(file)
+            except OSError as error:
+                free = True
+                warn(
+                    f"The file system of {self.path} knows no locks ({error.strerror}): see to it yourself that no "
+                    "other process works in this folder."
+                )
+            if not free:
                 file.seek(0)
                 who = file.read().strip() or "another process"
                 raise UserError(
                     f"Workdir {self.path} is in use by {who}; wait for it, stop it, or choose another workdir."
-                ) from None
-            except OSError as error:
-                warn(
-                    f"The file system of {self.path} knows no locks ({error.strerror}): see to it yourself that no "
-                    "other process works in this folder."
                 )
             file.truncate(0)
             file.write(f"process {os.getpid()} on {platform.node()} since {now()}\n")

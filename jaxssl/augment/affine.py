@@ -118,18 +118,17 @@ def resample(
     y, x = (row[0] * rows + row[1] * columns + row[2] for row in matrix)
     top, left = jnp.floor(y), jnp.floor(x)
 
-    def look_up(flat: jax.Array, y: jax.Array, x: jax.Array, outside: jax.Array | int) -> jax.Array:
-        row, column = y.astype(jnp.int32), x.astype(jnp.int32)
-        place = jnp.clip(row, 0, height - 1) * width + jnp.clip(column, 0, width - 1)
-        inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
-        inside = inside.reshape(inside.shape + (1,) * (flat.ndim - 1))
-        return jnp.where(inside, flat.at[place].get(mode="promise_in_bounds"), outside)
+    def look_up(bordered: jax.Array, y: jax.Array, x: jax.Array) -> jax.Array:
+        row, column = (jnp.clip(place.astype(jnp.int32) + 1, 0, side + 1) for place, side in ((y, height), (x, width)))
+        flat = bordered.reshape(-1, *bordered.shape[2:])
+        return flat.at[row * (width + 2) + column].get(mode="promise_in_bounds")
 
-    pixels, air = image.reshape(-1, channels), image.min(axis=(0, 1))
+    air = image.min(axis=(0, 1))
+    pixels = jnp.broadcast_to(air, (height + 2, width + 2, channels)).at[1:-1, 1:-1].set(image)
     down, right = (y - top)[..., None], (x - left)[..., None]
-    above = (1.0 - right) * look_up(pixels, top, left, air) + right * look_up(pixels, top, left + 1, air)
-    below = (1.0 - right) * look_up(pixels, top + 1, left, air) + right * look_up(pixels, top + 1, left + 1, air)
+    above = (1.0 - right) * look_up(pixels, top, left) + right * look_up(pixels, top, left + 1)
+    below = (1.0 - right) * look_up(pixels, top + 1, left) + right * look_up(pixels, top + 1, left + 1)
     view = ((1.0 - down) * above + down * below).astype(image.dtype)
     if mask is None:
         return view, None
-    return view, look_up(mask.reshape(-1), jnp.floor(y + 0.5), jnp.floor(x + 0.5), 0).astype(mask.dtype)
+    return view, look_up(jnp.pad(mask, 1), jnp.floor(y + 0.5), jnp.floor(x + 0.5))

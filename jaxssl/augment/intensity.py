@@ -4,6 +4,7 @@ import zlib
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, Float, Key
 
 from jaxssl.augment.options import Augment
@@ -14,14 +15,20 @@ def change_intensity(
 ) -> Float[Array, "y x channel"]:
     """Noise and blur with their probabilities, then contrast, brightness and gamma; the channels share the draws.
 
-    A change that the options make impossible is not computed.
+    A change that the options make impossible is not computed, nor, sample by sample, noise or blur that is not drawn.
     """
     draws = jax.random.uniform(jax.random.fold_in(key, zlib.crc32(b"intensity")), (6,), image.dtype)
-    if options.noise:
-        strength = jnp.where(draws[0] < options.noise, options.noise_std, 0.0)
-        image += strength * jax.random.normal(jax.random.fold_in(key, zlib.crc32(b"noise")), image.shape, image.dtype)
-    if options.blur:
-        image = blurred(image, jnp.where(draws[1] < options.blur, between(options.blur_sigma, draws[2]), 0.0))
+
+    def noisy(image: jax.Array) -> jax.Array:
+        own = jax.random.fold_in(key, zlib.crc32(b"noise"))
+        return image + options.noise_std * jax.random.normal(own, image.shape, image.dtype)
+
+    def blurry(image: jax.Array) -> jax.Array:
+        return blurred(image, between(options.blur_sigma, draws[2]))
+
+    for change, chance, draw in ((noisy, options.noise, draws[0]), (blurry, options.blur, draws[1])):
+        if chance:
+            image = lax.cond(draw < chance, change, lambda image: image, image)
     if options.contrast != (1.0, 1.0):
         image = image * between(options.contrast, draws[3])
     if options.brightness:

@@ -1,4 +1,4 @@
-"""One random view of one sample; a method maps these functions over its batch with `jax.vmap`."""
+"""One random view of one sample; a method maps these functions over its batch with `for_each`."""
 
 from jaxtyping import Array, Float, Int, Key, UInt
 

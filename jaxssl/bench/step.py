@@ -3,7 +3,6 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -13,6 +12,7 @@ import optax
 from jax.sharding import Mesh
 
 from jaxssl.bench.products import Product, products
+from jaxssl.bench.sides import Timed, Turn, by_turns
 from jaxssl.methods.base import Batch, Method, Tree, metadata
 from jaxssl.train.cache import cached_in
 from jaxssl.train.keys import sample_keys
@@ -33,22 +33,16 @@ Call = Callable[[State], tuple[State, Any]]
 """One run of a program: the state to go on with, and what to wait for."""
 
 
-@dataclass(frozen=True)
-class Turn:
-    """Seconds of one run of a program: of the wall, and of all cores of this process."""
-
-    wall: float
-    cpu: float
-
-
 def programs(
     method: Method, optimiser: optax.GradientTransformation, rate: optax.Schedule, schedule: Schedule, mesh: Mesh
 ) -> dict[str, Program]:
     """The step, and what it begins with: each does what the one before does, and more."""
 
     def views(state: State, batch: Batch) -> Tree:
-        progress = schedule.progress(state.step)
-        return method.views(sample_keys(state.seed, "views", state.step, batch["place"]), batch, progress)
+        keys, progress = sample_keys(state.seed, "views", state.step, batch["place"]), schedule.progress(state.step)
+        # Views are made in another way where their batch lies on several devices.
+        with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
+            return method.views(keys, batch, progress)
 
     def loss(state: State, batch: Batch) -> jax.Array:
         keys, progress = sample_keys(state.seed, "forward", state.step, batch["place"]), schedule.progress(state.step)
@@ -104,25 +98,26 @@ def call_of(name: str, program: jax.stages.Compiled, batch: Batch) -> Call:
     return call
 
 
-def turns(calls: Mapping[str, Call], state: State, rounds: int, least: float) -> dict[str, list[Turn]]:
-    """So many turns of each program, one after the other in each round; a turn lasts at least so many seconds.
+def turns(calls: Mapping[str, Call], state: State, rounds: int, seconds: float) -> dict[str, list[Turn]]:
+    """`by_turns` of these programs in this process, by name; each is given the state that the one before has left.
 
     Within a turn calls follow one another as in training, nobody waiting for the first before the second is sent.
     """
-    found: dict[str, list[Turn]] = {name: [] for name in calls}
-    counts = dict.fromkeys(calls, 1)
-    for number in range(-2, rounds):
-        for name, call in calls.items():
+
+    def timed(call: Call) -> Timed:
+        def turn(count: int) -> Turn:
+            nonlocal state
             wall, cpu = time.perf_counter(), time.process_time()
-            for _ in range(counts[name]):
+            for _ in range(count):
                 state, out = call(state)
             jax.block_until_ready(out)
-            turn = Turn((time.perf_counter() - wall) / counts[name], (time.process_time() - cpu) / counts[name])
-            if number < 0:
-                # The first run of a program settles where its memory is; the second tells how many make a turn.
-                counts[name] = max(1, round(least / turn.wall)) if number == -1 else 1
-            else:
-                found[name].append(turn)
+            return Turn((time.perf_counter() - wall) / count, (time.process_time() - cpu) / count)
+
+        return turn
+
+    found: dict[str, list[Turn]] = {name: [] for name in calls}
+    for name, _, turn in by_turns({name: timed(call) for name, call in calls.items()}, rounds, seconds):
+        found[name].append(turn)
     return found
 
 

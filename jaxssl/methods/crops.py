@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float, Key
 
+from jaxssl.augment.each import for_each
 from jaxssl.augment.options import Augment
 from jaxssl.methods import parts
 from jaxssl.methods.base import Batch, Tree
@@ -22,11 +23,13 @@ def crops(
 ) -> Float[Array, "batch view y x channel"]:
     """`count` views of every sample, of which the first is its view number `first`."""
 
-    def one(index: Any) -> Array:
-        return parts.view(keys, index, batch, augment, size)[0]
-
     # One view is compiled, however many there are.
-    return jax.vmap(one, out_axes=1)(jnp.arange(first, first + count))
+    numbers = jnp.arange(first, first + count)
+
+    def of_sample(key: Array, sample: Batch) -> Array:
+        return for_each(lambda number: parts.view_of(key, number, sample, augment, size)[0], numbers)
+
+    return for_each(of_sample, keys, batch)
 
 
 @dataclass(frozen=True)

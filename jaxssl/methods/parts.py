@@ -13,6 +13,7 @@ from flax import linen as nn
 from jax.tree_util import keystr, tree_leaves_with_path
 
 from jaxssl.augment.affine import draw_affine
+from jaxssl.augment.each import for_each
 from jaxssl.augment.options import Augment
 from jaxssl.augment.views import augment, standardise
 from jaxssl.errors import UserError
@@ -91,13 +92,15 @@ def view(
 
     A view has `size` (y, x) pixels, as many as the image if none.
     """
-    keys = jax.vmap(lambda key: jax.random.fold_in(key, index))(keys)
-    images = standardised(batch)
+    return for_each(lambda key, sample: view_of(key, index, sample, options, size), keys, batch)
 
-    def one(key, image, mask, spacing):
-        return augment(key, image, mask, spacing, options, size)
 
-    return jax.vmap(one)(keys, images, batch.get("mask"), batch["spacing"])
+def view_of(
+    key: jax.Array, index: Any, sample: Batch, options: Augment, size: tuple[int, int] | None
+) -> tuple[jax.Array, jax.Array | None]:
+    """The same of one sample."""
+    image = standardise(sample["image"], sample["mean"], sample["std"])
+    return augment(jax.random.fold_in(key, index), image, sample.get("mask"), sample["spacing"], options, size)
 
 
 def maps(keys: jax.Array, index: int, batch: Batch, options: Augment, size: tuple[int, int] | None = None) -> jax.Array:

@@ -19,7 +19,7 @@ from jaxssl.bench.here import side
 from jaxssl.bench.serve import Side, memory_of, serve
 from jaxssl.bench.step import STEP
 from jaxssl.bench.views import certain
-from jaxssl.methods.base import metadata
+from jaxssl.methods.base import Batch, metadata
 from jaxssl.run.workbench import EPOCH, STEPS, Workbench
 from jaxssl.train.keys import sample_keys
 from jaxssl.train.state import State
@@ -64,40 +64,58 @@ def augment_side(options: Mapping[str, Any]) -> Side:
 
 
 def step_side(options: Mapping[str, Any]) -> Side:
-    """The step of a recipe on views that are given: forward and backward pass, optimiser, teacher and averages."""
+    """The step of a recipe on views that are given: forward and backward pass, optimiser, teacher and averages.
+
+    Views lie on the disk before memory counts, and are read afterwards, as the other side reads them.
+    """
     recipe = config.load(Path(options["recipe"]))
     bench = Workbench(recipe)
     views = jax.jit(bench.programs["views"])(bench.state(), bench.batch)
+    _save(Path(options["recipe"]).with_name("views.npz"), views)
+    views = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), views)
     given = replace(bench.method, views=lambda keys, batch, progress: batch["views"])
     programs = bench.programs_of(given, recipe.train.micro_batches)
-    batch = {**metadata(bench.batch), "views": views}
-    lowered = jax.jit(programs[STEP], donate_argnums=0).lower(bench.abstract, batch)
+    known = metadata(bench.batch)
+    lowered = jax.jit(programs[STEP], donate_argnums=0).lower(bench.abstract, {**known, "views": views})
     step, compiling = memory_of(lowered.compile)
-    states: list[State] = []
+    begun: list[tuple[State, Batch]] = []
 
     def check(folder: Path) -> float:
-        """Weights, views and gradients by name, for the other side."""
-        state = bench.state()
+        """Weights and gradients by name, for the other side."""
+        state, batch = bench.state(), {**known, "views": _load(folder / "views.npz", views)}
         loss, gradient = jax.jit(programs["gradient"])(state, batch)
-        for name, tree in {"params": state.params, "views": views, "jaxssl": gradient}.items():
-            np.savez(folder / f"{name}.npz", allow_pickle=False, **_by_name(tree))
-        states.append(state)
+        _save(folder / "params.npz", state.params)
+        _save(folder / "jaxssl.npz", gradient)
+        begun.append((state, batch))
         return float(loss)
 
     def run(count: int) -> None:
-        state = states.pop()
+        state, batch = begun.pop()
         for _ in range(count):
             state, _ = step(state, batch)
-        states.append(jax.block_until_ready(state))
+        begun.append((jax.block_until_ready(state), batch))
 
     return side(run, check, compiling)
 
 
-def _by_name(tree: Any) -> dict[str, np.ndarray]:
-    """Arrays by the names that lead to them, in float32 at most; one that stands alone is called views."""
+def _save(file: Path, tree: Any) -> None:
+    """Arrays by the names that lead to them, bfloat16 as float32, for NumPy knows no bfloat16."""
     leaves = jax.tree_util.tree_leaves_with_path(tree)
-    named = {jax.tree_util.keystr(path, simple=True, separator="/") or "views": leaf for path, leaf in leaves}
-    return {name: np.asarray(x, np.float32 if x.dtype == jnp.bfloat16 else None) for name, x in named.items()}
+    named = {_name(path): np.asarray(x, np.float32 if x.dtype == jnp.bfloat16 else None) for path, x in leaves}
+    np.savez(file, allow_pickle=False, **named)
+
+
+def _load(file: Path, shapes: Any) -> Any:
+    """Undo `_save` of a tree of these shapes, types and places."""
+    with np.load(file, allow_pickle=False) as saved:
+        return jax.tree_util.tree_map_with_path(
+            lambda path, x: jax.device_put(saved[_name(path)].astype(x.dtype, copy=False), x.sharding), shapes
+        )
+
+
+def _name(path: Any) -> str:
+    """One that stands alone is called views."""
+    return jax.tree_util.keystr(path, simple=True, separator="/") or "views"
 
 
 def make(options: Mapping[str, Any]) -> Side:

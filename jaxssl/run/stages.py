@@ -1,7 +1,6 @@
 """A stage of a sweep as a call of its verb, the file by which it is known to be done, and whose turn it is to do it."""
 
 import contextlib
-import fcntl
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -13,7 +12,7 @@ from jaxssl import config
 from jaxssl.data.phantom import CineOptions, KneeOptions, UltrasoundOptions
 from jaxssl.data.store import SUMMARY
 from jaxssl.errors import UserError
-from jaxssl.files import put_text
+from jaxssl.files import put_text, take
 from jaxssl.recipe import PLACES, lasting, load_recipe
 from jaxssl.run.data import data_phantom
 from jaxssl.run.evaluate import evaluate
@@ -146,17 +145,15 @@ class Place:
 
     @contextlib.contextmanager
     def turn(self, wait: bool = False) -> Iterator[None]:
-        """This process's alone, or `Busy`. The system lets go of it when a process ends, however that happens.
+        """This process's alone, or `Busy`.
 
         What writes into one folder takes turns, as `probe` and `evaluate` of a run do.
         """
         lock = self.root / "stages" / f"{self.folder.name}.lock"
         lock.parent.mkdir(parents=True, exist_ok=True)
         with lock.open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            except BlockingIOError:
-                raise Busy(self) from None
+            if not take(file, wait):
+                raise Busy(self)
             yield
 
     def do(self, since: float, begin: Callable[[], None]) -> None:

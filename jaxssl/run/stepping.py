@@ -19,6 +19,7 @@ from jaxssl.bench.program import memory
 from jaxssl.bench.sides import ALONE, Against
 from jaxssl.bench.step import FED, STEP, STILL, Call, Turn, call_of, compile_seconds, shares, turns
 from jaxssl.bench.trace import exchanging, traced
+from jaxssl.errors import UserError
 from jaxssl.files import beside, put_text
 from jaxssl.recipe import Recipe, load_recipe
 from jaxssl.run.common import console_of, opened
@@ -44,7 +45,7 @@ def bench_step(
     The batch is noise; with `fed` it is the first of the recipe's store, and steps that are fed as in training are
     timed beside. Writes step.jsonl and step.png in `out`, and with `profile` a trace of some steps that xprof opens.
     The step and its beginnings run by turns, so that what else the machine does spoils them alike. With `against` the
-    step runs by turns with PyTorch's as well, as told in against.jsonl and against.png.
+    step alone runs, by turns with PyTorch's, as told in against.jsonl and against.png.
 
     >>> jaxssl.run.bench_step("simclr:small", "bench", {"train.batch": 64})      # doctest: +SKIP
     """
@@ -52,6 +53,10 @@ def bench_step(
     config.check(recipe)
     check_turns(against, rounds, seconds)
     console, out = console_of(None), Path(out)
+    if against.against:
+        if fed or profile:
+            raise UserError("--against compares steps on views that are there: leave --fed and --profile out.")
+        return step_against(recipe, against, rounds, seconds, out, console)
 
     def warn(sentence: str) -> None:
         console.print(f"Warning: {sentence}", style="yellow")
@@ -87,8 +92,6 @@ def bench_step(
         with beside(out / "step.png") as unfinished:
             draw_shares(result["shares"], title).savefig(unfinished, dpi=150)
     console.print(f"{out / 'step.jsonl'}{' and step.png are' if result['shares'] else ' is'} written.")
-    if against.against:
-        result["against"] = step_against(recipe, against, rounds, seconds, out, console)
     return result
 
 

@@ -10,18 +10,19 @@ import jax.numpy as jnp
 import pytest
 from jax import lax
 
-from jaxssl.bench import liveness, program
+from jaxssl.bench import liveness, products, program
 from jaxssl.bench.chips import NAMED, chip_named, chip_of
 from jaxssl.bench.liveness import Kernel, temporary_bytes
 from jaxssl.bench.plan import Memory, carried, compute_seconds, exchange_seconds
 from jaxssl.bench.products import Product
 from jaxssl.bench.program import Collective
+from jaxssl.bench.step import model_products
 from jaxssl.cli import main
-from jaxssl.config import override
 from jaxssl.errors import UserError
 from jaxssl.recipe import load_recipe
 from jaxssl.run import plan
 from jaxssl.run.planned import Planned
+from jaxssl.run.workbench import Workbench
 from jaxssl.train.mesh import make_mesh
 
 H100, V5P = chip_named("h100"), chip_named("v5p")
@@ -110,6 +111,11 @@ def test_a_step_takes_its_products_what_others_bring_and_the_state_both_ways():
     assert compute_seconds(found, 300, 50, peak=100, bandwidth=10) == 2 * 10 + 10 + 3 + 2 * 5
 
 
+def test_memory_is_all_that_lies_there():
+    assert Memory(state=1, gathered=20, temporary=300, batch=4000, images=50000).total() == 54321
+    assert Memory(state=1, gathered=20, temporary=300, batch=4000, images=50000).total(1.5) == 54471
+
+
 def test_memory_fits_if_it_does_however_far_off_the_estimate_was():
     chip = H100._replace(memory=1000, usable=1.0)
     verdicts = [Memory(200, 0, temporary, 100, 100).verdict(chip) for temporary in (400, 500, 690, 710)]
@@ -143,9 +149,11 @@ def test_the_verb_says_it_in_a_table_and_a_file(tmp_path, capsys):
     words = ["--chip", "v5e", "--devices", "4", "--no-compiled", "--train.batch", "8", "--out", str(tmp_path)]
     assert main(["plan", "mim:tiny", *words]) == 0
     said = json.loads((tmp_path / "plan.json").read_text())
-    assert said["memory"]["total"] == sum(size for name, size in said["memory"].items() if name != "total")
-    assert said["hours"] == pytest.approx(said["steps"] * said["step_seconds"] / 3600)
-    assert said["mfu"] == pytest.approx(said["flops"] / 4 / said["step_seconds"] / 197e12)
+    bench = Workbench(load_recipe("mim:tiny"))
+    work = products.flops(model_products(bench.programs, bench.abstract, bench.batch))
+    assert (said["flops"], said["memory"]["state"]) == (work, bench.state_bytes)
+    assert said["hours"] == pytest.approx(4 * said["step_seconds"] / 3600), "the recipe is of four steps"
+    assert said["mfu"] == pytest.approx(work / 4 / said["step_seconds"] / 197e12)
     assert 0 < said["mfu"] < 1
     assert "switches" not in said
     assert "left out: not compiled" in capsys.readouterr().err
@@ -162,7 +170,9 @@ def test_each_switch_is_planned_and_all_of_them_where_none_is_enough():
 
     almost, hardly = found(0.9 * needed), found(1)
     assert almost["--train.batch 8"].verdict == "fits"
-    assert almost["--train.batch 8"].memory == replace(whole, recipe=override(case, {"train.batch": 8})).memory
+    halved = almost["--train.batch 8"].memory
+    assert (halved.state, 2 * halved.batch) == (whole.memory.state, whole.memory.batch)
+    assert halved.temporary < whole.memory.temporary
     assert {one.verdict for one in hardly.values()} == {"does not fit"}
     *single, together = hardly
     # The group for normalisation follows where fewer samples are seen at a time than it has.

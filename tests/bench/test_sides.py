@@ -11,15 +11,17 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from jaxssl import config
 from jaxssl.bench import compare
 from jaxssl.bench.batch import fixed_batch
 from jaxssl.bench.loss import reference_gradient
-from jaxssl.bench.sides import OURS, PEERS, Side, Turn, by_turns, check_torch, on_cores, running
+from jaxssl.bench.sides import OURS, PEERS, Side, Turn, by_turns, check_torch, on_cores, ours, running
 from jaxssl.bench.views import COUNTS, views_of
 from jaxssl.cli import main
 from jaxssl.errors import UserError
 from jaxssl.methods.base import build
 from jaxssl.recipe import load_recipe
+from jaxssl.run import comparing
 from jaxssl.run.augmenting import bench_augment
 from jaxssl.run.comparing import compared
 from jaxssl.run.contrasting import bench_loss
@@ -160,10 +162,23 @@ def test_views_are_counted_as_the_method_makes_them(name):
     assert images == sum(np.prod(size) * count for size, count in sizes)
 
 
-def test_views_are_timed_for_each_of_them(tmp_path):
-    record = bench_augment("simclr:tiny", tmp_path, batch=8, rounds=1, seconds=0.01)
+def test_a_view_takes_its_share_of_a_turn(tmp_path, monkeypatch):
+    """Two of each of eight samples: a sixteenth."""
+    turn = Turn(wall=32.0, cpu=16.0)
+    monkeypatch.setattr(comparing, "by_turns", lambda timed, *_: [(name, 0, turn) for name in timed])
+    record = bench_augment("simclr:tiny", tmp_path, batch=8)
     assert (record["views"], record["batch"]) == (2, 8)
-    assert record["sides"][OURS]["wall"] > 0
+    assert (record["sides"][OURS]["wall"], record["sides"][OURS]["cpu"]) == (2, 1)
+
+
+def test_our_side_of_a_step_trains_on_the_views_that_lie_there(tmp_path):
+    """Both sides read them from the folder, after memory has been taken at rest."""
+    config.save(load_recipe("segment:tiny"), tmp_path / "recipe.json")
+    with running([ours("jaxssl.run.sides", {"side": "step", "recipe": str(tmp_path / "recipe.json")})], 1) as sides:
+        before = sides[OURS].check(tmp_path)
+        with np.load(tmp_path / "views.npz") as views:
+            np.savez(tmp_path / "views.npz", **{name: view[::-1] * (name == "mask") for name, view in views.items()})
+        assert sides[OURS].check(tmp_path) != before
 
 
 def test_checkpoints_are_counted_in_bytes_and_in_shares(tmp_path, capsys):

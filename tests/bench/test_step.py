@@ -94,7 +94,7 @@ def test_a_step_goes_on_with_the_state_it_made_and_its_beginnings_with_the_one_t
 
         return one
 
-    step.turns({name: noted(calls[name]) for name in ("loss", STEP)}, state, rounds=2, least=1e-9)
+    step.turns({name: noted(calls[name]) for name in ("loss", STEP)}, state, rounds=2, seconds=1e-9)
     assert seen == [0, 0, 1, 1, 2, 2, 3, 3]
 
 

@@ -1,7 +1,6 @@
 """From a source to a store: list the subjects, have processes make their parts, join the parts."""
 
 import contextlib
-import fcntl
 import json
 import os
 import shutil
@@ -19,6 +18,7 @@ from jaxssl.data.ingest.sources import Sources, sources_of
 from jaxssl.data.shards import put_text
 from jaxssl.data.store import SUMMARY, UNFINISHED, Source, check_name, open_store
 from jaxssl.errors import UserError
+from jaxssl.files import take
 
 
 @dataclass(frozen=True)
@@ -130,10 +130,8 @@ def _writing(out: Path) -> Iterator[None]:
         out.mkdir(parents=True, exist_ok=True)
         (out / UNFINISHED).mkdir(mode=0o700, exist_ok=True)  # it names files
         with (out / UNFINISHED / "lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise UserError(f"Another `jaxssl data ingest` is at work on {out}: wait for it, or stop it.") from None
+            if not take(lock):
+                raise UserError(f"Another `jaxssl data ingest` is at work on {out}: wait for it, or stop it.")
             yield
     except OSError as error:
         what = f"{error.filename or out}: {error.strerror or error}"
