@@ -104,7 +104,8 @@ class Run:
         if verb == "finetune":
             refuse_without_evaluation(recipe, method, source, on)
         optimiser = make_optimiser(recipe.optim, steps)
-        step = pure_step(method, optimiser, learning_rate(recipe.optim, steps), schedule, mesh)
+        # Inlined: traced once, when it is checked, and the program is the same.
+        step = jax.jit(pure_step(method, optimiser, learning_rate(recipe.optim, steps), schedule, mesh), inline=True)
         folder = Workdir(Path(workdir))
         made = (mesh, spec, method, schedule, optimiser, step)
         run = cls(verb, recipe, folder, console, source, feed, *made, Start(), on, planned)
