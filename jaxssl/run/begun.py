@@ -34,7 +34,7 @@ from jaxssl.train.mesh import check_divisible, first_devices, gathered, make_mes
 from jaxssl.train.optim import learning_rate, make_optimiser
 from jaxssl.train.peers import LostPeer
 from jaxssl.train.preemption import ended_after_a_save
-from jaxssl.train.processes import first_goes_ahead, is_first
+from jaxssl.train.processes import first_goes_ahead, is_first, least
 from jaxssl.train.state import State, abstract_state, create_state, evaluated
 from jaxssl.train.step import Schedule, Step, make_dispatch, pure_step
 from jaxssl.workdir import Workdir, now, provenance
@@ -232,7 +232,12 @@ class Run:
         """What watches the steps, in the order in which each is told; the stack closes what they leave open."""
 
         def save(tick: Tick) -> None:
-            checkpoints.save(tick.step, tick.state, self._meta(tick.step))
+            refused = metrics.metrics.refused()
+            # All save or none; the first alone has lines to write.
+            if least(float(refused is None)):
+                checkpoints.save(tick.step, tick.state, self._meta(tick.step))
+            else:
+                checkpoints.put_off(tick.step, refused or OSError("the first process cannot write its metrics"))
 
         def dump(tick: Tick) -> Path | None:
             batch = put_batch(self.mesh, next(self.feed.batches(tick.step - 1, self.mesh, pixels=True)))
@@ -252,8 +257,9 @@ class Run:
             if self.verb == "pretrain"
             else []
         )
+        metrics = monitors.MetricsFile(folder, start, options.log_every, options.batch, self.warn)
         writers = [
-            monitors.MetricsFile(folder, start, options.log_every, options.batch),
+            metrics,
             monitors.TensorBoard(folder, start, options.log_every),
             bar,
         ]

@@ -41,13 +41,13 @@ def while_saving(after: float, by: int, saves: int = STEPS // SAVED) -> None:
 def while_metrics_are_written(after: float, by: int) -> None:
     """In the middle of a line, but for SIGTERM, which leaves none there."""
 
-    def die(path: Path, values: dict) -> None:
+    def die(lines: monitors.Lines, values: dict) -> None:
         if by == signal.SIGKILL:
-            with path.open("a") as file:
+            with lines.path.open("a") as file:
                 file.write(json.dumps(values)[: 1 + int(after * 20)])
         os.kill(os.getpid(), by)
 
-    at_call(monitors, "append_line", 1 + int(after * 2 * STEPS), die)
+    at_call(monitors.Lines, "append", 1 + int(after * 2 * STEPS), die)
 
 
 PLACES = {"first step": in_the_first_step, "save": while_saving, "metrics": while_metrics_are_written}
