@@ -232,7 +232,7 @@ class Run:
         """What watches the steps, in the order in which each is told; the stack closes what they leave open."""
 
         def save(tick: Tick) -> None:
-            refused = metrics.metrics.refused()
+            refused = files.metrics.refused()
             # All save or none; the first alone has lines to write.
             if least(float(refused is None)):
                 checkpoints.save(tick.step, tick.state, self._meta(tick.step))
@@ -257,9 +257,9 @@ class Run:
             if self.verb == "pretrain"
             else []
         )
-        metrics = monitors.MetricsFile(folder, start, options.log_every, options.batch, self.warn)
+        files = monitors.MetricsFile(folder, start, options.log_every, options.batch, self.warn)
         writers = [
-            metrics,
+            files,
             monitors.TensorBoard(folder, start, options.log_every),
             bar,
         ]

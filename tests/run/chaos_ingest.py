@@ -10,7 +10,6 @@ from fakeset import volume
 
 from jaxssl.cli import main
 from jaxssl.data.ingest import engine, merge, pool
-from jaxssl.data.ingest.engine import rejects_of
 from jaxssl.data.store import SUMMARY, UNFINISHED
 
 SUBJECTS, SLICES = 6, 3
@@ -28,9 +27,9 @@ def prepare(folder: Path) -> None:
         file.with_name("cut.nii").write_bytes(file.read_bytes()[:-1000])
 
 
-def command(folder: Path, store: Path) -> int | None:
+def command(folder: Path, place: Path) -> int | None:
     words = ["data", "ingest", "folder", str(folder / "scans"), "--subject", "folder", "--workers", "2"]
-    return main([*words, "--out", str(store), "--key", str(folder / "site.key")])
+    return main([*words, "--out", str(place / "store"), "--key", str(folder / "site.key")])
 
 
 def while_reading(after: float, by: int) -> None:
@@ -51,20 +50,21 @@ def between_files(after: float, by: int) -> None:
 PLACES = {"reading": while_reading, "shard": while_a_shard_is_written, "files": between_files}
 
 
-def cut_power(store: Path, draw: random.Random) -> None:
+def cut_power(place: Path, draw: random.Random) -> None:
     """Truncate all that an unfinished store holds beside its parts, and of these what is not renamed yet."""
+    store = place / "store"
     if not (store / SUMMARY).exists():
-        for path in [*store.iterdir(), *(store / UNFINISHED).glob(".*")]:
+        for path in [*store.glob("*"), *(store / UNFINISHED).glob(".*")]:
             if path.is_file():
                 truncate(path, draw)
 
 
-def finished(store: Path) -> dict[str, int]:
+def finished(place: Path) -> dict[str, int]:
     """Of each subject that has been read, when that was."""
-    return {note.name: note.stat().st_mtime_ns for note in (store / UNFINISHED).glob("*.json")}
+    return {note.name: note.stat().st_mtime_ns for note in (place / "store" / UNFINISHED).glob("*.json")}
 
 
-def outcome(store: Path) -> dict[str, str]:
-    """A digest of each file, with the list of what was left out; nothing may be left over."""
-    files = {path.name: path.read_bytes() for path in store.iterdir()} | {"rejected": rejects_of(store).read_bytes()}
-    return {name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())}
+def outcome(place: Path) -> dict[str, str]:
+    """A digest of each file of the store, and of the list beside it of what was left out."""
+    files = sorted(path for path in place.rglob("*") if path.is_file())
+    return {str(path.relative_to(place)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}

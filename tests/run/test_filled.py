@@ -13,7 +13,7 @@ from jaxssl.train.checkpoint import read
 FILLED = Path(__file__).with_name("filled.py")
 MOUNTED = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
 MOUNT = 'mount -t tmpfs -o size=8m tmpfs "$0" && exec "$@"'
-FLAGS = "--train.steps 16 --train.checkpoint-every 4 --train.keep 3 --processes 1"
+FLAGS = "--train.steps 96 --train.checkpoint-every 24 --train.keep 3 --processes 1"
 
 
 @pytest.fixture
@@ -35,14 +35,14 @@ def test_a_run_goes_on_on_a_full_disk_and_saves_when_there_is_room_again(store, 
     assert ran.returncode == 0, ran.stderr[-3000:]
     warned = [line for line in ran.stderr.splitlines() if line.startswith("Warning")]
     saves = [line for line in warned if "could not be saved" in line]
-    assert [line.split()[2] for line in saves] == ["8", "12"], ran.stderr
+    assert [line.split()[2] for line in saves] == ["48", "72"], ran.stderr
     assert all("the steps before it are kept" in line for line in saves)
     assert sum("metrics.jsonl cannot be written (No space left on device)" in line for line in warned) == 1
     assert "Traceback" not in ran.stderr
 
     run = tmp_path / "run"
-    assert sorted(path.name for path in (run / "checkpoints").iterdir()) == ["16", "4"]
-    assert read(run / "checkpoints", pytest.fail).step == 16
+    assert sorted(path.name for path in (run / "checkpoints").iterdir()) == ["24", "96"]
+    assert read(run / "checkpoints", pytest.fail).step == 96
     steps = [json.loads(line)["step"] for line in (run / "metrics.jsonl").read_text().splitlines()]
-    assert steps == list(range(1, 17))
+    assert steps == list(range(1, 97))
     assert json.loads((run / "run.json").read_text())["status"] == "finished"
