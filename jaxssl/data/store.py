@@ -22,7 +22,7 @@ import tensorflow_datasets as tfds
 from jaxssl.data.encoding import Codec, decode
 from jaxssl.data.record import Record
 from jaxssl.data.seen import NOBODY, Seen
-from jaxssl.data.shards import SPLIT, Written, describe, put_text, write_shards
+from jaxssl.data.shards import SPLIT, Written, describe, put_text, sync, write_shards
 from jaxssl.data.summary import StoreInfo, Tally
 from jaxssl.errors import UserError
 from jaxssl.files import beside
@@ -186,6 +186,8 @@ def check_name(name: str) -> None:
 def finish(folder: Path, codec: Codec, info: StoreInfo, written: Written, source: Source = Source()) -> None:
     """Turn a folder with shards into a store."""
     describe(folder, codec, info, written)
+    for name in DESCRIPTIONS:  # or a power cut might leave a finished store with half of one
+        sync(folder / name)
     sizes = {file.name: file.stat().st_size for file in sorted(folder.iterdir()) if file.is_file()}
     content = {
         "format": FORMAT,

@@ -34,7 +34,7 @@ from jaxssl.train.mesh import check_divisible, first_devices, gathered, make_mes
 from jaxssl.train.optim import learning_rate, make_optimiser
 from jaxssl.train.peers import LostPeer
 from jaxssl.train.preemption import ended_after_a_save
-from jaxssl.train.processes import first_goes_ahead, is_first
+from jaxssl.train.processes import first_goes_ahead, is_first, least
 from jaxssl.train.state import State, abstract_state, create_state, evaluated
 from jaxssl.train.step import Schedule, Step, make_dispatch, pure_step
 from jaxssl.workdir import Workdir, now, provenance
@@ -104,7 +104,8 @@ class Run:
         if verb == "finetune":
             refuse_without_evaluation(recipe, method, source, on)
         optimiser = make_optimiser(recipe.optim, steps)
-        step = pure_step(method, optimiser, learning_rate(recipe.optim, steps), schedule, mesh)
+        # Inlined: traced once, when it is checked, and the program is the same.
+        step = jax.jit(pure_step(method, optimiser, learning_rate(recipe.optim, steps), schedule, mesh), inline=True)
         folder = Workdir(Path(workdir))
         made = (mesh, spec, method, schedule, optimiser, step)
         run = cls(verb, recipe, folder, console, source, feed, *made, Start(), on, planned)
@@ -231,7 +232,12 @@ class Run:
         """What watches the steps, in the order in which each is told; the stack closes what they leave open."""
 
         def save(tick: Tick) -> None:
-            checkpoints.save(tick.step, tick.state, self._meta(tick.step))
+            refused = files.metrics.refused()
+            # All save or none; the first alone has lines to write.
+            if least(float(refused is None)):
+                checkpoints.save(tick.step, tick.state, self._meta(tick.step))
+            else:
+                checkpoints.put_off(tick.step, refused or OSError("the first process cannot write its metrics"))
 
         def dump(tick: Tick) -> Path | None:
             batch = put_batch(self.mesh, next(self.feed.batches(tick.step - 1, self.mesh, pixels=True)))
@@ -251,8 +257,9 @@ class Run:
             if self.verb == "pretrain"
             else []
         )
+        files = monitors.MetricsFile(folder, start, options.log_every, options.batch, self.warn)
         writers = [
-            monitors.MetricsFile(folder, start, options.log_every, options.batch),
+            files,
             monitors.TensorBoard(folder, start, options.log_every),
             bar,
         ]

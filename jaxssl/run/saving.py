@@ -67,7 +67,8 @@ def bench_checkpoint(
         given = ready[STEP], bench.state(), bench.batch, Path(folder)
         saved = list(saves(*given, rounds, steps=max(1, round(seconds / step))))
         state, log = ready[STEP](bench.state(), bench.batch)
-        writers = [monitors.MetricsFile(Path(folder), 0, 1, train.batch), monitors.TensorBoard(Path(folder), 0, 1)]
+        metrics = monitors.MetricsFile(Path(folder), 0, 1, train.batch, console.print)
+        writers = [metrics, monitors.TensorBoard(Path(folder), 0, 1)]
         lines = line_seconds(writers, state, log, 1, LINES)
     middle = {name: median(getattr(one, name) for one in saved) for name in ("stall", "durable", "lost", "bytes")}
     rest = [1 - before.wall / after.wall for before, after in zip(found["gradient"], found[STEP], strict=True)]

@@ -52,6 +52,11 @@ class Checkpoints:
         except OSError as error:
             self._warn(self._fail(step, error))
 
+    def put_off(self, step: int, error: OSError) -> None:
+        """Take a step that cannot be saved yet, for what it needs is not on the disk, as a save that failed."""
+        self._settle()
+        self._warn(self._fail(step, error))
+
     def restore(self, abstract: Any) -> Restored | None:
         """The newest good step in the form, types and shardings of `abstract`; None when nothing was saved yet."""
         self._settle()

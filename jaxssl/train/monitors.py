@@ -5,12 +5,15 @@ import math
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from tensorboardX import SummaryWriter
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto.event_pb2 import Event, SessionLog  # type: ignore[attr-defined]
+from tensorboardX.proto.summary_pb2 import Summary  # type: ignore[attr-defined]
 
 from jaxssl.errors import UserError
 from jaxssl.files import put_text
@@ -37,21 +40,47 @@ def _plain(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def append_line(path: Path, values: dict[str, Any]) -> None:
-    """Append one line and see it on the disk: a checkpoint must never be ahead of the metrics."""
-    with path.open("a") as file:
-        file.write(json.dumps(values) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+class Lines:
+    """A file of JSON lines. Those that the disk refuses wait, and come before the next: a run outlives a full disk."""
+
+    def __init__(self, path: Path, warn: Callable[[str], None]):
+        self.path, self.warn = path, warn
+        self.waiting = ""
+
+    def append(self, values: dict[str, Any]) -> None:
+        told = bool(self.waiting)
+        self.waiting += json.dumps(values) + "\n"
+        if (error := self.refused()) and not told:
+            self.warn(
+                f"{self.path} cannot be written ({error.strerror}): training goes on and its lines wait, but no step "
+                "is saved before they are there. Make room."
+            )
+
+    def refused(self) -> OSError | None:
+        """Write what waits, and see it on the disk; or why it could not be."""
+        if not self.waiting:
+            return None
+        size = self.path.stat().st_size if self.path.exists() else 0
+        try:
+            with self.path.open("a") as file:
+                file.write(self.waiting)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            with suppress(OSError):
+                os.truncate(self.path, size)  # part of a line may have found room
+            return error
+        self.waiting = ""
+        return None
 
 
 class MetricsFile:
     """Writes metrics.jsonl, which is the same to the bit for the same run, and timing.jsonl, which is not."""
 
-    def __init__(self, folder: Path, start: int, every: int, batch: int):
-        self.metrics, self.timing = folder / "metrics.jsonl", folder / "timing.jsonl"
-        cut_lines(self.metrics, start)
-        cut_lines(self.timing, start)
+    def __init__(self, folder: Path, start: int, every: int, batch: int, warn: Callable[[str], None]):
+        self.metrics, self.timing = (Lines(folder / name, warn) for name in ("metrics.jsonl", "timing.jsonl"))
+        cut_lines(self.metrics.path, start)
+        cut_lines(self.timing.path, start)
         self.every, self.batch = every, batch
         self.mark = (start, time.perf_counter(), 0.0)
         self.began = time.perf_counter()
@@ -59,36 +88,53 @@ class MetricsFile:
     def __call__(self, tick: Tick) -> None:
         if tick.step % self.every and tick.step != tick.steps:
             return
-        append_line(self.metrics, {"step": tick.step, **{k: _plain(v) for k, v in tick.values.items()}})
+        self.metrics.append({"step": tick.step, **{k: _plain(v) for k, v in tick.values.items()}})
         step, then, waited = self.mark
         now = time.perf_counter()
         self.mark = (tick.step, now, tick.waited)
-        append_line(
-            self.timing,
+        self.timing.append(
             {
                 "step": tick.step,
                 "images_per_second": round((tick.step - step) * self.batch / (now - then), 2),
                 "data_wait": round((tick.waited - waited) / (now - then), 4),
                 "seconds": round(now - self.began, 2),
-            },
+            }
         )
 
 
 class TensorBoard:
-    """Writes the same scalars as event files."""
+    """Writes the same scalars as event files; what a full disk refuses is missing there.
+
+    Not by tensorboardX's own writer: a full disk ends its thread, for which the run would then wait for ever.
+    """
 
     def __init__(self, folder: Path, start: int, every: int):
-        self.writer = SummaryWriter(str(folder / "tensorboard"), purge_step=start + 1, filename_suffix=f".{start}")
-        self.every = every
+        self.folder, self.suffix, self.every = folder / "tensorboard", f".{start}", every
+        self.next = start + 1
+        self.writer: EventsWriter | None = None
 
     def __call__(self, tick: Tick) -> None:
         if tick.step % self.every and tick.step != tick.steps:
             return
-        for name, value in tick.values.items():
-            if math.isfinite(value):
-                self.writer.add_scalar(name, value, tick.step)
+        finite = {name: value for name, value in tick.values.items() if math.isfinite(value)}
+        values = [Summary.Value(tag=name, simple_value=value) for name, value in finite.items()]
+        try:
+            self.writer = self.writer or self._opened()
+            self.writer.write_event(Event(wall_time=time.time(), step=tick.step, summary=Summary(value=values)))
+            self.writer.flush()
+        except OSError:
+            self.writer = None  # its last record may be torn: another file goes on
+            return
+        self.next = tick.step + 1
         if tick.step == tick.steps:
             self.writer.close()
+
+    def _opened(self) -> EventsWriter:
+        """A new file, at which a reader drops what it has of the steps that are still to be shown."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        writer = EventsWriter(str(self.folder / "events"), self.suffix)
+        writer.write_event(Event(step=self.next, session_log=SessionLog(status=SessionLog.START)))
+        return writer
 
 
 class Bar:

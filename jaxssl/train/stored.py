@@ -11,6 +11,7 @@ import json
 import logging
 import re
 import sys
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -173,6 +174,11 @@ def _first(paths: list[str]) -> str:
 
 
 @functools.cache
+def _in_full(record: logging.LogRecord) -> str:
+    """A message, with where the error comes from that it may tell of."""
+    return record.getMessage() + "".join(traceback.format_exception(*record.exc_info) if record.exc_info else ())
+
+
 def _hush_orbax() -> None:
     """Keep orbax's own reports off the terminal, once: whatever fails here is raised or told in a sentence.
 
@@ -180,7 +186,7 @@ def _hush_orbax() -> None:
     cannot be read it abandons the reads of the others, each of which complains once it ends or is collected.
     """
     logging.getLogger("absl").addFilter(lambda record: "/orbax/" not in record.pathname)
-    logging.getLogger("asyncio").addFilter(lambda record: not re.search("orbax|tensorstore", record.getMessage()))
+    logging.getLogger("asyncio").addFilter(lambda record: not re.search("orbax|tensorstore", _in_full(record)))
     report = sys.unraisablehook
 
     def report_others(fault: "sys.UnraisableHookArgs") -> None:

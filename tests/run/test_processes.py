@@ -61,6 +61,9 @@ def test_processes_change_nothing_and_a_run_moves_between_them(store, tmp_path, 
         noted.unlink()
     run(store, moved, fsdp, second)
     assert before + given(moved) == given(undisturbed)
+    saved, restored = (json.loads(moved.with_suffix(f".{event}").read_text()) for event in ("saved", "restored"))
+    assert saved == restored
+    assert any(name.startswith("params/") for name in saved)
 
     for wanted, found in zip(lines(undisturbed), lines(moved), strict=True):
         for name in ("loss", "gradient_norm"):

@@ -2,6 +2,7 @@
 
 import io
 import json
+import resource
 import struct
 
 import jax.numpy as jnp
@@ -24,7 +25,7 @@ def lines(path) -> list[dict]:
 
 
 def test_metrics_are_written_at_intervals_and_at_the_end(tmp_path):
-    hook = monitors.MetricsFile(tmp_path, start=0, every=4, batch=8)
+    hook = monitors.MetricsFile(tmp_path, start=0, every=4, batch=8, warn=pytest.fail)
     for step in range(1, 11):
         hook(tick(step, steps=10, waited=0.1 * step))
     written = lines(tmp_path / "metrics.jsonl")
@@ -35,15 +36,36 @@ def test_metrics_are_written_at_intervals_and_at_the_end(tmp_path):
 
 @pytest.mark.parametrize("torn", ["", '{"step": 9, "lo', "garbage\n"])
 def test_a_continued_run_leaves_no_line_twice_and_no_torn_line(tmp_path, torn):
-    first = monitors.MetricsFile(tmp_path, start=0, every=1, batch=8)
+    first = monitors.MetricsFile(tmp_path, start=0, every=1, batch=8, warn=pytest.fail)
     for step in range(1, 9):
         first(tick(step))
     with (tmp_path / "metrics.jsonl").open("a") as file:
         file.write(torn)
-    again = monitors.MetricsFile(tmp_path, start=5, every=1, batch=8)
+    again = monitors.MetricsFile(tmp_path, start=5, every=1, batch=8, warn=pytest.fail)
     for step in range(6, 11):
         again(tick(step))
     assert [line["step"] for line in lines(tmp_path / "metrics.jsonl")] == list(range(1, 11))
+
+
+def test_lines_that_the_disk_refuses_wait_and_come_whole_when_there_is_room(tmp_path):
+    warned: list[str] = []
+    kept = monitors.Lines(tmp_path / "metrics.jsonl", warned.append)
+    kept.append({"step": 1})
+    size = kept.path.stat().st_size
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size + 5, before[1]))  # room for part of a line
+        kept.append({"step": 2})
+        kept.append({"step": 3})
+        assert isinstance(kept.refused(), OSError)
+        assert kept.path.stat().st_size == size
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    (warning,) = warned
+    assert "metrics.jsonl cannot be written (File too large)" in warning
+    kept.append({"step": 4})
+    assert [line["step"] for line in lines(kept.path)] == [1, 2, 3, 4]
+    assert kept.refused() is None
 
 
 def events(folder) -> list[Event]:

@@ -1,0 +1,26 @@
+"""A long run of tiny steps that is looked at on its way: `long.py WORDS...` prints a line of JSON every 500."""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+from jaxssl.cli import main
+from jaxssl.run import begun
+
+EVERY = 500
+steps, workdir = begun.run_steps, Path(sys.argv[sys.argv.index("--workdir") + 1])
+
+
+def look(tick):
+    """Memory in MB, files of the run, and seconds of the processor, which others on the machine do not lengthen."""
+    if tick.step % EVERY == 0:
+        resident = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+        files = sum(path.is_file() for path in workdir.rglob("*"))
+        seen = {"step": tick.step, "memory": resident, "files": files, "seconds": time.process_time()}
+        print(json.dumps(seen), flush=True)
+
+
+begun.run_steps = lambda *given: steps(*given[:-1], [*given[-1], look])
+sys.exit(main(sys.argv[1:]))
