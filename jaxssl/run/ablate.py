@@ -53,7 +53,8 @@ def ablate(
     on after an interruption, tries again what failed, and may be made by several processes at once, which share the
     work.
 
-    >>> jaxssl.ablate("experiments/cine_segmentation.py", "sweeps/cine", scale="smoke")      # doctest: +SKIP
+    >>> states = jaxssl.ablate("experiments/cine_segmentation.py", "sweeps/cine", ["mim/*"], list=True, scale="smoke")
+    >>> set(states.values())
     """
     console, root = console_of(None), Path(workdir).absolute()
     everything = load_study(study).points(given)

@@ -34,6 +34,9 @@ def probe(run: Folder, target: str = "group", k: int = 20, temperature: float = 
     Each image is asked about by itself; where the label is the subject's, each subject as well, by the mean of the
     probabilities of all their images.
 
+    >>> found = jaxssl.probe("runs/mim", target="view")
+    >>> found["classes"], found["knn"]["k"]
+
     Args:
         run: Folder of a finished run.
         target: The label, such as group or vendor.

@@ -21,6 +21,13 @@ from jaxssl.train.step import masked_gradient
 def replay(dump: Annotated[Path, tyro.conf.Positional]) -> str:
     """Repeat in float32 a step whose loss or gradient was not finite, and name the first operation at fault.
 
+    >>> far = {"data.store": "stores/hearts", "optim.name": "sgd", "optim.lr": 1e30, "train.max_skipped": 2}
+    >>> jaxssl.pretrain("mim:tiny", "runs/far", far)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    jaxssl.errors.UserError: ...
+    >>> print(jaxssl.replay("runs/far/not-finite-2"))  # doctest: +ELLIPSIS
+    Step 3 is not finite in float32 either...
+
     Args:
         dump: The folder that the run named when it stopped.
     """
