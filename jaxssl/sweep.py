@@ -280,7 +280,8 @@ def of_scale(scale: str, known: Mapping[str, T]) -> T:
 def select(points: Sequence[Point], patterns: Sequence[str] = (), only: str | None = None) -> tuple[Point, ...]:
     """The points whose names any of the patterns fits, as in `mim/*`; of these every n-th from i for `only` i/n.
 
-    >>> points = [Point(f"{start}/{n}", (Stage("finetune", "segment"),)) for start in ("mim", "scratch") for n in (1, 2)]
+    >>> names = ["mim/1", "mim/2", "scratch/1", "scratch/2"]
+    >>> points = [Point(name, (Stage("finetune", "segment"),)) for name in names]
     >>> [point.name for point in select(points, ["mim/*"], only="1/2")]
     ['mim/2']
     """

@@ -65,7 +65,7 @@ def explained(verb: str, function: Callable[..., Any]) -> str:
     """What a docstring says before it comes to the arguments, without examples in Python; and one to type."""
     prose = (inspect.getdoc(function) or "").partition("\nArgs:")[0].strip().split("\n\n")
     said = [paragraph for paragraph in prose if not paragraph.startswith(">>>")]
-    # tyro breaks lines of options alone; of a description it keeps the breaks before lines that are indented.
+    # tyro wraps options alone; of a description it keeps blank lines, and breaks before lines that are indented.
     width = min(shutil.get_terminal_size().columns, WIDEST)
-    wrapped = [textwrap.fill(each, width, initial_indent=" ", subsequent_indent=" ") for each in said]
-    return "\n\n".join([*wrapped, f" Example: {EXAMPLES[verb]}"])
+    wrapped = [textwrap.fill(each, width, subsequent_indent="  ") for each in said]
+    return "\n\n".join([*wrapped, f"Example: {EXAMPLES[verb]}"])

@@ -32,8 +32,8 @@ class Segmentation(NamedTuple):
     `volume.hearts` gives of each study, ready for JSON.
 
     `pictures` has a few slices on the cached grid: "segmentation/image" float32 in 0..1, "segmentation/truth" and
-    "segmentation/prediction" uint8, [n, y, x] each; and where there are frames, "cine/image" and "cine/prediction" of one
-    slice over the beat.
+    "segmentation/prediction" uint8, [n, y, x] each; and where there are frames, "cine/image" and "cine/prediction" of
+    one slice over the beat.
     """
 
     scores: list[dict[str, Any]]
