@@ -54,7 +54,10 @@ def ablate(
     work.
 
     >>> states = jaxssl.ablate("experiments/cine_segmentation.py", "sweeps/cine", ["mim/*"], list=True, scale="smoke")
-    >>> set(states.values())
+    ... # doctest: +ELLIPSIS
+    ┏...mim/2-labelled/seed-0 │ to do │ 0 of 4 ...
+    >>> states
+    {'mim/2-labelled/seed-0': 'to do'}
     """
     console, root = console_of(None), Path(workdir).absolute()
     everything = load_study(study).points(given)

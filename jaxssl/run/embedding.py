@@ -39,6 +39,7 @@ def embed(run: Place, source: OptionalPlace = None, out: Path | None = None) -> 
 
     >>> table = np.load(jaxssl.embed("runs/mim", "scans", out="scans.npz"))
     >>> list(table), table["file"].tolist()
+    (['embedding', 'file', 'slice', 'frame', 'spacing'], ['a.png', 'b.png'])
 
     Args:
         run: Folder of a run.

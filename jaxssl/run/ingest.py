@@ -30,8 +30,8 @@ def data_ingest(
     The same command goes on where it was stopped. Names of people, dates and UIDs stay outside: subjects and studies
     get pseudonyms by the site's key. What cannot be used is left out, and listed beside the store with the reason.
 
-    >>> jaxssl.data_ingest("folder", "scans", "stores/mine", subject="file", key="site.key")
-    PosixPath('stores/mine')
+    >>> jaxssl.data_ingest("folder", "scans", "stores/mine", subject="file", key="site.key").name
+    'mine'
 
     Args:
         name: A public set, such as acdc (a wrong name lists them), or folder for anything else.

@@ -34,7 +34,8 @@ def predict(
     affine, of DICOM one for each stack, in the scanner's coordinates. volumes.csv has the size of each class in every
     frame; hearts.csv the volumes of the left ventricle and what it ejects, where there are slices and frames.
 
-    >>> sorted(path.name for path in jaxssl.predict("runs/segment", "scans", "masks", overlays=False).iterdir())
+    >>> masks = jaxssl.predict("runs/segment", "scans", "masks", subject="file", overlays=False)
+    >>> sorted(path.name for path in masks.iterdir())
 
     Args:
         run: Folder of a finished segmentation run.

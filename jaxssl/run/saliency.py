@@ -48,7 +48,7 @@ def saliency(
 
     >>> classifier = jaxssl.finetune("classify:tiny", "runs/classify", {"data.store": "stores/hearts"})
     >>> found = jaxssl.saliency(classifier)
-    >>> found["map"], found["on"], found["masks_by"]
+    >>> found["map"], found["on"], found["sanity"]["limit"]
 
     Args:
         run: Folder of a finished classification run.

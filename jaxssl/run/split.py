@@ -37,7 +37,7 @@ def data_split(
 
     >>> folder = jaxssl.data_split("stores/hearts", "splits/hearts", sizes=(2,), seeds=1, shift=("phase",))
     >>> sorted(path.name for path in folder.iterdir())
-    ['2-seed0.json', 'phase.json', 'split.json']
+    ['phase-ED.json', 'phase-ES.json', 'split.json', 'subset-2-seed0.json']
 
     Args:
         store: Folder of the store.

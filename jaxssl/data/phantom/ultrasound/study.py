@@ -30,6 +30,7 @@ class UltrasoundOptions:
     """A population of synthetic fetuses and their examinations.
 
     >>> UltrasoundOptions(planes=("femur",)).classes
+    ('background', 'femur')
     """
 
     subjects: int = 64
