@@ -36,6 +36,7 @@ def predict(
 
     >>> masks = jaxssl.predict("runs/segment", "scans", "masks", subject="file", overlays=False)
     >>> sorted(path.name for path in masks.iterdir())
+    ['a_mask.nii.gz', 'b_mask.nii.gz', 'volumes.csv']
 
     Args:
         run: Folder of a finished segmentation run.

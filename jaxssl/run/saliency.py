@@ -49,6 +49,7 @@ def saliency(
     >>> classifier = jaxssl.finetune("classify:tiny", "runs/classify", {"data.store": "stores/hearts"})
     >>> found = jaxssl.saliency(classifier)
     >>> found["map"], found["on"], found["sanity"]["limit"]
+    ('gradcam', 'test', 0.3)
 
     Args:
         run: Folder of a finished classification run.
