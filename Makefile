@@ -4,7 +4,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test check docs venv clean
+.PHONY: help demo test check docs dist venv clean
 
 NEWEST_FIRST := python3 python3.13 python3.12 python3.11
 PROBE := import sys; sys.exit(print("%d.%d" % sys.version_info[:2]) if sys.version_info >= (3, 11) else 1)
@@ -41,6 +41,9 @@ check: $(READY) ## style, types and the order of the rooms
 docs: $(READY) ## the site of docs/, in docs/_build
 	@$(VENV)/bin/python -m sphinx -q -W -b html docs docs/_build
 	@echo "docs/_build/index.html is written."
+
+dist: $(READY) ## wheel and source distribution, in dist/
+	@$(VENV)/bin/python -m hatchling build -d dist
 
 venv: $(READY) ## only set up the environment
 

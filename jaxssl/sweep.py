@@ -54,7 +54,13 @@ SEED = re.compile(r"/seed-\d+$")
 
 @dataclass(frozen=True, eq=False)
 class Stage:
-    """One call of a verb. Two stages that say the same are one, and have one folder."""
+    """One call of a verb. Two stages that say the same are one, and have one folder.
+
+    >>> Stage("pretrain", "mim", {"train.seed": 0}).key == Stage("pretrain", "mim", {"train.seed": 1}).key
+    False
+    >>> Stage("pretrain", "mim").key == Stage("pretrain", "mim", label="another word for it").key
+    True
+    """
 
     verb: str
     of: "str | Path | Stage"
@@ -108,7 +114,12 @@ class Stage:
 
 @dataclass(frozen=True, eq=False)
 class Within:
-    """A file in the folder of a stage: `division / "split.json"`."""
+    """A file in the folder of a stage.
+
+    >>> division = Stage("split", Path("stores/acdc"))
+    >>> Stage("finetune", "segment", {"data.split": division / "split.json"}).needs == (division,)
+    True
+    """
 
     stage: Stage
     file: str
@@ -116,7 +127,11 @@ class Within:
 
 @dataclass(frozen=True, eq=False)
 class Point:
-    """A named result of a study: the last stage is the one that it is known by."""
+    """A named result of a study: the last stage is the one that it is known by.
+
+    >>> Point("scratch/seed-1", (Stage("finetune", "segment", {"train.seed": 1}),)).stages[-1].verb
+    'finetune'
+    """
 
     name: str
     stages: tuple[Stage, ...]
@@ -130,7 +145,11 @@ class Point:
 
 @dataclass(frozen=True)
 class Cohort:
-    """The subjects of a study, and who of them is trained on, chosen by and tested on."""
+    """The subjects of a study, and who of them is trained on, chosen by and tested on.
+
+    >>> Cohort(Path("stores/acdc"), Path("splits/acdc")).options["data.split"].name
+    'split.json'
+    """
 
     store: Stage | Path
     divisions: Stage | Path
@@ -144,7 +163,12 @@ class Cohort:
 
 @dataclass(frozen=True, kw_only=True)
 class CommonSetting:
-    """What a scale means in any study; each adds what it varies."""
+    """What a scale means in any study; each adds what it varies.
+
+    >>> hearts = Stage("phantom", "cine", {"subjects": 40})
+    >>> CommonSetting(seeds=2, phantoms={"hearts": hearts}).cohort(store=None, split=None).store is hearts
+    True
+    """
 
     seeds: int
     fractions: tuple[float, float, float] = (0.6, 0.2, 0.2)
@@ -166,7 +190,12 @@ class CommonSetting:
 
 
 def judged(name: str, tuned: Stage, on: Part, *more: Stage, tables: tuple[str, ...] = ()) -> Point:
-    """A fine-tuning that validation subjects judge and, once nothing is left to choose, the test subjects too."""
+    """A fine-tuning that validation subjects judge and, once nothing is left to choose, the test subjects too.
+
+    >>> tuned = Stage("finetune", "segment", choosing("study.py", "scratch"))
+    >>> [[stage.verb for stage in judged("scratch", tuned, on).stages] for on in ("validation", "test")]
+    [['finetune'], ['finetune', 'evaluate']]
+    """
     return Point(name, (tuned, *([Stage("evaluate", tuned)] if on == "test" else []), *more), tables)
 
 
@@ -174,13 +203,22 @@ def choosing(study: str, name: str) -> dict[str, Any]:
     """What the fine-tuning of a point is told besides its recipe: to be judged by validation subjects, and its arm.
 
     That is the study's name and its own, without the seed; the run keeps it from its beginning.
+
+    >>> choosing("experiments/cine_segmentation.py", "mim/2/seed-1")
+    {'on': 'validation', 'planned': 'cine_segmentation/mim/2'}
     """
     return {"on": "validation", "planned": f"{Path(study).stem}/{SEED.sub('', name)}"}
 
 
 @dataclass(frozen=True)
 class Study:
-    """A file that has been read."""
+    """A file that has been read.
+
+    >>> def sweep(scale, seeds=1):
+    ...     return [Point(f"seed-{seed}", (Stage("pretrain", "mim", {"train.seed": seed}),)) for seed in range(seeds)]
+    >>> [point.name for point in Study(Path("mine.py"), "Seeds.", sweep).points({"scale": "smoke", "seeds": 2})]
+    ['seed-0', 'seed-1']
+    """
 
     path: Path
     about: str
@@ -205,7 +243,11 @@ class Study:
 
 
 def load_study(path: str | Path) -> Study:
-    """Read the file of a study."""
+    """Read the file of a study.
+
+    >>> load_study("experiments/cine_segmentation.py").about.split("?")[0]
+    'Which pretraining helps cine segmentation, and with how many labels'
+    """
     path = Path(path)
     if path.suffix != ".py" or not path.is_file():
         raise UserError(f"There is no study {path}: give a Python file with a function sweep(scale).")
@@ -225,14 +267,24 @@ def load_study(path: str | Path) -> Study:
 
 
 def of_scale(scale: str, known: Mapping[str, T]) -> T:
-    """What a study has for a scale."""
+    """What a study has for a scale.
+
+    >>> of_scale("smoke", {"smoke": 2, "small": 40})
+    2
+    """
     if scale not in known:
         raise UserError(f"There is no scale {scale!r} of this study; there are {', '.join(known)}.")
     return known[scale]
 
 
 def select(points: Sequence[Point], patterns: Sequence[str] = (), only: str | None = None) -> tuple[Point, ...]:
-    """The points whose names any of the patterns fits, as in `mim/*`; of these every n-th from i for `only` i/n."""
+    """The points whose names any of the patterns fits, as in `mim/*`; of these every n-th from i for `only` i/n.
+
+    >>> names = ["mim/1", "mim/2", "scratch/1", "scratch/2"]
+    >>> points = [Point(name, (Stage("finetune", "segment"),)) for name in names]
+    >>> [point.name for point in select(points, ["mim/*"], only="1/2")]
+    ['mim/2']
+    """
     names = [point.name for point in points]
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in names):
@@ -249,7 +301,13 @@ def select(points: Sequence[Point], patterns: Sequence[str] = (), only: str | No
 
 
 def in_order(stages: Iterable[Stage]) -> list[Stage]:
-    """These stages and all that they need, each once and after what it needs."""
+    """These stages and all that they need, each once and after what it needs.
+
+    >>> pretrained = Stage("pretrain", "mim")
+    >>> tuned = [Stage("finetune", "segment", {"init.run": pretrained, "train.seed": seed}) for seed in (0, 1)]
+    >>> [stage.verb for stage in in_order(tuned)]
+    ['pretrain', 'finetune', 'finetune']
+    """
     found: dict[str, Stage] = {}
 
     def add(stage: Stage) -> None:

@@ -1,9 +1,11 @@
-"""Every command of README and guides is one that jaxssl takes, every Python block runs on names that are there, and the
-site is built without a warning."""
+"""Every command of README and guides is one that jaxssl takes, every Python block runs on names that are there, the
+examples of the reference hold, and the site is built without a warning."""
 
 import ast
+import doctest
 import functools
 import importlib
+import inspect
 import re
 import shlex
 import subprocess
@@ -15,10 +17,17 @@ import pytest
 import jaxssl.run
 from jaxssl import config
 from jaxssl.cli import main
+from jaxssl.cli.told import EXAMPLES
 from jaxssl.recipe import Recipe
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+REFERENCE = (
+    *("jaxssl.sweep", "jaxssl.objectives.contrastive", "jaxssl.objectives.rules"),
+    *("jaxssl.objectives.distillation", "jaxssl.objectives.reconstruction"),
+    *("jaxssl.data.phantom.cine", "jaxssl.data.phantom.knee.study", "jaxssl.data.phantom.ultrasound.study"),
+)
+"""Modules of docs/api.md that are not verbs, whose examples are one story in tests/run."""
 BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
 
 
@@ -34,7 +43,10 @@ def commands(page: Path) -> list[str]:
     return [" ".join(shlex.split(line, comments=True)) for line in lines if line.startswith("jaxssl ")]
 
 
-COMMANDS = sorted({(page.name, command) for page in PAGES for command in commands(page)})
+COMMANDS = sorted(
+    {(page.name, command) for page in PAGES for command in commands(page)}
+    | {("--help", example) for example in EXAMPLES.values()}
+)
 
 
 @pytest.fixture
@@ -80,6 +92,29 @@ def test_python_asks_for_what_is_there(page):
             if isinstance(node, ast.ImportFrom):
                 module = importlib.import_module(str(node.module))
                 assert all(hasattr(module, name.name) for name in node.names)
+
+
+@pytest.mark.parametrize("name", REFERENCE)
+def test_examples_of_the_reference_hold(name, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    found = doctest.testmod(importlib.import_module(name))
+    assert (found.failed, found.attempted > 0) == (0, True)
+
+
+@pytest.mark.parametrize("name", [name for name in REFERENCE if not name.startswith("jaxssl.data")])
+def test_all_of_the_reference_has_examples(name):
+    module = importlib.import_module(name)
+    asked = re.findall(rf"automodule:: {name}\n +:members: *(.*)", (ROOT / "docs" / "api.md").read_text())
+    names = asked[0].split(", ") if asked[0] else [each for each in vars(module) if not each.startswith("_")]
+    own = [vars(module)[each] for each in names if inspect.getmodule(vars(module)[each]) is module]
+    public = [each for each in own if inspect.isfunction(each) or inspect.isclass(each)]
+    assert public
+    assert [each.__name__ for each in public if ">>>" not in (each.__doc__ or "")] == []
+
+
+def test_the_reference_names_every_verb():
+    text = (ROOT / "docs" / "api.md").read_text()
+    assert [name for name in jaxssl.__all__ if not re.search(rf":: jaxssl\.{name}$", text, re.MULTILINE)] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -1,10 +1,14 @@
 """What an installation draws in and brings along."""
 
+import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
+import sysconfig
 import tomllib
+import venv
 import warnings
 import zipfile
 from collections.abc import Iterator
@@ -113,20 +117,27 @@ def test_only_our_own_warnings_are_errors():
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory) -> zipfile.ZipFile:
     """The wheel of this source, built with what is installed."""
-    folder = tmp_path_factory.mktemp("wheel")
-    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
-    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
-    (path,) = folder.glob("*.whl")
+    path = built("wheel", ROOT, tmp_path_factory.mktemp("wheel"))
     assert path.name == f"jaxssl-{jaxssl.__version__}-py3-none-any.whl"
     return zipfile.ZipFile(path)
 
 
+def built(kind: str, source: pathlib.Path, folder: pathlib.Path) -> pathlib.Path:
+    """The one file that a build of this kind leaves in the folder."""
+    build = [sys.executable, "-m", "hatchling", "build", "-t", kind, "-d", str(folder)]
+    subprocess.run(build, cwd=source, check=True, capture_output=True)
+    (path,) = folder.iterdir()
+    return path
+
+
 def test_a_wheel_brings_code_recipes_script_and_licence(wheel):
     inside = {name for name in wheel.namelist() if ".dist-info/" not in name}
-    there = {path.relative_to(ROOT) for path in (ROOT / "jaxssl").rglob("*.py")}
+    tracked = [path for path in (ROOT / "jaxssl").rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    there = {path.relative_to(ROOT) for path in tracked}
+    assert {path.suffix for path in there} >= {".py", ".html", ".css", ".js", ".md"}
     recipes = {pathlib.Path("jaxssl") / path.relative_to(ROOT) for path in (ROOT / "configs").rglob("*.py")}
     assert recipes
-    assert {pathlib.Path(name) for name in inside if name.endswith(".py")} == there | recipes
+    assert {pathlib.Path(name) for name in inside} == there | recipes
     about = f"jaxssl-{jaxssl.__version__}.dist-info/"
     assert b"jaxssl = jaxssl.cli:main" in wheel.read(about + "entry_points.txt")
     assert b"Apache License" in wheel.read(about + "licenses/LICENSE")
@@ -148,6 +159,44 @@ def test_recipes_of_a_wheel_are_found_by_name_from_anywhere(wheel, tmp_path):
     where, *names = ran.stdout.split()
     assert pathlib.Path(where).is_relative_to(tmp_path / "site")
     assert sorted(names) == sorted(path.stem for path in (ROOT / "configs").glob("*.py") if path.stem != "__init__")
+
+
+def test_a_source_distribution_makes_the_same_wheel(wheel, tmp_path):
+    shutil.unpack_archive(built("sdist", ROOT, tmp_path / "sdist"), tmp_path / "unpacked", filter="data")
+    (source,) = (tmp_path / "unpacked").iterdir()
+    again = zipfile.ZipFile(built("wheel", source, tmp_path / "again"))
+    inside, expected = ({each.filename: each.CRC for each in one.infolist()} for one in (again, wheel))
+    assert inside == expected
+    brought = {path.name for path in source.iterdir()}
+    assert {"README.md", "CITATION.cff", "LICENSE", "Makefile", "constraints.txt", "docs", "tests"} <= brought
+
+
+@pytest.mark.slow
+def test_an_installed_wheel_pretrains_and_reports_from_an_empty_folder(wheel, tmp_path):
+    place, empty = tmp_path / "venv", tmp_path / "empty"
+    venv.create(place)
+    empty.mkdir()
+    python = place / "bin" / "python"
+    packages = next(place.glob("lib/python*/site-packages"))
+    # What jaxssl needs is borrowed from here, jaxssl itself is not.
+    (packages / "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    install = [sys.executable, "-m", "pip", "--python", python, "install", "-q", "--no-deps", "--no-index"]
+    subprocess.run([*install, wheel.filename], check=True)
+
+    def jaxssl(words: str) -> str:
+        free = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        ran = subprocess.run(
+            [place / "bin" / "jaxssl", *words.split()], cwd=empty, env=free, capture_output=True, text=True, check=False
+        )
+        assert ran.returncode == 0, ran.stderr
+        return ran.stdout
+
+    assert "Five things to do next" in jaxssl("")
+    jaxssl("data phantom --out stores/hearts --subjects 10 --phases 2 --slices 3")
+    jaxssl("pretrain mim:tiny --data.store stores/hearts --workdir runs/mim")
+    jaxssl("finetune segment:tiny --data.store stores/hearts --init.run runs/mim --workdir runs/few")
+    jaxssl("report runs/mim runs/few")
+    assert "<h1>" in (empty / "report.html").read_text()
 
 
 def test_what_is_cited_is_this_version():

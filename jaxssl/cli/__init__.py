@@ -1,52 +1,56 @@
 """The command line: hands words and flags to `jaxssl.run`, and turns the user's errors into one sentence."""
 
-import difflib
 import functools
 import sys
 import traceback
 from collections.abc import Callable, Sequence
 
-import tyro
-
 from jaxssl.cli.recipes import bench_step, finetune, plan, pretrain
 from jaxssl.cli.stores import data
 from jaxssl.cli.studies import ablate
+from jaxssl.cli.told import cli, known
 from jaxssl.errors import Preempted, UserError
 from jaxssl.version import __version__
 
-GREETING = """jaxssl pretrains image encoders without labels on cardiac MR and ultrasound, and says whether it helped.
+GREETING = """jaxssl pretrains image encoders without labels on cardiac MR and ultrasound,
+and says whether it helped. Five things to do next:
 
-  jaxssl data phantom --out stores/phantom                          make a synthetic cine data set
-  jaxssl data ingest folder SCANS --out stores/mine                 or a set of your own DICOM, NIfTI, PNG and clips
-  jaxssl pretrain mim:small --workdir runs/mim                      pretrain on it, without labels
-  jaxssl finetune segment:small --init.run runs/mim --workdir runs/from-mim
-                                                                    segment from few labels, and evaluate
-  jaxssl finetune classify:small --init.run runs/mim --workdir runs/group
-                                                                    classify patients, and evaluate
-  jaxssl probe runs/mim                                             kNN and linear probe of the frozen encoder
-  jaxssl report runs/*                                              one page that compares runs
-  jaxssl ablate experiments/cine_segmentation.py --workdir sweeps/cine
-                                                                    a whole study, point by point
+1  Make synthetic hearts, or a set of your own DICOM, NIfTI, PNG and clips:
+     jaxssl data phantom --out stores/phantom
+     jaxssl data ingest folder SCANS --out stores/mine
+2  Pretrain on them, without labels:
+     jaxssl pretrain mim:small --data.store stores/phantom --workdir runs/mim
+3  Segment from few labels with and without it, and evaluate:
+     jaxssl finetune segment:small --data.store stores/phantom --workdir runs/a
+     jaxssl finetune segment:small --data.store stores/phantom --workdir runs/b
+       --init.run runs/mim
+4  Ask the frozen encoder what it knows:
+     jaxssl probe runs/mim
+5  Compare the runs on one page:
+     jaxssl report runs/*
 
-Also: data ultrasound, data knee, data info STORE, data check STORE, data split STORE, data lvef STORE,
-embed RUN [SOURCE], evaluate RUN, predict RUN SOURCE, saliency RUN, segment RUN, export RUN,
-replay DUMP, bench step|loss|augment|loader|checkpoint|scale, plan RECIPE, doctor.
+Also: ablate STUDY, a whole study; data, what is done with data sets;
+embed, evaluate, export, predict, saliency, segment, what is done with a run;
+bench, plan, doctor, about machines; replay, when a run has stopped.
 Every verb explains itself with --help.
 """
 
-BENCHES = """usage: jaxssl bench {step,augment,loader,checkpoint,scale} RECIPE [options], or jaxssl bench loss [options]
+BENCHES = """usage: jaxssl bench {step,augment,loader,checkpoint,scale} RECIPE [options]
+       jaxssl bench loss [options]
 
-  step        how fast a recipe trains on this machine, and where the time and the memory of a step go
+  step        how fast a recipe trains here, and where time and memory of a step go
   loss        how fast the contrastive loss is, and what memory it takes
   augment     how fast a recipe's views are made
-  loader      how many images a second are loaded, and how long training waits for them
-  checkpoint  for how long a save stops training, and what logging and the optimiser take besides
-  scale       what one device does and holds when training is divided over more of them
+  loader      how many images a second are loaded, and how long training waits
+  checkpoint  for how long a save stops training, and what logging takes besides
+  scale       what one device does and holds when more of them share the training
 
-jaxssl bench step RECIPE --help, or jaxssl bench loader --help, lists the options. With
---against torch step, loss, augment and loader run by turns with PyTorch, all but loader once both have given the same
-results;
---python PATH is the interpreter that has it, --threads 1 gives either side one core.
+jaxssl bench step RECIPE --help, or jaxssl bench loader --help, lists the options.
+With --against torch step, loss, augment and loader run by turns with PyTorch, all
+but loader once both have given the same results; --python PATH is the interpreter
+that has it, --threads 1 gives either side one core.
+
+Example: jaxssl bench step simclr:small --out bench
 """
 OF_RUNS = ("evaluate", "probe", "embed", "segment", "predict", "saliency", "export", "report", "replay")
 
@@ -55,7 +59,7 @@ def of_run(verb: str, words: Sequence[str]) -> None:
     """A verb whose flags are the arguments of its function."""
     from jaxssl import run
 
-    tyro.cli(getattr(run, verb), args=words, prog=f"jaxssl {verb}")
+    cli(verb, getattr(run, verb), words)
 
 
 def bench(words: Sequence[str]) -> None:
@@ -67,16 +71,15 @@ def bench(words: Sequence[str]) -> None:
         return None
     from jaxssl import run
 
-    names = ("augment", "checkpoint", "loader", "loss", "scale")
-    verbs = {name: getattr(run, f"bench_{name}") for name in names}
-    tyro.extras.subcommand_cli_from_dict(verbs, args=words, prog="jaxssl bench")
+    name = known(words[0], ("augment", "checkpoint", "loader", "loss", "scale", "step"), "bench")
+    cli(f"bench {name}", getattr(run, f"bench_{name}"), words[1:])
 
 
 def doctor(words: Sequence[str]) -> int:
     """jaxssl doctor: devices, versions, memory, and what to install."""
     from jaxssl.doctor import doctor as examine
 
-    return tyro.cli(examine, args=words, prog="jaxssl doctor")
+    return cli("doctor", examine, words)
 
 
 def _refused(sentence: str, debug: bool, code: int = UserError.exit_code) -> int:
@@ -106,10 +109,7 @@ def main(words: Sequence[str] | None = None) -> int:
         print(__version__)
         return 0
     try:
-        if words[0] not in VERBS:
-            nearest = difflib.get_close_matches(words[0], VERBS, n=1, cutoff=0.0)[0]
-            raise UserError(f"There is no verb {words[0]!r}; the nearest is {nearest!r}, of {', '.join(VERBS)}.")
-        return VERBS[words[0]](words[1:]) or 0
+        return VERBS[known(words[0], VERBS)](words[1:]) or 0
     except UserError as error:
         return _refused(str(error), debug, error.exit_code)
     except OSError as error:

@@ -8,9 +8,36 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 import tyro
 
 from jaxssl.bench.sides import Against
+from jaxssl.cli.told import EXAMPLES
 from jaxssl.errors import UserError
 
 R = TypeVar("R")
+
+USAGE = """usage: jaxssl {verb} RECIPE {place} DIR [options]
+
+RECIPE is NAME, NAME:variant or path/to/file.py:variant, of these names:
+{names}.
+RECIPE@NAME:variant is that recipe with the network of another,
+as in simclr:small@mae:small.
+
+Everything in a recipe is an option. Those that are asked for most:
+
+  --data.store DIR        images and masks; `jaxssl data` makes such a folder
+  --data.split FILE       who is trained on and who is tested on, by `jaxssl data split`
+  --data.subjects N       learn from so many labelled subjects
+  --init.run RUN          start from what this run has learnt
+  --init.weights FILE     or from a file of weights
+  --optim.lr X            the learning rate at its peak
+  --train.batch N         samples of a step, over all devices
+  --train.steps N         how long; or --train.epochs N --train.steps None
+  --train.precision TYPE  float32 or bfloat16
+  --train.seed N          another seed begins and draws otherwise
+  --device cpu            where; the fastest there is unless given
+
+jaxssl {verb} RECIPE --help lists all of a recipe's, --help-verbose explains them.
+
+Example: {example}
+"""
 
 
 @dataclass(frozen=True)
@@ -100,10 +127,7 @@ def _asked(verb: str, form: type[OfRecipe], place: str, words: Sequence[str]) ->
     from jaxssl.recipe import load_recipe, names
 
     if not words or words[0].startswith("-"):
-        print(f"usage: jaxssl {verb} RECIPE {place} DIR [options]\n")
-        print(f"RECIPE is NAME, NAME:variant or path/to/file.py:variant. Names: {', '.join(names())}.")
-        print("RECIPE@NAME:variant is that recipe with the network of another, as in simclr:small@mae:small.")
-        print(f"jaxssl {verb} RECIPE --help lists that recipe's options.")
+        print(USAGE.format(verb=verb, place=place, names=", ".join(names()), example=EXAMPLES[verb]), end="")
         if not words or words[0] not in ("-h", "--help"):
             raise UserError(f"jaxssl {verb} needs a recipe as its first word, for example: jaxssl {verb} mim:small.")
         return None
@@ -111,7 +135,7 @@ def _asked(verb: str, form: type[OfRecipe], place: str, words: Sequence[str]) ->
     kind: Any = form[type(default)[type(default.model), type(default.method)]]  # type: ignore[misc]
     # A choice of options (a normalisation or none) is set by its flags alone, as the printed command has it.
     flags: Any = tyro.conf.AvoidSubcommands[kind]
-    return tyro.cli(flags, default=form(default), args=words[1:], prog=f"jaxssl {verb} {words[0]}")
+    return tyro.cli(flags, default=form(default), args=words[1:], prog=f"jaxssl {verb} {words[0]}", compact_help=True)
 
 
 def _train(verb: str, form: type[Training], words: Sequence[str]) -> None:

@@ -6,6 +6,27 @@ from typing import Annotated
 
 import tyro
 
+from jaxssl.cli.told import cli, known
+
+DATA = """usage: jaxssl data {phantom,ultrasound,knee} --out STORE [options]
+       jaxssl data ingest NAME SOURCE --out STORE [options]
+       jaxssl data {info,check,split,lvef} STORE [options]
+
+  phantom     make synthetic hearts: cine MR in short-axis stacks and long-axis views
+  ultrasound  make synthetic fetal ultrasound: the standard planes of an examination
+  knee        make synthetic knee MR: a sagittal and a coronal stack
+  ingest      make a store of a public set, or of any folder of DICOM, NIfTI,
+              PNG, JPEG and clips
+  info        say what a store holds
+  check       look through it: checksums, privacy, near duplicates, masks, geometry
+  split       divide its subjects once for all runs, with few labels and shifts
+  lvef        write it again with ejection fractions as a label
+
+Each explains itself with --help.
+
+Example: jaxssl data ingest folder SCANS --out stores/mine
+"""
+
 
 def data(words: Sequence[str]) -> None:
     """jaxssl data ingest NAME SOURCE --out STORE | phantom|ultrasound|knee --out STORE | info|check|split|lvef."""
@@ -48,4 +69,8 @@ def data(words: Sequence[str]) -> None:
         "split": run.data_split,
         "lvef": run.data_lvef,
     }
-    tyro.extras.subcommand_cli_from_dict(verbs, args=words, prog="jaxssl data")
+    if not words or words[0] in ("-h", "--help"):
+        print(DATA, end="")
+        return
+    name = known(words[0], verbs, "data")
+    cli(f"data {name}", verbs[name], words[1:])

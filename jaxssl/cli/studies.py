@@ -7,7 +7,25 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from jaxssl.cli.told import EXAMPLES, explained
 from jaxssl.errors import UserError
+
+STUDIES = f"""usage: jaxssl ablate STUDY --workdir DIR [options]
+
+Does what is missing of the points of a study; the same command goes on after an
+interruption. STUDY is a file of experiments/, or your own; its first lines say what
+it asks, and how long that takes.
+
+  --scale smoke|small|paper  minutes on two cores; hours on one GPU; the study's own
+  --list                     only list the points, and what came out
+  --points 'mim/*'           only some of them
+  --report                   only write the page about what is finished
+  --submit slurm --jobs 8    hand the work to jobs of a cluster
+
+jaxssl ablate STUDY --help lists all options, the study's own as well.
+
+Example: {EXAMPLES["ablate"]}
+"""
 
 
 def ablate(words: Sequence[str]) -> None:
@@ -15,8 +33,7 @@ def ablate(words: Sequence[str]) -> None:
     from jaxssl.sweep import load_study
 
     if not words or words[0].startswith("-"):
-        print("usage: jaxssl ablate STUDY --workdir DIR [--scale smoke|small|paper] [options]\n")
-        print("STUDY is a file of experiments/. jaxssl ablate STUDY --help lists its own options as well.")
+        print(STUDIES, end="")
         if not words or words[0] not in ("-h", "--help"):
             raise UserError("jaxssl ablate needs a study as its first word, as in experiments/cine_segmentation.py.")
         return
@@ -54,4 +71,4 @@ def ablate(words: Sequence[str]) -> None:
 
         run.ablate(study.path, workdir, points, only, list, report, submit, jobs, slurm, **given)
 
-    tyro.cli(asked, args=words[1:], prog=f"jaxssl ablate {words[0]}")
+    tyro.cli(asked, args=words[1:], prog=f"jaxssl ablate {words[0]}", description=explained("ablate", asked))

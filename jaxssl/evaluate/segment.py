@@ -23,12 +23,17 @@ BASAL_MID_APICAL = (1 / 6, 1 / 2, 5 / 6)
 """Where in its stack a slice that is shown lies; the very ends often miss the heart."""
 
 
+FRAMES = 16
+"""Of a beat that is shown, at most."""
+
+
 class Segmentation(NamedTuple):
     """`scores` has {"subject", "study", "view", "moment"} and what `volume.scores` gives of each volume, `hearts` what
     `volume.hearts` gives of each study, ready for JSON.
 
     `pictures` has a few slices on the cached grid: "segmentation/image" float32 in 0..1, "segmentation/truth" and
-    "segmentation/prediction" uint8, [n, y, x] each.
+    "segmentation/prediction" uint8, [n, y, x] each; and where there are frames, "cine/image" and "cine/prediction" of
+    one slice over the beat.
     """
 
     scores: list[dict[str, Any]]
@@ -65,7 +70,8 @@ def segment_subjects(
         found = scores([store.record(row) for row in rows], masks, classes)
         scored.append({**_names(cache, rows[0]), **found})
         shown |= {row: each.argmax(-1) for row, each in zip(rows, probabilities, strict=True) if row in examples}
-    return Segmentation(scored, hearts(scored, classes), _pictures(cache, [(row, shown[row]) for row in examples]))
+    pictures = _pictures(cache, [(row, shown[row]) for row in examples])
+    return Segmentation(scored, hearts(scored, classes), pictures | _beat(predict, cache, volumes[0], batch))
 
 
 def predicted_masks(
@@ -112,4 +118,22 @@ def _pictures(cache: Cache, shown: Sequence[tuple[int, np.ndarray]]) -> dict[str
         "segmentation/image": np.asarray(for_display(jnp.asarray(cache.images[rows]))),
         "segmentation/truth": np.asarray(cache.masks)[rows],
         "segmentation/prediction": np.stack([prediction for _, prediction in shown]).astype(np.uint8),
+    }
+
+
+def _beat(
+    predict: Callable[[Batch], jax.Array], cache: Cache, volume: Sequence[int], batch: int
+) -> dict[str, np.ndarray]:
+    """The middle slice of a volume in all frames, those without true masks too; nothing where there is one alone."""
+    middle = volume[len(volume) // 2]
+    alike = [cache.table[name] == cache.table[name][middle] for name in ("subject", "study", "view", "slice")]
+    rows = np.flatnonzero(np.all(alike, axis=0))
+    _, in_time = np.unique(cache.table["phase"][rows], return_index=True)
+    if len(in_time) < 2:
+        return {}
+    rows = rows[in_time[np.unique(np.linspace(0, len(in_time) - 1, FRAMES).round().astype(int))]]
+    masks = [each.argmax(-1) for each in outputs(predict, cache, rows, batch)]
+    return {
+        "cine/image": np.asarray(for_display(jnp.asarray(cache.images[rows]))),
+        "cine/prediction": np.stack(masks).astype(np.uint8),
     }

@@ -17,7 +17,11 @@ BLOCK = 640
 
 
 def unit_rows(x: Float[Array, "rows dim"]) -> Float[Array, "rows dim"]:
-    """Divide each row by its length, whatever its scale; a row of zeros stays zero with a finite gradient."""
+    """Divide each row by its length, whatever its scale; a row of zeros stays zero with a finite gradient.
+
+    >>> unit_rows(jnp.array([[0.0, 4.0], [0.0, 0.0]])).tolist()
+    [[0.0, 1.0], [0.0, 0.0]]
+    """
     # Length is proportional to this scale, so dividing by it first changes nothing but keeps squares from overflowing.
     peak = lax.stop_gradient(jnp.abs(x).max(axis=1, keepdims=True))
     x = x / jnp.where(peak > 0, peak, 1)
@@ -59,6 +63,18 @@ def contrastive_loss(
     rows of 128 numbers and the usual block that is up to 1.8 N * block / n numbers.
 
     Returns the loss, and a dict of `anchors_without_positives` (their number) and `positive_similarity` (mean s_ip).
+
+    Two views each of two images, equal within an image and at a right angle across, give log(e + 2) - 1 at T = 1. A
+    view without a partner only repels, and is counted:
+
+    >>> from jaxssl.objectives.rules import same_instance
+    >>> views = jnp.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+    >>> loss, _ = contrastive_loss(views, same_instance([0, 0, 1, 1]), temperature=1.0)
+    >>> round(float(loss), 4)
+    0.5514
+    >>> _, statistics = contrastive_loss(views, same_instance([0, 0, 1, 2]))
+    >>> int(statistics["anchors_without_positives"])
+    2
     """
     if candidates is not None and candidates.shape[1:] != anchors.shape[1:]:
         raise ValueError(f"anchors {anchors.shape} and candidates {candidates.shape} must have the same last axis")

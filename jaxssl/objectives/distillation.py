@@ -18,7 +18,11 @@ ROWS_AT_A_TIME = 512
 
 
 def regression_loss(predictions: Float[Array, "*rows dim"], targets: Float[Array, "*rows dim"]) -> Float[Array, ""]:
-    """Mean over rows of 2 - 2 cos(prediction, target), BYOL's loss; targets are not differentiated."""
+    """Mean over rows of 2 - 2 cos(prediction, target), BYOL's loss (Grill et al. 2020); targets are not differentiated.
+
+    >>> float(regression_loss(jnp.array([[2.0, 0.0], [0.0, 1.0]]), jnp.array([[1.0, 0.0], [0.0, -1.0]])))
+    2.0
+    """
     predicted, wanted = (unit_rows(island(x).reshape(-1, x.shape[-1])) for x in (predictions, targets))
     return jnp.mean(2 - 2 * jnp.sum(predicted * lax.stop_gradient(wanted), axis=-1))
 
@@ -28,7 +32,13 @@ def centre_softmax(
     centre: Float[Array, " outputs"],
     temperature: float | Float[Array, ""],
 ) -> Float[Array, "*rows outputs"]:
-    """softmax((logits - centre) / temperature): no output is preferred by all, and each row has a sharp preference."""
+    """softmax((logits - centre) / temperature): no output is preferred by all, and each row has a sharp preference.
+
+    The teacher's outputs in DINO (Caron et al. 2021). What all rows prefer, the centre takes away:
+
+    >>> centre_softmax(jnp.array([[5.0, 1.0], [5.0, 2.0]]), jnp.array([5.0, 1.5]), 0.04).round(3).tolist()
+    [[1.0, 0.0], [0.0, 1.0]]
+    """
     return jax.nn.softmax(_sharpened(island(logits) - island(centre), temperature), axis=-1)
 
 
@@ -39,6 +49,13 @@ def sinkhorn(
 
     In turn a gives each output the same total and b makes each row sum to one; rows are last, so they do so exactly.
     All leading axes together are the rows, so that the views of a batch share the outputs out among them.
+    Cuturi (2013); of a batch's outputs first in SwAV (Caron et al. 2020).
+
+    Both rows prefer the first output, one of them more than the other, which gets it:
+
+    >>> print(sinkhorn(jnp.array([[2.0, 0.0], [1.0, 0.0]]), 1.0).round(2))
+    [[0.62 0.38]
+     [0.38 0.62]]
     """
     check_iterations(iterations)
     scores = island(logits)
@@ -52,7 +69,12 @@ def sinkhorn(
 
 
 def check_iterations(iterations: int) -> None:
-    """Refuse a balance that is never made."""
+    """Refuse a balance that is never made.
+
+    >>> check_iterations(0)
+    Traceback (most recent call last):
+    ValueError: Sinkhorn's balance takes at least 1 iteration, not 0
+    """
     if iterations < 1:
         raise ValueError(f"Sinkhorn's balance takes at least 1 iteration, not {iterations}")
 
@@ -83,7 +105,12 @@ def dino_loss(
         - mean over samples and pairs (v, u), u != v, of sum_k p_uk log softmax(logits_v / temperature)_k
 
     Teacher view u is student view u; further student views (local crops) have no teacher view. Probabilities are not
-    differentiated. For very many outputs `prototype_loss` gives the same without an array of them.
+    differentiated. For very many outputs `prototype_loss` gives the same without an array of them. Caron et al. (2021).
+
+    A student that gives two outputs the same chance, whatever the teacher is sure of, is at log 2:
+
+    >>> round(float(dino_loss(jnp.zeros([2, 1, 2]), jnp.array([[[1.0, 0.0]], [[0.0, 1.0]]]))), 4)
+    0.6931
     """
     log_probs = jax.nn.log_softmax(_sharpened(island(student_logits), temperature), axis=-1)
     every_pair = -jnp.einsum("ubk,vbk->vu", lax.stop_gradient(island(teacher_probs)), log_probs, precision="highest")
@@ -92,7 +119,11 @@ def dino_loss(
 
 
 def view_pairs(views: int, teacher_views: int) -> Float[Array, "views teacher_views"]:
-    """1 for each student view and teacher view that are compared, 0 where both are the same view."""
+    """1 for each student view and teacher view that are compared, 0 where both are the same view.
+
+    >>> view_pairs(3, 2).tolist()
+    [[0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]
+    """
     if views * teacher_views < 2:
         raise ValueError("one view that is student's and teacher's has nothing to be compared with; give at least two")
     return 1 - jnp.eye(views, teacher_views)
@@ -108,7 +139,13 @@ def masked_patch_loss(
     """iBOT's loss: cross-entropy of what the student says of hidden patches with what the teacher, who sees them, does.
 
     The mean over an image's hidden patches (mask 1), then over all images; one that hides nothing counts as 0.
-    Probabilities are not differentiated.
+    Probabilities are not differentiated. Zhou et al. (2022).
+
+    Of two patches one is hidden, and the teacher sure of it; what is said of the other does not count:
+
+    >>> logits, sure = jnp.array([[[0.0, 0.0], [9.0, 0.0]]]), jnp.array([[[1.0, 0.0], [0.0, 1.0]]])
+    >>> round(float(masked_patch_loss(logits, sure, jnp.array([[1, 0]]))), 4)
+    0.6931
     """
     log_probs = jax.nn.log_softmax(_sharpened(island(student_logits), temperature), axis=-1)
     hidden = mask != 0
@@ -118,10 +155,15 @@ def masked_patch_loss(
 
 
 def koleo_loss(embeddings: Float[Array, "rows dim"]) -> Float[Array, ""]:
-    """- mean log distance of each row, on the unit sphere, to the nearest other (Kozachenko-Leonenko; DINOv2).
+    """- mean log distance of each row, on the unit sphere, to the nearest other (Sablayrolles et al. 2019; DINOv2).
 
     As there, 1e-8 is added to each difference and to the distance. Rows that are nearer than rounding can tell apart
     count with that distance, but have no gradient: it would be huge, and of random direction.
+
+    Opposite rows are 2 apart, and rows at a right angle the root of 2; the loss falls as rows spread:
+
+    >>> [round(float(koleo_loss(jnp.array([[1.0, 0.0], other]))), 2) for other in ([-1.0, 0.0], [0.0, 1.0])]
+    [-0.69, -0.35]
     """
     rows = unit_rows(island(embeddings))
     difference = rows - rows[_nearest(lax.stop_gradient(rows))]

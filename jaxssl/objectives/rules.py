@@ -122,21 +122,36 @@ def _optional(values: ArrayLike | None) -> Array | None:
 
 
 def same_instance(ids: Int[ArrayLike, " anchors"], candidate_ids: Int[ArrayLike, " candidates"] | None = None) -> Rule:
-    """Relate views of one image: equal ids. An anchor is never related to itself where it is its own candidate."""
+    """Relate views of one image: equal ids. An anchor is never related to itself where it is its own candidate.
+
+    What a rule says of rows and columns, here whether view 0 and views 0, 1 and 2 are of one image:
+
+    >>> same_instance([7, 7, 8])(jnp.array([0]), jnp.arange(3)).tolist()
+    [[True, True, False]]
+    """
     return Same(jnp.asarray(ids), _optional(candidate_ids))
 
 
 def same_subject(
     subjects: Int[ArrayLike, " anchors"], candidate_subjects: Int[ArrayLike, " candidates"] | None = None
 ) -> Rule:
-    """Relate images of one subject: `near_position(...) & ~same_subject(...)` is "other scans only"."""
+    """Relate images of one subject: `near_position(...) & ~same_subject(...)` is "other scans only".
+
+    >>> others = near_position([0.5, 0.5, 0.5], 0.1) & ~same_subject([1, 1, 2])
+    >>> others(jnp.array([0]), jnp.arange(3)).tolist()
+    [[False, False, True]]
+    """
     return Same(jnp.asarray(subjects), _optional(candidate_subjects))
 
 
 def same_label(
     labels: Int[ArrayLike, " anchors"], candidate_labels: Int[ArrayLike, " candidates"] | None = None
 ) -> Rule:
-    """Relate rows of one label; a negative label means unlabelled and is related to nothing (its `~` to everything)."""
+    """Relate rows of one label; a negative label means unlabelled and is related to nothing (its `~` to everything).
+
+    >>> same_label([3, 3, -1, -1])(jnp.arange(2, 4), jnp.arange(4)).any().item()
+    False
+    """
     return SameLabel(jnp.asarray(labels), _optional(candidate_labels))
 
 
@@ -148,6 +163,9 @@ def near_position(
     """Relate rows whose positions differ by less than `threshold`, by rounding (1e-6) at least.
 
     An unknown position (nan) is related to nothing.
+
+    >>> near_position([0.0, 0.05, 0.3, jnp.nan], 0.1)(jnp.array([0]), jnp.arange(4)).tolist()
+    [[True, True, False, False]]
     """
     others = None if candidate_positions is None else island(jnp.asarray(candidate_positions))
     return Near(island(jnp.asarray(positions)), others, threshold)

@@ -93,6 +93,8 @@ def _figures(runs: Sequence[Run], found: Sequence[arms.Arm], asked: Tables) -> d
         "timed": [run for run in runs if run.speed],
         "differing": arms.differing_keys(runs),
         "nan": float("nan"),
+        "methods": words.listed(run.facts.method for run in runs),
+        "again": words.again(runs),
         "date": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"),
         "version": __version__,
     }
@@ -103,6 +105,7 @@ def _pictures(runs: Sequence[Run], samples: int) -> dict[str, Any]:
         "samples": samples,
         "fewer": samples < SAMPLES[0],
         "segmentations": sections.segmentations(runs, samples),
+        "beats": sections.beats(runs, samples),
         "neighbours": sections.neighbours(runs, samples),
         "explained": sections.explained(runs, samples),
         "views": {run.label: pictures.columns(run.pictures, "views/", samples) for run in runs},

@@ -47,6 +47,14 @@ class Segmented:
     predictions: tuple[tuple[Outline, ...], ...]
 
 
+@dataclass(frozen=True)
+class Frame:
+    """One moment of a beat with the outlines of each run's prediction."""
+
+    tile: Tile
+    predictions: tuple[tuple[Outline, ...], ...]
+
+
 def columns(pictures: Mapping[str, np.ndarray], prefix: str, most: int) -> list[list[Tile]]:
     """For each of the first `most` samples the pictures named `prefix/...`, in reading order, then by name."""
     named = {key.removeprefix(prefix): stack for key, stack in pictures.items() if key.startswith(prefix)}
@@ -80,6 +88,16 @@ def segmented(
         outlines(truth),
         tuple(outlines(mask) for mask in predictions),
     )
+
+
+def beat(images: Float[np.ndarray, "frame y x"], predictions: Sequence[UInt8[np.ndarray, "frame y x"]]) -> list[Frame]:
+    """One slice over the beat and what runs predicted for it, cut to where that is in any frame."""
+    x, y, width, height = map(int, window(np.any([masks > 0 for masks in predictions], axis=(0, 1))))
+    images, *predictions = (stack[:, y : y + height, x : x + width] for stack in (images, *predictions))
+    return [
+        Frame(tile(image, f"frame {place + 1}"), tuple(outlines(masks[place]) for masks in predictions))
+        for place, image in enumerate(images)
+    ]
 
 
 def outlines(mask: UInt8[np.ndarray, "y x"]) -> tuple[Outline, ...]:

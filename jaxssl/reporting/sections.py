@@ -54,6 +54,14 @@ class Segmentations:
 
 
 @dataclass(frozen=True)
+class Beat:
+    """Runs that predicted the frames of the same slice."""
+
+    runs: tuple[Run, ...]
+    frames: tuple[pictures.Frame, ...]
+
+
+@dataclass(frozen=True)
 class Explained:
     """Where a run looks, as means over subjects, and some of its maps."""
 
@@ -208,13 +216,20 @@ def explained(runs: Sequence[Run], samples: int) -> list[tuple[Run, Explained]]:
 
 def segmentations(runs: Sequence[Run], samples: int) -> list[Segmentations]:
     """Runs grouped by the images they were shown on, each image once beside the truth and every prediction."""
-    groups: dict[bytes, list[Run]] = {}
-    for run in runs:
-        parts = [run.pictures.get(f"segmentation/{part}") for part in ("image", "truth", "prediction")]
-        stacks = [part for part in parts if part is not None and part.ndim == 3]
-        if len(stacks) == 3 and len({stack.shape for stack in stacks}) == 1:
-            groups.setdefault(stacks[0].tobytes() + stacks[1].tobytes(), []).append(run)
-    return [_segmentation(group, samples) for group in groups.values()] if samples else []
+    groups = _shown_alike(runs, "segmentation/image", "segmentation/truth", "segmentation/prediction")
+    return [_segmentation(group, samples) for group in groups] if samples else []
+
+
+def beats(runs: Sequence[Run], samples: int) -> list[Beat]:
+    """Runs grouped by the beating heart that they were shown, with every prediction."""
+    groups = _shown_alike(runs, "cine/image", "cine/prediction")
+    return [
+        Beat(
+            tuple(group),
+            tuple(pictures.beat(group[0].pictures["cine/image"], [run.pictures["cine/prediction"] for run in group])),
+        )
+        for group in groups[:samples]
+    ]
 
 
 def embedding_map(run: Run, dots: int) -> Map | None:
@@ -234,6 +249,16 @@ def embedding_map(run: Run, dots: int) -> Map | None:
     if not panels:
         panels.append(("", figures.scatter_panel(scores[seen], shares, ["image"] * len(seen), "all images")))
     return Map(tuple(panels), shares, len(seen), len(embedding), embedding.shape[1])
+
+
+def _shown_alike(runs: Sequence[Run], *names: str) -> list[list[Run]]:
+    """Runs with these stacks of pictures, grouped by all of them but the last, which is the run's own answer."""
+    groups: dict[bytes, list[Run]] = {}
+    for run in runs:
+        stacks = [run.pictures[name] for name in names if name in run.pictures and run.pictures[name].ndim == 3]
+        if len(stacks) == len(names) and len({stack.shape for stack in stacks}) == 1:
+            groups.setdefault(b"".join(stack.tobytes() for stack in stacks[:-1]), []).append(run)
+    return list(groups.values())
 
 
 def _segmentation(group: Sequence[Run], most: int) -> Segmentations:

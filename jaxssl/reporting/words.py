@@ -89,6 +89,11 @@ def rerun(run: Run) -> str:
     return command if not source or source.startswith("release") else f"git checkout {shlex.quote(source)} && {command}"
 
 
+def again(runs: Sequence[Run]) -> str:
+    """The command that writes such a page again."""
+    return shlex.join(["jaxssl", "report", *(run.folder.as_posix() for run in runs)])
+
+
 def rerun_caution(run: Run) -> str:
     """Why the command may not be enough."""
     if run.facts.commit.endswith("-dirty"):

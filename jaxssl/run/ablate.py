@@ -53,7 +53,11 @@ def ablate(
     on after an interruption, tries again what failed, and may be made by several processes at once, which share the
     work.
 
-    >>> jaxssl.ablate("experiments/cine_segmentation.py", "sweeps/cine", scale="smoke")      # doctest: +SKIP
+    >>> states = jaxssl.ablate("experiments/cine_segmentation.py", "sweeps/cine", ["mim/*"], list=True, scale="smoke")
+    ... # doctest: +ELLIPSIS
+    ┏...mim/2-labelled/seed-0 │ to do │ 0 of 4 ...
+    >>> states
+    {'mim/2-labelled/seed-0': 'to do'}
     """
     console, root = console_of(None), Path(workdir).absolute()
     everything = load_study(study).points(given)

@@ -39,6 +39,9 @@ def data_check(
 
     The exit code is 0 where there are no errors (nor warnings, with --strict: 3), and 1 where there are.
 
+    >>> jaxssl.data_check("stores/hearts")  # doctest: +ELLIPSIS
+    stores/hearts...
+
     Args:
         store: Folder of the store.
         split: A file of `jaxssl data split`; near duplicates in two of its parts are told.

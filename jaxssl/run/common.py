@@ -69,8 +69,11 @@ def opened_again(loaded: LoadedRun, workdir: Workdir, console: Console) -> Sourc
 
 
 def console_of(console: Console | None) -> Console:
-    """The terminal to speak to: progress goes to stderr, where it does not mix with results."""
-    return console or Console(file=sys.stderr, soft_wrap=True, highlight=False)
+    """The terminal to speak to: progress goes to stderr, where it does not mix with results.
+
+    To a notebook it speaks as to a log file: bars that move are widgets there, which not everybody has installed.
+    """
+    return console or Console(file=sys.stderr, soft_wrap=True, highlight=False, force_jupyter=False)
 
 
 def use_device(device: Literal["auto", "cpu", "gpu", "tpu"]) -> None:

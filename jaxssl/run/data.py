@@ -49,7 +49,8 @@ _KINDS = {
 def data_phantom(out: str | Path, options: CineOptions | KneeOptions | UltrasoundOptions) -> Path:
     """Make the synthetic data set that the options describe, with exact labels: hearts, knees or fetal ultrasound.
 
-    >>> jaxssl.data_phantom("stores/fetal", jaxssl.UltrasoundOptions(subjects=32))      # doctest: +SKIP
+    >>> jaxssl.data_phantom("stores/hearts", jaxssl.CineOptions(subjects=10, phases=2, slices=4, seed=3))
+    PosixPath('stores/hearts')
     """
     console, kind = console_of(None), _KINDS[type(options)]
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
@@ -69,6 +70,9 @@ def data_phantom(out: str | Path, options: CineOptions | KneeOptions | Ultrasoun
 
 def data_info(store: Annotated[Path, tyro.conf.Positional], sheet: Path | None = None) -> None:
     """Describe a store: subjects, views, phases, labels, sizes, spacing, licence.
+
+    >>> jaxssl.data_info("stores/hearts", sheet="hearts.png")  # doctest: +ELLIPSIS
+    stores/hearts...Synthetic beating hearts; not patients...
 
     Args:
         store: Folder of the store.

@@ -37,6 +37,10 @@ def embed(run: Place, source: OptionalPlace = None, out: Path | None = None) -> 
     line for each that could not be read. The files of one DICOM series are standardised together, as a subject; any
     other file is one by itself.
 
+    >>> table = np.load(jaxssl.embed("runs/mim", "scans", out="scans.npz"))
+    >>> list(table), table["file"].tolist()
+    (['embedding', 'file', 'slice', 'frame', 'spacing'], ['a.png', 'b.png'])
+
     Args:
         run: Folder of a run.
         source: A store, a folder of images, or an image; the run's own store unless given.

@@ -134,7 +134,13 @@ class Encoder:
 
 
 def load(path: str | Path, batch: int = 64) -> Encoder:
-    """The encoder of a run, to embed arrays with: `jaxssl.load("runs/a")(images)`.
+    """The encoder of a run, to embed arrays with. Their scale is nothing to it: images are standardised as in training.
+
+    >>> encoder = jaxssl.load("runs/mim")
+    >>> image = np.random.default_rng(0).normal(size=encoder.size)
+    >>> one, other = encoder(np.stack([image, 1000 * image + 5]))
+    >>> one.shape == (encoder.width,), float(np.abs(one - other).max()) < 1e-4
+    (True, True)
 
     Args:
         path: Folder of a run that has begun, of which the newest good checkpoint is taken; or what `jaxssl export` has

@@ -18,6 +18,10 @@ Folder = Annotated[Path, tyro.conf.Positional]
 def evaluate(run: Folder, on: Part = "test") -> dict[str, Any]:
     """Evaluate a finished fine-tuning on its test or its validation subjects.
 
+    >>> result = jaxssl.run.evaluate("runs/segment")
+    >>> result["classes"], result["training_subjects"], 0 <= result["mean_dice"] <= 1
+    (['RV', 'MYO', 'LV'], 2, True)
+
     Args:
         run: Folder of a finished run of jaxssl finetune.
         on: Whom to ask: validation subjects while there is something to choose, test subjects once.

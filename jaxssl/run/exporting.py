@@ -39,6 +39,10 @@ def export(
 ) -> Path:
     """Write the networks of a run as one file for elsewhere, and beside it a card that says what they are.
 
+    >>> folder = jaxssl.export("runs/mim", parts=("encoder",))
+    >>> jaxssl.load(folder).width == jaxssl.load("runs/mim").width
+    True
+
     Args:
         run: Folder of a run.
         format: safetensors has jaxssl's names, for --init.weights and jaxssl.load; timm has torch's layout and the

@@ -30,6 +30,9 @@ def data_ingest(
     The same command goes on where it was stopped. Names of people, dates and UIDs stay outside: subjects and studies
     get pseudonyms by the site's key. What cannot be used is left out, and listed beside the store with the reason.
 
+    >>> jaxssl.data_ingest("folder", "scans", "stores/mine", subject="file", key="site.key").name
+    'mine'
+
     Args:
         name: A public set, such as acdc (a wrong name lists them), or folder for anything else.
         source: The folder that the set lies in.
@@ -44,8 +47,6 @@ def data_ingest(
             Of pictures with --subject file: class, where folders are classes and not people.
         subject: Of a folder of pictures: whether each folder or each file is another subject.
         classes: Of a folder: the names of the codes 1, 2, ... of its masks, as RV MYO LV.
-
-    >>> jaxssl.data_ingest("acdc", "downloads/ACDC", "stores/acdc")      # doctest: +SKIP
     """
     console = console_of(None)
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[said]}"), TimeRemainingColumn())

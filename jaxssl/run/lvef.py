@@ -26,12 +26,13 @@ def data_lvef(store: Annotated[Path, tyro.conf.Positional], out: Path, below: fl
     it is known how far they lie apart, as evaluation measures it; studies without these masks get no such label. What
     `jaxssl data split` has made of the old store splits the new one as well.
 
+    >>> jaxssl.data_lvef("stores/hearts", "stores/hearts-lvef", below=55)
+    PosixPath('stores/hearts-lvef')
+
     Args:
         store: Folder of a store with masks that people have drawn, or of a phantom.
         out: Folder of the new store.
         below: A fraction below so many percent is reduced.
-
-    >>> jaxssl.data_lvef("stores/acdc", "stores/acdc-lvef")     # doctest: +SKIP
     """
     console, old = console_of(None), open_store(store)
     _refuse(old)

@@ -35,7 +35,9 @@ def plan(
     Nothing is run, and neither data nor devices are needed. What is exchanged is read from the step compiled for at
     most 8 simulated devices, or without `compiled` left out. With `out`, a folder, plan.json is written there.
 
-    >>> jaxssl.run.plan("dino:vit", 256, "v5p", 1_000_000, overrides={"train.batch": 4096})      # doctest: +SKIP
+    >>> planned = jaxssl.run.plan("simclr:small", 8, "h100", overrides={"train.batch": 4096}, compiled=False)
+    >>> planned["verdict"]
+    'fits'
     """
     recipe = config.override(load_recipe(recipe) if isinstance(recipe, str) else recipe, overrides or {})
     if chip.lower() == "cpu" and devices > 1:

@@ -34,6 +34,10 @@ def predict(
     affine, of DICOM one for each stack, in the scanner's coordinates. volumes.csv has the size of each class in every
     frame; hearts.csv the volumes of the left ventricle and what it ejects, where there are slices and frames.
 
+    >>> masks = jaxssl.predict("runs/segment", "scans", "masks", subject="file", overlays=False)
+    >>> sorted(path.name for path in masks.iterdir())
+    ['a_mask.nii.gz', 'b_mask.nii.gz', 'volumes.csv']
+
     Args:
         run: Folder of a finished segmentation run.
         source: A file, or a folder of DICOM, NIfTI, PNG, JPEG, GIF, AVI and MP4 files; a store is for `jaxssl segment`.

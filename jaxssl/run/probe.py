@@ -34,6 +34,10 @@ def probe(run: Folder, target: str = "group", k: int = 20, temperature: float = 
     Each image is asked about by itself; where the label is the subject's, each subject as well, by the mean of the
     probabilities of all their images.
 
+    >>> found = jaxssl.probe("runs/mim", target="vendor")
+    >>> found["target"], found["subjects_test"], 0 <= found["knn"]["accuracy"] <= 1
+    ('vendor', 3, True)
+
     Args:
         run: Folder of a finished run.
         target: The label, such as group or vendor.

@@ -21,6 +21,14 @@ from jaxssl.train.step import masked_gradient
 def replay(dump: Annotated[Path, tyro.conf.Positional]) -> str:
     """Repeat in float32 a step whose loss or gradient was not finite, and name the first operation at fault.
 
+    >>> small = {"data.store": "stores/hearts", "data.layout.size": (16, 12), "data.layout.spacing": 8.0}
+    >>> far = {"optim.name": "sgd", "optim.lr": 1e30, "train.max_skipped": 2, "train.steps": 12}
+    >>> jaxssl.pretrain("mim:tiny", "runs/far", {**small, **far})  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    jaxssl.errors.UserError: ...
+    >>> print(jaxssl.replay("runs/far/not-finite-2"))  # doctest: +ELLIPSIS
+    Step 3 is not finite in float32 either...
+
     Args:
         dump: The folder that the run named when it stopped.
     """

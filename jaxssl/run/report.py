@@ -18,11 +18,15 @@ from jaxssl.run.common import console_of
 def report(runs: Annotated[tuple[Path, ...], tyro.conf.Positional], out: Path = Path("report.html")) -> Path:
     """Write one self-contained HTML page about one or many runs.
 
+    >>> jaxssl.report(["runs/mim", "runs/segment"], "report.html").read_text().count("<h1>")
+    1
+
     Args:
         runs: Folders of runs.
         out: The page.
     """
     console = console_of(None)
+    runs = tuple(map(Path, runs))
     # `runs/*` may well catch a page or a folder of runs.
     others = [run for run in runs if run.exists() and not (run / "run.json").exists()]
     if others and len(others) < len(runs):

@@ -28,6 +28,9 @@ def segment(run: Annotated[Path, tyro.conf.Positional], store: Path, out: Path) 
     What is trained on the new store knows where the heart is from a network, and never from an expert's hand. What
     `jaxssl data split` has made of the old store splits the new one as well.
 
+    >>> jaxssl.segment("runs/segment", "stores/hearts", "stores/segmented")
+    PosixPath('stores/segmented')
+
     Args:
         run: Folder of a finished segmentation run.
         store: The store whose images are segmented; views that the run was not trained on get no masks.

@@ -35,6 +35,10 @@ def data_split(
     Beside the whole split there are subsets of its training subjects for few labels, the smaller within the larger, and
     shifts: training on some values of a label or one moment of the beat, and test on the others.
 
+    >>> folder = jaxssl.data_split("stores/hearts", "splits/hearts", sizes=(2,), seeds=1, shift=("phase",))
+    >>> sorted(path.name for path in folder.iterdir())
+    ['phase-ED.json', 'phase-ES.json', 'split.json', 'subset-2-seed0.json']
+
     Args:
         store: Folder of the store.
         out: Folder for the files, which must not be there yet.
@@ -48,8 +52,6 @@ def data_split(
         csv: A table that says already who is in which part, in place of fractions and seed: its columns are subject, by
             the names that the source has, and split, which is train, validation or test.
         key: The key that the store was ingested with, by which it knows these names; the usual one unless given.
-
-    >>> jaxssl.data_split("stores/mnms", "splits/mnms", by="vendor", shift=("vendor=A,B", "phase"))   # doctest: +SKIP
     """
     store, out, console = Path(store), Path(out), console_of(None)
     if seed < 0 or seeds < 0 or min(sizes, default=1) < 1:

@@ -46,8 +46,6 @@ def bench_step(
     timed beside. Writes step.jsonl and step.png in `out`, and with `profile` a trace of some steps that xprof opens.
     The step and its beginnings run by turns, so that what else the machine does spoils them alike. With `against` the
     step alone runs, by turns with PyTorch's, as told in against.jsonl and against.png.
-
-    >>> jaxssl.run.bench_step("simclr:small", "bench", {"train.batch": 64})      # doctest: +SKIP
     """
     recipe = config.override(load_recipe(recipe) if isinstance(recipe, str) else recipe, overrides or {})
     config.check(recipe)

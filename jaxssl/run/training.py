@@ -25,7 +25,8 @@ def pretrain(
 ) -> Path:
     """Pretrain by a recipe (or its name, as "simclr:small") in a folder; the same call continues after an interruption.
 
-    >>> jaxssl.pretrain("simclr:small", "runs/a", {"optim.lr": 1e-3})      # doctest: +SKIP
+    >>> jaxssl.pretrain("mim:tiny", "runs/mim", {"data.store": "stores/hearts", "optim.lr": 2e-3})
+    PosixPath('runs/mim')
     """
     with _begun("pretrain", recipe, workdir, overrides, console) as run:
         if not run.finished:
@@ -47,7 +48,9 @@ def finetune(
     `planned` is what a study calls the arm: each asks the test subjects a question of its own, which a run that has
     begun cannot claim any more.
 
-    >>> jaxssl.finetune("segment:small", "runs/b", {"init.run": "runs/a", "data.subjects": 4})      # doctest: +SKIP
+    >>> few = {"data.store": "stores/hearts", "data.subjects": 2}
+    >>> jaxssl.finetune("segment:tiny", "runs/segment", {**few, "init.run": "runs/mim"}, on="validation")
+    PosixPath('runs/segment')
     """
     with _begun("finetune", recipe, workdir, overrides, console, on, planned) as run:
         if not run.finished:

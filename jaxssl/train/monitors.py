@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Column
 from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog  # type: ignore[attr-defined]
 from tensorboardX.proto.summary_pb2 import Summary  # type: ignore[attr-defined]
@@ -137,6 +145,22 @@ class TensorBoard:
         return writer
 
 
+WITH_BAR, NARROW = 110, 80
+"""Characters of a terminal from which on there is room for a bar, and below which the loss alone is noted."""
+
+
+def _columns(width: int) -> list[ProgressColumn]:
+    """Count and time left are always seen: in a narrow terminal the bar gives way, and the title is wrapped."""
+    whole = Column(no_wrap=True)
+    return [
+        TextColumn("{task.description}", table_column=Column()),
+        *([BarColumn(bar_width=24)] if width >= WITH_BAR else []),
+        MofNCompleteColumn(table_column=whole),
+        TextColumn("{task.fields[note]}", table_column=whole),
+        TimeRemainingColumn(compact=True, table_column=whole),
+    ]
+
+
 class Bar:
     """A progress bar on a terminal; in a log file, a line now and then."""
 
@@ -147,15 +171,7 @@ class Bar:
         self.began = self.last_line = time.perf_counter()
         self.first: tuple[int, float] | None = None
         self.note = ""
-        self.progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[note]}"),
-            TimeRemainingColumn(compact=True),
-            console=console,
-            disable=not console.is_terminal,
-        )
+        self.progress = Progress(*_columns(console.width), console=console, disable=not console.is_terminal)
         self.task = self.progress.add_task(title, total=steps, completed=start, note="compiling")
         self.progress.start()
         if not console.is_terminal and start < steps:
@@ -179,7 +195,9 @@ class Bar:
         step, then = self.first or (tick.step, now)
         speed = (tick.step - step) * self.batch / (now - then) if now > then else 0.0
         wait = 100 * tick.waited / (now - self.began)
-        return f"loss {tick.values['loss']:.4f}  {speed:,.0f} img/s  data wait {wait:.0f}%"
+        loss = f"loss {tick.values['loss']:.4f}"
+        narrow = self.console.is_terminal and self.console.width < NARROW
+        return loss if narrow else f"{loss}  {speed:,.0f} img/s  data wait {wait:.0f}%"
 
     def _line(self, tick: Tick, now: float) -> None:
         due = now - self.last_line > self.LINE_SECONDS or tick.step == tick.steps

@@ -173,12 +173,12 @@ def _first(paths: list[str]) -> str:
     return paths[0] + (f" (and {len(paths) - 1} more)" if len(paths) > 1 else "")
 
 
-@functools.cache
 def _in_full(record: logging.LogRecord) -> str:
     """A message, with where the error comes from that it may tell of."""
     return record.getMessage() + "".join(traceback.format_exception(*record.exc_info) if record.exc_info else ())
 
 
+@functools.cache
 def _hush_orbax() -> None:
     """Keep orbax's own reports off the terminal, once: whatever fails here is raised or told in a sentence.
 

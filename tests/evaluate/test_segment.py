@@ -156,6 +156,14 @@ def test_volumes_come_from_the_steps_between_planes_and_hearts_from_volumes(stor
     assert json.loads(json.dumps(found.hearts)) == found.hearts
 
 
+def test_a_beat_is_shown_in_the_order_of_time(store, cache):
+    found = segment_subjects(answering(cache.masks), store, cache, ["s1"], **HEART).pictures
+    (rows,) = np.nonzero([each.subject == "s1" and each.slice == 2 for each in store.records()])
+    assert [store.record(int(row)).phase for row in rows] == list(range(len(rows)))
+    np.testing.assert_array_equal(found["cine/prediction"], np.asarray(cache.masks)[rows])
+    assert found["cine/image"].shape == found["cine/prediction"].shape
+
+
 def test_distances_are_in_the_mm_of_the_images_own_grid(tmp_path):
     """In pixels that are not square, over a stack of 8 mm."""
     records = (

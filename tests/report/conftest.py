@@ -154,7 +154,8 @@ def _segmentation(rng: np.random.Generator, most: int = 4) -> dict[str, np.ndarr
     shift = rng.integers(-2, 3, size=(most, 2))
     prediction = np.stack([np.roll(mask, by, axis=(0, 1)) for mask, by in zip(truth, shift, strict=True)])
     image = np.stack([image for image, _ in drawn])
-    return {"segmentation/image": image, "segmentation/truth": truth, "segmentation/prediction": prediction}
+    beat = {"cine/image": image, "cine/prediction": prediction}
+    return {"segmentation/image": image, "segmentation/truth": truth, "segmentation/prediction": prediction, **beat}
 
 
 def _pretraining(rng: np.random.Generator, method: str) -> dict[str, np.ndarray]:

@@ -204,6 +204,21 @@ def test_every_figure_has_a_caption_and_every_picture_a_text(page):
     assert page.tags.count("img") == len(described) > 0
 
 
+def test_a_heart_beats_in_every_column_and_its_frames_are_held_once(page):
+    figure = page.raw.partition('<figure class="beat">')[2].partition("</figure>")[0]
+    columns = figure.count('role="img"')
+    assert columns > 1
+    assert figure.count('<g class="frame"') == 4 * columns
+    assert figure.count("data:image/png") == 4
+    assert re.findall(r"animation-delay: (\S+)s", figure)[:4] == ["-1.0", "-0.75", "-0.5", "-0.25"]
+    assert "25.0%, 100% { visibility: hidden; }" in figure
+
+
+def test_it_says_how_to_cite_it_and_to_make_it_again(trio, page):
+    assert "CITATION.cff" in page.text
+    assert f"<code>jaxssl report {' '.join(map(str, trio))}</code>" in page.raw
+
+
 def test_hostile_words_stay_words(make_run, tmp_path):
     hostile = "<script>alert(1)</script>$x^{$ & \"'"
     facts = {"name": hostile, "method": hostile, "commit": hostile, "device": hostile, "command": hostile}

@@ -1,14 +1,18 @@
 """What the command line refuses, and how: one sentence on stderr, exit code 2, nothing half-written."""
 
+import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 
 import pytest
 
 from jaxssl import config
-from jaxssl.cli import main
+from jaxssl.cli import VERBS, main
+from jaxssl.cli.told import EXAMPLES
+from jaxssl.run.common import console_of
 
 TINY = ["--train.steps", "2"]
 
@@ -27,9 +31,24 @@ def refused(capsys, *words: str) -> str:
     return said.err
 
 
-def test_alone_it_greets_with_what_to_do_next(capsys):
+def test_alone_it_greets_with_the_five_things_to_do_next(capsys):
     assert main([]) == 0
-    assert "jaxssl pretrain mim:small" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert re.findall(r"^(\d)  ", said, re.MULTILINE) == ["1", "2", "3", "4", "5"]
+    assert all(verb in said for verb in VERBS)
+
+
+@pytest.mark.parametrize("verb", ["data", "bench", *EXAMPLES])
+def test_the_help_of_every_verb_fits_a_screen_and_has_an_example(verb, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "90")
+    with contextlib.suppress(SystemExit):
+        assert main([*verb.split(), "--help"]) == 0
+    said = capsys.readouterr().out
+    assert "Example: jaxssl " in said
+    assert EXAMPLES.get(verb, "") in " ".join(said.split())
+    assert len(said.splitlines()) <= 50
+    # tyro writes the first line, which lists the options in short.
+    assert max(map(len, said.splitlines()[1:])) <= 90
 
 
 @pytest.mark.parametrize(
@@ -98,6 +117,11 @@ def test_a_workdir_without_permission_is_refused(capsys, tmp_path, store):
     blocked.write_text("in the way")
     words = ["pretrain", "simclr:tiny", "--data.store", str(store), "--workdir", str(blocked / "run")]
     assert "cannot be written" in refused(capsys, *words)
+
+
+def test_a_notebook_is_spoken_to_as_a_log_file(monkeypatch):
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    assert not console_of(None).is_jupyter
 
 
 def test_debug_shows_the_traceback(capsys):

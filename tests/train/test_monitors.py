@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import resource
 import struct
 
@@ -135,3 +136,19 @@ def test_checkpoints_fall_on_the_interval_and_on_the_last_step():
     for step in range(1, 9):
         saver(tick(step, steps=8))
     assert saved == [3, 6, 8]
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+def test_count_and_time_left_are_seen_on_a_terminal_of_any_width(width):
+    console = Console(file=io.StringIO(), force_terminal=True, width=width, color_system=None)
+    bar = monitors.Bar(console, "pretrain mim:small", start=0, steps=400, batch=8, every=1)
+    for step in (1, 2):
+        bar(tick(step, steps=400))
+    bar.close()
+    with console.capture() as drawn:
+        console.print(bar.progress)
+    said = drawn.get()
+    assert "2/400" in said
+    assert "loss 0.5000" in said
+    assert re.search(r"\d+:\d\d|-:--", said)
+    assert max(map(len, said.splitlines())) <= width

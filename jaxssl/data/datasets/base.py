@@ -30,9 +30,9 @@ class Set(ABC):
 
     With a `source` and a `data_dir` it goes where a builder of tensorflow-datasets goes, without TensorFlow:
 
-    >>> acdc = ACDC(source="downloads/ACDC", data_dir="stores")     # doctest: +SKIP
-    >>> acdc.download_and_prepare()                                 # doctest: +SKIP
-    >>> acdc.as_data_source("records")[0]["image"]                  # doctest: +SKIP
+        acdc = ACDC(source="downloads/ACDC", data_dir="stores")
+        acdc.download_and_prepare()
+        acdc.as_data_source("records")[0]["image"]
 
     and then `tfds.data_source("acdc", data_dir="stores", split="records")` finds it.
     """

@@ -25,7 +25,14 @@ BREATH_HOLD = 1.6
 
 @dataclass(frozen=True)
 class CineOptions:
-    """A population of synthetic cine studies."""
+    """A population of synthetic cine studies.
+
+    Each has a short-axis stack and three long-axis views, all in every frame:
+
+    >>> options = CineOptions(subjects=1, phases=2, slices=4)
+    >>> len(list(cine_phantom(options))) == (options.slices + 3) * options.phases
+    True
+    """
 
     subjects: int = 64
     phases: int = 4

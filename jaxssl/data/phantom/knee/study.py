@@ -34,7 +34,11 @@ REACH = {"sagittal": (-39.0, 39.0), "coronal": (-47.0, 38.0)}
 
 @dataclass(frozen=True)
 class KneeOptions:
-    """A population of synthetic knee studies."""
+    """A population of synthetic knee studies.
+
+    >>> [record.view for record in knee_phantom(KneeOptions(subjects=1, slices=2))]
+    ['sagittal', 'sagittal', 'coronal', 'coronal']
+    """
 
     subjects: int = 64
     slices: int = 16

@@ -27,7 +27,11 @@ THICKNESS = 3.0
 
 @dataclass(frozen=True)
 class UltrasoundOptions:
-    """A population of synthetic fetuses and their examinations."""
+    """A population of synthetic fetuses and their examinations.
+
+    >>> UltrasoundOptions(planes=("femur",)).classes
+    ('background', 'femur')
+    """
 
     subjects: int = 64
     scans: int = 2
