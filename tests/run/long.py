@@ -14,11 +14,17 @@ steps, workdir = begun.run_steps, Path(sys.argv[sys.argv.index("--workdir") + 1]
 
 
 def look(tick):
-    """Memory in MB, files of the run, and seconds of the processor, which others on the machine do not lengthen."""
+    """Memory in MB, files, checkpoints, and seconds of the processor, which others on the machine hardly lengthen."""
     if tick.step % EVERY == 0:
-        resident = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
-        files = sum(path.is_file() for path in workdir.rglob("*"))
-        seen = {"step": tick.step, "memory": resident, "files": files, "seconds": time.process_time()}
+        checkpoints = workdir / "checkpoints"
+        files = [path for path in workdir.rglob("*") if path.is_file() and checkpoints not in path.parents]
+        seen = {
+            "step": tick.step,
+            "memory": int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6,
+            "files": len(files),
+            "checkpoints": len([*checkpoints.iterdir()]),
+            "seconds": time.process_time(),
+        }
         print(json.dumps(seen), flush=True)
 
 
