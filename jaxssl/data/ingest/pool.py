@@ -147,7 +147,7 @@ def _serve(connection: Connection, work: Work) -> None:
     def reading(file: Path | None) -> None:
         connection.send(("reading", file))
 
-    with suppress(EOFError, BrokenPipeError):
+    with suppress(EOFError, ConnectionError):  # a parent that was killed may leave words unread: a reset
         connection.send(("ready", None))
         while True:
             job = connection.recv()
