@@ -113,9 +113,10 @@ def dino_loss(
     0.6931
     """
     log_probs = jax.nn.log_softmax(_sharpened(island(student_logits), temperature), axis=-1)
-    every_pair = -jnp.einsum("ubk,vbk->vu", lax.stop_gradient(island(teacher_probs)), log_probs, precision="highest")
     pairs = view_pairs(len(student_logits), len(teacher_probs)).astype(log_probs.dtype)
-    return jnp.sum(pairs * every_pair) / (pairs.sum() * student_logits.shape[1])
+    # A sum and no dot over samples and outputs: a CPU's dot adds them one by one, and many would be 1e-4 away.
+    wanted = jnp.einsum("vu,ubk->vbk", pairs, lax.stop_gradient(island(teacher_probs)), precision="highest")
+    return -jnp.sum(wanted * log_probs) / (pairs.sum() * student_logits.shape[1])
 
 
 def view_pairs(views: int, teacher_views: int) -> Float[Array, "views teacher_views"]:

@@ -238,7 +238,29 @@ def test_pictures_are_a_basal_a_mid_and_an_apical_slice_of_each_of_the_first_sub
     images = cache.images[rows][..., 0].astype(float)
     low, high = images.min((1, 2), keepdims=True), images.max((1, 2), keepdims=True)
     np.testing.assert_allclose(pictures["segmentation/image"], (images - low) / (high - low), atol=1e-6)
-    assert [picture.dtype for picture in pictures.values()] == [np.float32, np.uint8, np.uint8]
+    assert {name: picture.dtype.name for name, picture in pictures.items()} == {
+        "segmentation/image": "float32",
+        "segmentation/truth": "uint8",
+        "segmentation/prediction": "uint8",
+        "cine/image": "float32",
+        "cine/prediction": "uint8",
+    }
+
+
+def test_the_beat_is_the_middle_slice_of_the_first_subject_in_all_its_frames(store, cache):
+    predicted = np.roll(cache.masks, 2, 1)
+    pictures = segment_subjects(answering(predicted), store, cache, ["s2", "s0", "s1"], **HEART).pictures
+    rows = {
+        each.phase: i
+        for i, each in enumerate(store.records())
+        if (each.subject, each.view, each.slice) == ("s0", "sax", 2)
+    }
+    in_time = [rows[phase] for phase in sorted(rows)]
+    assert len(in_time) == 3
+    np.testing.assert_array_equal(pictures["cine/prediction"], predicted[in_time])
+    images = cache.images[in_time][..., 0].astype(float)
+    low, high = images.min((1, 2), keepdims=True), images.max((1, 2), keepdims=True)
+    np.testing.assert_allclose(pictures["cine/image"], (images - low) / (high - low), atol=1e-6)
 
 
 def test_subjects_without_true_masks_are_refused(store, cache):

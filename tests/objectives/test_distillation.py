@@ -149,8 +149,10 @@ def test_dino_loss_pulls_on_the_student_only(float64):
     check_grads(jax.jit(lambda x, t: dino_loss(x, probs, temperature=t)), (student, 0.3), 1, ["rev"])
 
 
-def test_uniform_student_and_teacher_lose_the_logarithm_of_the_outputs():
-    np.testing.assert_allclose(dino_loss(jnp.zeros((4, 3, 64)), jnp.full((2, 3, 64), 1 / 64)), np.log(64), rtol=1e-6)
+@pytest.mark.parametrize(("batch", "outputs"), [(3, 64), (64, 4096)])
+def test_uniform_student_and_teacher_lose_the_logarithm_of_the_outputs(batch, outputs):
+    student, teacher = jnp.zeros((4, batch, outputs)), jnp.full((2, batch, outputs), 1 / outputs)
+    np.testing.assert_allclose(dino_loss(student, teacher), np.log(outputs), rtol=1e-6)
 
 
 def test_dino_loss_at_extreme_logits_is_finite_and_so_is_its_gradient():

@@ -87,10 +87,3 @@ def test_a_split_of_another_store_is_refused(tmp_path, capsys):
     (tmp_path / "split.json").write_text(json.dumps({**split, "fingerprint": "0" * 16}))
     assert main(words) == 2
     assert "is a split of discs 0000000000000000, and" in capsys.readouterr().err
-
-
-def test_the_verbs_on_stores_are_in_the_greeting(capsys):
-    assert main([]) == 0
-    said = capsys.readouterr().out
-    assert "data check STORE" in said
-    assert "data split STORE" in said
