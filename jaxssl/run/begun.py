@@ -258,11 +258,9 @@ class Run:
             else []
         )
         files = monitors.MetricsFile(folder, start, options.log_every, options.batch, self.warn)
-        writers = [
-            files,
-            monitors.TensorBoard(folder, start, options.log_every),
-            bar,
-        ]
+        board = monitors.TensorBoard(folder, start, options.log_every)
+        stack.callback(board.close)
+        writers = [files, board, bar]
         # What is measured comes before what writes it, and that before the checkpoint, which no metrics lag behind.
         return [
             *probes,

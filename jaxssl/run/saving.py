@@ -3,6 +3,7 @@
 import json
 import tempfile
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from statistics import median
@@ -68,8 +69,8 @@ def bench_checkpoint(
         saved = list(saves(*given, rounds, steps=max(1, round(seconds / step))))
         state, log = ready[STEP](bench.state(), bench.batch)
         metrics = monitors.MetricsFile(Path(folder), 0, 1, train.batch, console.print)
-        writers = [metrics, monitors.TensorBoard(Path(folder), 0, 1)]
-        lines = line_seconds(writers, state, log, 1, LINES)
+        with closing(monitors.TensorBoard(Path(folder), 0, 1)) as board:
+            lines = line_seconds([metrics, board], state, log, 1, LINES)
     middle = {name: median(getattr(one, name) for one in saved) for name in ("stall", "durable", "lost", "bytes")}
     rest = [1 - before.wall / after.wall for before, after in zip(found["gradient"], found[STEP], strict=True)]
     shares = {

@@ -131,11 +131,15 @@ class TensorBoard:
             self.writer.write_event(Event(wall_time=time.time(), step=tick.step, summary=Summary(value=values)))
             self.writer.flush()
         except OSError:
-            self.writer = None  # its last record may be torn: another file goes on
+            self.close()  # its last record may be torn: another file goes on
             return
         self.next = tick.step + 1
-        if tick.step == tick.steps:
-            self.writer.close()
+
+    def close(self) -> None:
+        if self.writer:
+            with suppress(OSError):
+                self.writer.close()
+        self.writer = None
 
     def _opened(self) -> EventsWriter:
         """A new file, at which a reader drops what it has of the steps that are still to be shown."""

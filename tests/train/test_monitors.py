@@ -86,6 +86,7 @@ def test_event_files_hold_the_scalars_and_a_restart_replaces_what_lies_after_it(
         hook = monitors.TensorBoard(tmp_path, start, every=1)
         for step in range(start + 1, stop + 1):
             hook(tick(step, steps=stop))
+        hook.close()
     shown: dict[int, float] = {}
     for event in events(tmp_path / "tensorboard"):
         if event.session_log.status == event.session_log.START:  # a reader drops what it has from this step on
