@@ -20,10 +20,11 @@ def data_ingest(
     key: Path | None = None,
     workers: int | None = None,
     strict: bool = False,
-    csv: Path | None = None,
+    csv: tuple[Path, ...] = (),
     labels: tuple[str, ...] = (),
     subject: Literal["folder", "file"] | None = None,
     classes: tuple[str, ...] = (),
+    fan: bool = False,
 ) -> Path:
     """Make a store of a public data set, or of any folder of DICOM, NIfTI, PNG, JPEG and clips.
 
@@ -41,12 +42,14 @@ def data_ingest(
             same subject has the same name in every store.
         workers: Processes that read files; one a core unless given.
         strict: End with exit code 3 if anything was left out.
-        csv: Of a folder: the table that says whose its files are, and what is known of them, in columns file, subject,
-            study, view, moment, mask, slice, phase, spacing.
+        csv: Of a folder: a table that lists its images, with columns file, subject, study, view, moment, mask, slice,
+            phase, spacing. Or tables that say more of files which tell themselves whose they are, as DICOM does: one
+            of files, with columns file, moment, mask; one of people, with a column subject and labels.
         labels: Of such a table: the columns that are labels; unless given, those of usual names, such as group.
             Of pictures with --subject file: class, where folders are classes and not people.
         subject: Of a folder of pictures: whether each folder or each file is another subject.
         classes: Of a folder: the names of the codes 1, 2, ... of its masks, as RV MYO LV.
+        fan: Of a folder of ultrasound: blacken all beside the fan also in pictures and clips, as in DICOM always.
     """
     console = console_of(None)
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[said]}"), TimeRemainingColumn())
@@ -61,7 +64,12 @@ def data_ingest(
                 bar.update(joining, total=counts.records, completed=counts.joined, visible=True)
 
         outcome = ingest(
-            set_of(name, csv, subject, labels, classes), source, out, key_file=key, workers=workers, progress=progress
+            set_of(name, csv, subject, labels, classes, fan),
+            source,
+            out,
+            key_file=key,
+            workers=workers,
+            progress=progress,
         )
     _say(console, outcome)
     if strict and outcome.rejected:

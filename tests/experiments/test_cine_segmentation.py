@@ -100,6 +100,14 @@ def test_data_that_cannot_be_had_are_refused(tmp_path):
         points_of(split=tmp_path)
 
 
+def test_a_store_of_ones_own_is_asked_of_other_vendors_only_by_name(hearts):
+    """What other sites call their vendors is not known here: a study of them must not be refused for that."""
+    names = [point.name for point in points_of(store=hearts, on="test", vendors=())]
+    assert names == [point.name for point in points_of(store=hearts)]
+    with pytest.raises(UserError, match=r"--vendors Zebra leaves no shift between vendors, which of .* are A, B"):
+        points_of(store=hearts, on="test", vendors=("Zebra",))
+
+
 def test_a_cut_of_the_study_runs_to_its_page_and_is_asked_on_the_test_without_new_training(tmp_path, capsys):
     first = jaxssl.ablate(STUDY, tmp_path, points=CUT)
     assert set(first.values()) == {"finished"}

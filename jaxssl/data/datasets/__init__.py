@@ -17,22 +17,23 @@ __all__ = ["Set", "names", "set_of"]
 
 def set_of(
     name: str,
-    table: Path | None = None,
+    tables: Sequence[Path] = (),
     subject: Literal["folder", "file"] | None = None,
     labels: Sequence[str] = (),
     classes: Sequence[str] = (),
+    fan: bool = False,
 ) -> Set:
-    """The set of that name; `table`, `subject`, `labels` and `classes` are options of `folder`."""
+    """The set of that name; the rest are options of `folder`."""
     kinds = _kinds()
     if name not in kinds:
         nearest = difflib.get_close_matches(name, kinds, 1, 0)[0]
         raise UserError(f"There is no data set {name!r}; the nearest is {nearest!r}, of {', '.join(kinds)}.")
     if kinds[name] is Folder:
-        return Folder(table=table, subject=subject, labels=labels, classes=classes)
-    if table or subject or labels or classes:
+        return Folder(tables=tables, subject=subject, labels=labels, classes=classes, fan=fan)
+    if tables or subject or labels or classes or fan:
         raise UserError(
-            f"The layout of {name} is known: leave out --csv, --labels, --classes and --subject, or ingest it as "
-            "folder."
+            f"The layout of {name} is known: leave out --csv, --labels, --classes, --subject and --fan, or ingest it "
+            "as folder."
         )
     return kinds[name]()
 

@@ -46,7 +46,7 @@ class Set(ABC):
     """What was examined, and how, in two or three words."""
     classes: tuple[str, ...] = ()
     """What the codes of the masks mean."""
-    fan: ClassVar[bool] = False
+    fan: bool = False
     """Whether images show more than echoes, such as letters and scales, which is to be blackened."""
 
     def __init_subclass__(cls) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from folders import names_of, picture, volume, with_rejects
 from PIL import Image as Picture
+from PIL import ImageDraw
 from scans import dicom
 
 from jaxssl.data.datasets import set_of
@@ -259,3 +260,18 @@ def test_the_codes_of_masks_have_names_where_they_are_given(tmp_path: Path, made
     for wrong in (("LV", "LV"), ("background", "LV"), ("LV", "")):
         with pytest.raises(UserError, match="are named twice"):
             set_of("folder", classes=wrong)
+
+
+def test_pictures_of_ultrasound_lose_what_stands_beside_the_fan_where_the_user_says_so(tmp_path: Path, made: Callable):
+    echoes = np.zeros((150, 200), bool)
+    echoes[20:125, 45:165] = True
+    drawing = Picture.fromarray(np.where(echoes, np.clip(RNG.rayleigh(55, echoes.shape), 1, 230), 0).astype(np.uint8))
+    ImageDraw.Draw(drawing).text((4, 2), "ADA HUSHNAME", fill=255, font_size=12)
+    drawing.save(tmp_path / "scan.png")
+    screen = np.asarray(drawing)
+    assert screen[~echoes].any()
+    for fan in (False, True):
+        ((record,),) = made(set_of("folder", subject="file", fan=fan), tmp_path).values()
+        shown = record.image[..., 0]
+        np.testing.assert_array_equal(shown[echoes], screen[echoes])
+        assert shown[~echoes].any() == (not fan)

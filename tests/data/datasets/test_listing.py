@@ -121,7 +121,7 @@ def test_paths_of_a_csv_that_lies_elsewhere_are_from_the_source(tmp_path: Path):
     (tmp_path / "scans").mkdir()
     picture(tmp_path / "scans" / "a.png")
     csv = table(tmp_path, "file,subject", "a.png,p")
-    (subject,), rejects = with_rejects(set_of("folder", table=csv), tmp_path / "scans")
+    (subject,), rejects = with_rejects(set_of("folder", tables=[csv]), tmp_path / "scans")
     assert (names_of(subject), rejects) == ([["a.png"]], {})
 
 
@@ -134,11 +134,13 @@ def test_which_csv_lists_the_images(tmp_path: Path, listed: Callable):
     one = table(tmp_path, "file,subject", "p1.nii.gz,one", name="one.csv")
     assert list(listed(set_of("folder"), tmp_path)) == ["one"]
     table(tmp_path, "path,subject", "p1.nii.gz,two", name="two.csv")
-    with pytest.raises(UserError, match=r"several tables that list files, one\.csv, two\.csv: name one by --csv"):
+    with pytest.raises(UserError, match=r"several tables, one\.csv, two\.csv, though one lists all"):
         list(set_of("folder").subjects(tmp_path))
-    assert list(listed(set_of("folder", table=one), tmp_path)) == ["one"]
-    with pytest.raises(UserError, match=r"people\.csv has no column file or image or .*, but name, age: add it"):
-        list(set_of("folder", table=tmp_path / "people.csv").subjects(tmp_path))
+    assert list(listed(set_of("folder", tables=[one]), tmp_path)) == ["one"]
+    with pytest.raises(
+        UserError, match=r"people\.csv has no column file or image or .* nor subject or .*, but name, age"
+    ):
+        list(set_of("folder", tables=[tmp_path / "people.csv"]).subjects(tmp_path))
 
 
 def test_images_that_a_csv_does_not_list_are_told(tmp_path: Path):
@@ -167,7 +169,7 @@ def test_the_files_of_a_study_in_a_csv_are_one_stack(tmp_path: Path, made: Calla
     assert len({r.study for r in records}) == 1
     assert not any(r.ordered for r in records)
     table(tmp_path, "file,subject,study,view,moment", *[f"{v}.png,p,s,sax,{'ED' if v % 2 else 'ES'}" for v in range(6)])
-    (records,) = made(set_of("folder", table=path), tmp_path).values()
+    (records,) = made(set_of("folder", tables=[path]), tmp_path).values()
     assert stack(records) == [
         ("sax", z, 3, t, 2, m, 2 * z + 1 - t) for z in range(3) for t, m in enumerate(("ED", "ES"))
     ]

@@ -56,7 +56,9 @@ def test_every_set_stands_in_the_readme_and_nothing_else():
 def test_names_that_are_not_known_are_refused():
     with pytest.raises(UserError, match="no data set 'acdk'; the nearest is 'acdc', of acdc, busi, camus"):
         set_of("acdk")
-    with pytest.raises(UserError, match="layout of acdc is known: leave out --csv, --labels, --classes and --subject"):
+    with pytest.raises(
+        UserError, match="layout of acdc is known: leave out --csv, --labels, --classes, --subject and --fan"
+    ):
         set_of("acdc", subject="file")
     with pytest.raises(UserError, match="layout of acdc is known"):
         set_of("acdc", classes=("LV",))
