@@ -19,6 +19,7 @@ from jaxssl import config
 from jaxssl.cli import main
 from jaxssl.cli.told import EXAMPLES
 from jaxssl.recipe import Recipe
+from jaxssl.train.alarms import MODES
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -121,6 +122,11 @@ def test_the_reference_names_every_verb():
 def test_links_between_files_lead_somewhere(page):
     places = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text())
     assert all((page.parent / place).exists() for place in places)
+
+
+def test_every_alarm_is_explained():
+    page = (ROOT / "docs" / "guides" / "trouble.md").read_text()
+    assert [name for name in MODES if f"| `Collapse ({name})`" not in page] == []
 
 
 def test_the_site_is_built_without_a_warning(tmp_path):
