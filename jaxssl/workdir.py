@@ -16,7 +16,7 @@ import numpy as np
 from jaxssl import config
 from jaxssl.data.seen import NOBODY, Seen
 from jaxssl.errors import UserError
-from jaxssl.files import beside, take
+from jaxssl.files import beside, clear_abandoned, take
 from jaxssl.recipe import Recipe, lasting
 from jaxssl.version import __version__
 
@@ -46,7 +46,12 @@ class Workdir:
                 config.save(recipe, saved)
         except OSError as error:
             raise UserError(f"Workdir {self.path} cannot be written ({error.strerror}); choose another.") from error
-        before, now = lasting(config.read_json(saved)), lasting(config.to_dict(recipe))
+        self.refuse_another(recipe, data)
+        config.save(recipe, saved)
+
+    def refuse_another(self, recipe: Recipe, data: dict[str, Any]) -> None:
+        """Refuse another recipe than that of the folder, or other data."""
+        before, now = lasting(config.read_json(self.path / "recipe.json")), lasting(config.to_dict(recipe))
         if different := sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name)):
             name = different[0]
             raise UserError(
@@ -59,7 +64,6 @@ class Workdir:
                 f"The store {recipe.data.store}{_or(recipe.data.split)} has changed since {self.path} was begun; "
                 "choose another workdir, or bring the old one back."
             )
-        config.save(recipe, saved)
 
     @contextlib.contextmanager
     def alone(self, warn: Callable[[str], None]) -> Iterator[None]:
@@ -90,6 +94,7 @@ class Workdir:
             file.truncate(0)
             file.write(f"process {os.getpid()} on {platform.node()} since {now()}\n")
             file.flush()
+            clear_abandoned(self.path)
             yield
             file.truncate(0)
 

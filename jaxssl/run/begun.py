@@ -115,7 +115,9 @@ class Run:
         with first_goes_ahead():
             if is_first():
                 stack.enter_context(folder.alone(run.warn))
-            folder.claim(recipe, source.facts)
+                folder.claim(recipe, source.facts)
+            else:
+                folder.refuse_another(recipe, source.facts)
         if verb == "pretrain" and recipe.data.masks and not source.store.info.masks_by:
             run.warn(
                 f"The masks of {recipe.data.store} are true ones, which no new patient comes with; "
@@ -232,7 +234,7 @@ class Run:
         """What watches the steps, in the order in which each is told; the stack closes what they leave open."""
 
         def save(tick: Tick) -> None:
-            refused = files.metrics.refused()
+            refused = files.metrics.refused() if files else None
             # All save or none; the first alone has lines to write.
             if least(float(refused is None)):
                 checkpoints.save(tick.step, tick.state, self._meta(tick.step))
@@ -249,27 +251,32 @@ class Run:
                 return None
 
         options, folder = self.recipe.train, self.workdir.path
-        title, steps = f"{self.verb} {self.recipe.name}", self.schedule.steps
-        bar = monitors.Bar(self.console, title, start, steps, options.batch, options.log_every)
-        stack.callback(bar.close)
+        steps = self.schedule.steps
         probes = (
             online_probes(self.recipe, self.source, self.method, self.mesh, steps, self.console)
             if self.verb == "pretrain"
             else []
         )
-        files = monitors.MetricsFile(folder, start, options.log_every, options.batch, self.warn)
-        board = monitors.TensorBoard(folder, start, options.log_every)
-        stack.callback(board.close)
-        writers = [files, board, bar]
+        # Already by being made it drops lines of the file: that is for one process.
+        files = monitors.MetricsFile(folder, start, options.log_every, options.batch, self.warn) if is_first() else None
         # What is measured comes before what writes it, and that before the checkpoint, which no metrics lag behind.
         return [
             *probes,
-            *(writers if is_first() else []),
+            *([files, *self._shown(start, stack)] if files else []),
             alarms.CollapseAlarm(self.recipe.monitors, options.log_every, self.warn),
             monitors.StopWhenNotFinite(options.max_skipped, options.log_every, dump),
             monitors.Saver(save, options.checkpoint_every),
             stack.enter_context(ended_after_a_save(save)),
         ]
+
+    def _shown(self, start: int, stack: ExitStack) -> list[Hook]:
+        """Event files and the bar."""
+        options, title = self.recipe.train, f"{self.verb} {self.recipe.name}"
+        board = monitors.TensorBoard(self.workdir.path, start, options.log_every)
+        stack.callback(board.close)
+        bar = monitors.Bar(self.console, title, start, self.schedule.steps, options.batch, options.log_every)
+        stack.callback(bar.close)
+        return [board, bar]
 
     def _describe(self, state: State) -> None:
         if not is_first():
