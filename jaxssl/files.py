@@ -4,7 +4,7 @@ import fcntl
 import os
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
@@ -56,4 +56,17 @@ def take(lock: IO[str], wait: bool = False) -> bool:
         fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError:
         return False
+    return True
+
+
+def take_or_warn(lock: IO[str], warn: Callable[[str], None], wait: bool = False) -> bool:
+    """The same; where the file system knows no locks it is this process's as well, with a warning."""
+    try:
+        return take(lock, wait)
+    except OSError as error:
+        folder = Path(lock.name).parent
+        warn(
+            f"The file system of {folder} knows no locks ({error.strerror}): see to it yourself that no other process "
+            "works in this folder."
+        )
     return True

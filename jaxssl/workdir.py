@@ -16,7 +16,7 @@ import numpy as np
 from jaxssl import config
 from jaxssl.data.seen import NOBODY, Seen
 from jaxssl.errors import UserError
-from jaxssl.files import beside, clear_abandoned, take
+from jaxssl.files import beside, clear_abandoned, take_or_warn
 from jaxssl.recipe import Recipe, lasting
 from jaxssl.version import __version__
 
@@ -77,15 +77,7 @@ class Workdir:
         except OSError as error:
             raise UserError(f"Workdir {self.path} cannot be written ({error.strerror}); choose another.") from error
         with file:
-            try:
-                free = take(file)
-            except OSError as error:
-                free = True
-                warn(
-                    f"The file system of {self.path} knows no locks ({error.strerror}): see to it yourself that no "
-                    "other process works in this folder."
-                )
-            if not free:
+            if not take_or_warn(file, warn):
                 file.seek(0)
                 who = file.read().strip() or "another process"
                 raise UserError(

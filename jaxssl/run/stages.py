@@ -1,6 +1,7 @@
 """A stage of a sweep as a call of its verb, the file by which it is known to be done, and whose turn it is to do it."""
 
 import contextlib
+import functools
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -12,8 +13,9 @@ from jaxssl import config
 from jaxssl.data.phantom import CineOptions, KneeOptions, UltrasoundOptions
 from jaxssl.data.store import SUMMARY
 from jaxssl.errors import UserError
-from jaxssl.files import put_text, take
+from jaxssl.files import put_text, take_or_warn
 from jaxssl.recipe import PLACES, lasting, load_recipe
+from jaxssl.run.common import console_of
 from jaxssl.run.data import data_phantom
 from jaxssl.run.evaluate import evaluate
 from jaxssl.run.ingest import data_ingest
@@ -105,6 +107,21 @@ class Failed(Exception):
     """A stage could not be done; the message says why, and where."""
 
 
+@contextlib.contextmanager
+def holding(root: Path, name: str, wait: bool = False) -> Iterator[bool]:
+    """Whether the lock of this name in the folder of a sweep is this process's alone, while the block lasts."""
+    lock = root / "stages" / f"{name}.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as file:
+        yield take_or_warn(file, _warn_once, wait)
+
+
+@functools.cache
+def _warn_once(sentence: str) -> None:
+    """Of a sweep's locks all are alike."""
+    console_of(None).print(f"Warning: {sentence}", style="yellow", markup=False)
+
+
 @dataclass(frozen=True)
 class Place:
     """A stage in the folder of a sweep. What it has made says whether it is done; a note beside, how it went."""
@@ -149,10 +166,8 @@ class Place:
 
         What writes into one folder takes turns, as `probe` and `evaluate` of a run do.
         """
-        lock = self.root / "stages" / f"{self.folder.name}.lock"
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        with lock.open("w") as file:
-            if not take(file, wait):
+        with holding(self.root, self.folder.name, wait) as mine:
+            if not mine:
                 raise Busy(self)
             yield
 

@@ -12,6 +12,8 @@ import pytest
 from jaxssl.cli import main
 from jaxssl.errors import Preempted, UserError
 from jaxssl.run import begun
+from jaxssl.run.stages import Place
+from jaxssl.sweep import Stage
 from jaxssl.train.checkpoint import read
 from jaxssl.workdir import Workdir
 
@@ -107,15 +109,29 @@ def test_the_lock_of_one_who_was_killed_is_no_lock(tmp_path):
     assert (tmp_path / "lock").read_text() == ""
 
 
-def test_where_there_are_no_locks_a_run_goes_on_with_a_warning(tmp_path, monkeypatch):
+@pytest.fixture
+def no_locks(monkeypatch):
+    """A file system without them."""
+
     def none(*_):
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
-    said: list[str] = []
     monkeypatch.setattr(fcntl, "flock", none)
+
+
+def test_where_there_are_no_locks_a_run_goes_on_with_a_warning(tmp_path, no_locks):
+    said: list[str] = []
     with Workdir(tmp_path).alone(said.append):
         pass
     assert "knows no locks" in said[0]
+
+
+def test_where_there_are_no_locks_a_sweep_goes_on_with_one_warning(tmp_path, no_locks, capsys):
+    place = Place(tmp_path, Stage("phantom", "cine"))
+    for _ in range(2):
+        with place.turn():
+            pass
+    assert capsys.readouterr().err.count("knows no locks") == 1
 
 
 def test_told_to_stop_while_it_reads_a_checkpoint_it_does_not_take_that_for_damage(store, tmp_path, monkeypatch):
