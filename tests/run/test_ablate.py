@@ -207,6 +207,15 @@ def test_a_stage_that_another_has_finished_meanwhile_is_left_alone(journal, tmp_
     assert not place.facts
 
 
+def test_the_page_is_left_to_whoever_is_writing_it(study, journal, tmp_path):
+    root = tmp_path / "sweep"
+    with stages.holding(root, "report"):
+        jaxssl.ablate(study, root)
+        assert not (root / "report.html").exists()
+    jaxssl.ablate(study, root)
+    assert (root / "report.html").exists()
+
+
 def test_a_recipe_that_has_changed_since_is_refused(study, journal, tmp_path, capsys):
     root = tmp_path / "sweep"
     jaxssl.ablate(study, root)
