@@ -215,9 +215,17 @@ def _result(places: Sequence[Place]) -> str:
     for folder in (place.folder for place in reversed(places)):
         for path in (folder / name for name in FILES.values()):
             if path.is_file():
-                judged = config.read_json(path)
-                return JUDGES[judged["kind"]].in_words(judged)
+                return _in_words(path)
     return ""
+
+
+def _in_words(path: Path) -> str:
+    """What a file of results says, or what is wrong with it: a damaged one spoils its own row of the table."""
+    try:
+        judged = config.read_json(path)
+    except UserError as error:
+        return str(error)
+    return JUDGES[judged["kind"]].in_words(judged)
 
 
 def _runs(points: Sequence[Point], root: Path) -> tuple[Path, ...]:

@@ -139,13 +139,20 @@ class Place:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What the note says; nothing before the stage is begun."""
-        return _said(self.note)
+        """What the note says; nothing before the stage is begun, or where the note is damaged."""
+        try:
+            return _said(self.note)
+        except UserError:
+            return {}
 
     @property
     def done(self) -> bool:
+        """What is damaged is not done: its verb makes it anew, or says what is wrong, which fails this stage alone."""
         _, options = self.stage.resolved(self._where)
-        return DOINGS[self.stage.verb].done(self.folder, options)
+        try:
+            return DOINGS[self.stage.verb].done(self.folder, options)
+        except UserError:
+            return False
 
     @property
     def state(self) -> State:
@@ -177,7 +184,10 @@ class Place:
             with self.turn():
                 if not self.done:  # nor by another that was at it when we looked
                     return self._try(since, begin)
-        self._refuse_changed()
+        try:
+            self._refuse_changed()
+        except UserError as error:
+            raise self._failed(str(error)) from error
 
     def _try(self, since: float, begin: Callable[[], None]) -> None:
         before = self.facts
@@ -229,7 +239,7 @@ class Place:
         known = lasting(config.read_json(self.folder / "recipe.json"))
         names = sorted(name for name in told.keys() | known.keys() if name not in PLACES)
         if changed := [name for name in names if told.get(name) != known.get(name)]:
-            raise self._failed(
+            raise UserError(
                 f"The recipe {recipe} has changed since: {changed[0]} was {known.get(changed[0])!r} and is now "
                 f"{told.get(changed[0])!r}; bring the old one back, or take another --workdir."
             )

@@ -229,6 +229,23 @@ def test_a_recipe_that_has_changed_since_is_refused(study, journal, tmp_path, ca
     assert sweeping.verbs(journal) == EVERYTHING
 
 
+@pytest.mark.parametrize(("file", "sentence"), [("run.json", "scratch-0"), ("recipe.json", "cannot be read as JSON")])
+def test_a_damaged_run_fails_its_own_point_and_stops_no_other(study, journal, tmp_path, file, sentence, capsys):
+    """What its verb makes of a damaged run.json is the verb's to say; the one that pretends finds the folder there."""
+    root = tmp_path / "sweep"
+    jaxssl.ablate(study, root)
+    (damaged,), (gone,) = (root / "runs").glob("scratch-0-*"), (root / "runs").glob("mim-1-*")
+    (damaged / file).write_text("{")
+    (damaged / "evaluation.json").write_text("{")
+    (root / "stages" / f"{gone.name}.json").write_text("{")
+    shutil.rmtree(gone)
+    with pytest.raises(PointsFailed, match=r"1 points failed \(scratch/0\)"):
+        jaxssl.ablate(study, root)
+    assert sentence in capsys.readouterr().err
+    states = jaxssl.ablate(study, root, list=True)
+    assert {name for name, state in states.items() if state == "finished"} >= {"mim/1", "scratch/1"}
+
+
 def test_a_sweep_of_stores_alone_ends_without_a_page(journal, tmp_path):
     study = tmp_path / "stores.py"
     study.write_text(
