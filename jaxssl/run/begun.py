@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -166,10 +166,14 @@ class Run:
             self.workdir.describe(status="finished", finished=now(), seconds=seconds, skipped=trained.skipped)
 
     def note_end(self, error: BaseException) -> None:
-        """Say in run.json that nobody is at work any more: stopped from outside, or failed by itself."""
-        if is_first() and self.workdir.facts().get("status") == "running":
-            stopped = isinstance(error, KeyboardInterrupt | Preempted | LostPeer)
-            self.workdir.describe(status="stopped" if stopped else "failed")
+        """Say in run.json that nobody is at work any more: stopped from outside, or failed by itself.
+
+        Where it cannot be said that is passed over: what ended the run is what its user, or a scheduler, must see.
+        """
+        with suppress(OSError, UserError):
+            if is_first() and self.workdir.facts().get("status") == "running":
+                stopped = isinstance(error, KeyboardInterrupt | Preempted | LostPeer)
+                self.workdir.describe(status="stopped" if stopped else "failed")
 
     def warn(self, sentence: str) -> None:
         self.console.print(f"Warning: {sentence}", style="yellow")

@@ -58,10 +58,11 @@ def test_told_by_sigterm_a_run_saves_the_step_it_is_at_and_ends_with_75(store, t
 
 
 def test_told_by_sigterm_a_run_ends_also_when_something_fails_on_the_way_out(store, tmp_path, at_step, capsys):
-    """Or a sweep would take it for a stage that failed, and begin the next."""
+    """Or a sweep would take it for a stage that failed, and begin the next. Nor can run.json be told of it here."""
 
     def told_and_failing():
         os.kill(os.getpid(), signal.SIGTERM)
+        (tmp_path / "run" / "run.json").write_text("{")
         raise OSError(errno.EIO, "the disk is gone")
 
     at_step(1, told_and_failing)
