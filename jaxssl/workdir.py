@@ -4,6 +4,7 @@ import contextlib
 import datetime
 import os
 import platform
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -151,9 +152,9 @@ def provenance() -> dict[str, Any]:
 
 
 def commit() -> str:
-    """The commit of the source checkout, marked when files differ from it; the version where there is no checkout."""
+    """The commit of the source checkout, marked when files differ from it; the version without a checkout or git."""
     root = Path(__file__).parents[1]
-    if not (root / ".git").exists():
+    if not (root / ".git").exists() or not shutil.which("git"):
         return f"release {__version__}"
     asked = subprocess.run(  # noqa: S603 - fixed arguments, no shell
         ["git", "--no-optional-locks", "-C", str(root), "describe", "--always", "--dirty"],  # noqa: S607 - the user's own git
