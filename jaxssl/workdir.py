@@ -100,6 +100,11 @@ class Workdir:
         path = self.path / "run.json"
         return config.read_json(path) if path.exists() else {}
 
+    @property
+    def finished(self) -> bool:
+        """Whether the run has come to its end."""
+        return self.facts().get("status") == "finished"
+
     def seen(self) -> Seen:
         """Subjects that this run or one it started from was trained on."""
         try:

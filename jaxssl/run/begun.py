@@ -125,10 +125,9 @@ class Run:
             )
         return run
 
-    @property
-    def finished(self) -> bool:
-        """Whether an earlier call came to the end."""
-        if self.workdir.facts().get("status") != "finished":
+    def nothing_to_do(self) -> bool:
+        """Whether an earlier call came to the end; then say so."""
+        if not self.workdir.finished:
             return False
         path, later = self.workdir.path, ""
         if self.verb == "finetune" and not (path / FILES[self.on]).exists():

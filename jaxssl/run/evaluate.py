@@ -8,7 +8,7 @@ import tyro
 from jaxssl import config
 from jaxssl.data.source import Part
 from jaxssl.errors import UserError
-from jaxssl.run.common import console_of, load_run, opened_again
+from jaxssl.run.common import console_of, load_run, opened_again, refuse_unfinished
 from jaxssl.run.judging import FILES, JUDGES, judge, refuse_without_evaluation
 from jaxssl.workdir import existing
 
@@ -27,11 +27,10 @@ def evaluate(run: Folder, on: Part = "test") -> dict[str, Any]:
         on: Whom to ask: validation subjects while there is something to choose, test subjects once.
     """
     console, workdir = console_of(None), existing(run)
+    refuse_unfinished(workdir)
     loaded = load_run(workdir, lambda sentence: console.print(f"Warning: {sentence}", style="yellow"))
     if not loaded.method.task:
         raise UserError(f"{run} has learnt without labels; name a run of jaxssl finetune, or use jaxssl probe.")
-    if workdir.facts().get("status") != "finished":
-        raise UserError(f"{run} is not finished; give the command that began it again, which continues it.")
     path = workdir.path / FILES[on]
     if path.exists():
         known = config.read_json(path)

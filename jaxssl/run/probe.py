@@ -18,7 +18,7 @@ from jaxssl.evaluate.linear import Samples, linear_probe
 from jaxssl.evaluate.metrics import measures
 from jaxssl.evaluate.representation import represent
 from jaxssl.recipe import Recipe
-from jaxssl.run.common import console_of, load_run, opened_again
+from jaxssl.run.common import console_of, load_run, opened_again, refuse_unfinished
 from jaxssl.run.embedding import of_rows
 from jaxssl.run.encoder import encoder_of
 from jaxssl.run.openings import begun, opening, tested
@@ -47,6 +47,7 @@ def probe(run: Folder, target: str = "group", k: int = 20, temperature: float = 
     if k < 1 or temperature <= 0:
         raise UserError(f"A kNN needs k of at least 1 and a temperature above 0, not {k} and {temperature}.")
     console, workdir = console_of(None), existing(run)
+    refuse_unfinished(workdir)
     loaded = load_run(workdir, lambda sentence: console.print(f"Warning: {sentence}"))
     source = opened_again(loaded, workdir, console)
     encoder = encoder_of(loaded, workdir)

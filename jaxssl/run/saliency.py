@@ -21,7 +21,7 @@ from jaxssl.evaluate.saliency.sanity import drawn_anew
 from jaxssl.methods.base import build
 from jaxssl.models.vit import ViT
 from jaxssl.models.weights.paths import unrolled
-from jaxssl.run.common import LoadedRun, console_of, load_run, opened_again
+from jaxssl.run.common import LoadedRun, console_of, load_run, opened_again, refuse_unfinished
 from jaxssl.run.feed import Feed
 from jaxssl.run.judging import of_whom
 from jaxssl.run.shown import shown
@@ -59,6 +59,7 @@ def saliency(
         on: Whose images.
     """
     console, workdir = console_of(None), existing(run)
+    refuse_unfinished(workdir)
     loaded = load_run(workdir, lambda sentence: console.print(f"Warning: {sentence}", style="yellow"))
     _refuse_other_runs(loaded, workdir)
     map = map or _usual(loaded)
@@ -93,11 +94,9 @@ FILES = {"test": "saliency.json", "validation": "saliency-validation.json"}
 
 
 def _refuse_other_runs(loaded: LoadedRun, workdir: Workdir) -> None:
-    """Only classifiers have something to explain, and only when they have learnt."""
+    """Only classifiers have something to explain."""
     if loaded.method.task != "classification":
         raise UserError(f"{workdir.path} has not learnt to classify; name a run of jaxssl finetune classify.")
-    if workdir.facts().get("status") != "finished":
-        raise UserError(f"{workdir.path} is not finished; give the command that began it again, which continues it.")
 
 
 def _usual(loaded: LoadedRun) -> Map:

@@ -29,7 +29,7 @@ from jaxssl.run.split import data_split
 from jaxssl.run.stepping import bench_step
 from jaxssl.run.training import finetune, pretrain
 from jaxssl.sweep import Stage
-from jaxssl.workdir import now
+from jaxssl.workdir import Workdir, now
 
 State = Literal["finished", "failed", "running", "begun", "to do"]
 Options = Mapping[str, Any]
@@ -48,7 +48,7 @@ def _training(verb: Callable[..., Any]) -> Doing:
         own = {name: value for name, value in options.items() if "." not in name}
         verb(str(recipe), folder, _overrides(options), **own)
 
-    return Doing(call, lambda folder, options: _said(folder / "run.json").get("status") == "finished")
+    return Doing(call, lambda folder, options: Workdir(folder).finished)
 
 
 def _is_store(folder: Path, options: Options) -> bool:

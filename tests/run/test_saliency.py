@@ -112,12 +112,3 @@ def test_what_cannot_be_explained_is_refused(runs, run):
     for refused, map, sentence in refusals:
         with pytest.raises(UserError, match=sentence):
             saliency(refused, map)
-
-
-def test_a_run_that_is_not_finished_is_refused(runs):
-    unet, _ = runs
-    facts = (unet / "run.json").read_text()
-    (unet / "run.json").write_text(facts.replace('"finished"', '"running"', 1))
-    with pytest.raises(UserError, match="is not finished"):
-        saliency(unet)
-    (unet / "run.json").write_text(facts)

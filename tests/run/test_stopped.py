@@ -9,9 +9,11 @@ import socket
 
 import pytest
 
+import jaxssl
 from jaxssl.cli import main
 from jaxssl.errors import Preempted, UserError
 from jaxssl.run import begun
+from jaxssl.run.evaluate import evaluate
 from jaxssl.run.stages import Place
 from jaxssl.sweep import Stage
 from jaxssl.train.checkpoint import read
@@ -133,6 +135,23 @@ def test_where_there_are_no_locks_a_sweep_goes_on_with_one_warning(tmp_path, no_
         with place.turn():
             pass
     assert capsys.readouterr().err.count("knows no locks") == 1
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        jaxssl.probe,
+        evaluate,
+        jaxssl.saliency,
+        lambda run: jaxssl.segment(run, run.parent, run / "new"),
+        lambda run: jaxssl.predict(run, run.parent, run / "masks"),
+    ],
+)
+def test_nothing_is_asked_of_a_run_that_is_not_finished(ask, tmp_path):
+    for name, said in {"recipe": {}, "run": {"status": "stopped"}}.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(said))
+    with pytest.raises(UserError, match="is not finished; give the command that began it again"):
+        ask(tmp_path)
 
 
 def test_told_to_stop_while_it_reads_a_checkpoint_it_does_not_take_that_for_damage(store, tmp_path, monkeypatch):
