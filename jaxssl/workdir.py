@@ -101,6 +101,11 @@ class Workdir:
         return config.read_json(path) if path.exists() else {}
 
     @property
+    def has_step(self) -> bool:
+        """Whether a step is saved: from then on the run goes on from that, whatever has become of what it began with."""
+        return any(path.name.isdigit() for path in self.checkpoints.glob("*"))
+
+    @property
     def finished(self) -> bool:
         """Whether the run has come to its end."""
         return self.facts().get("status") == "finished"
@@ -117,7 +122,8 @@ class Workdir:
 
     def add_seen(self, seen: Seen) -> Seen:
         """Note subjects that are trained on, beside those that are known already; all of them."""
-        everyone = (self.seen() if (self.path / SEEN).exists() else NOBODY) | seen
+        begun = self.facts() or (self.path / SEEN).exists()
+        everyone = (self.seen() if begun else NOBODY) | seen
         config.write_json(everyone.to_json(), self.path / SEEN)
         return everyone
 

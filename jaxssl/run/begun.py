@@ -294,7 +294,7 @@ class Run:
             status="running",
             command=self._command,
             **self.start.facts,
-            **beginnings(self.recipe, self.source, {**known, **self.start.facts}),
+            **({} if self.workdir.has_step else beginnings(self.recipe, self.source, self.start.facts)),
             planned=known.get("planned", self.planned),
             channels=self.source.store.info.channels,
             classes=list(self.source.store.info.classes),
