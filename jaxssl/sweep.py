@@ -344,6 +344,7 @@ def _check(path: Path, points: Sequence[Point]) -> None:
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise UserError(f"The sweep of {path} yields two points {twice[0]!r}: give each a name of its own.")
     labels: dict[str, str] = {}
+    timed: dict[str, str] = {}
     for point in points:
         # One stage under two labels would have two folders, and be done twice.
         for stage in _all(point.stages):
@@ -352,6 +353,10 @@ def _check(path: Path, points: Sequence[Point]) -> None:
                     f"The sweep of {path} has one stage under two labels, {labels[stage.key]} and {stage.name}: "
                     "give it one."
                 )
+            # The second would take the place of the first, which would never be done.
+            where = stage.folder(Path()).name
+            if stage.verb == "bench" and timed.setdefault(where, stage.key) != stage.key:
+                raise UserError(f"The sweep of {path} times {where} in two ways: give both the same options.")
 
 
 def _all(stages: Iterable[Stage]) -> Iterable[Stage]:

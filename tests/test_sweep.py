@@ -46,6 +46,10 @@ def test_jobs_divide_the_points_exactly(count, jobs):
         ("return [Point('a', (Stage('pretrian', 'mim'),))]", "'pretrian' cannot be a stage; the nearest is 'pretrain'"),
         ("return [Point('a', (Stage('probe', 'runs/a'),))]", "asks a run of this sweep"),
         ("return [Point('a', (cine, Stage('phantom', 'cine', label='b')))]", "one stage under two labels"),
+        (
+            "mim = Stage('pretrain', 'mim'); return [Point('a', (Stage('bench', mim), Stage('bench', mim, {'rounds': 2})))]",
+            "times pretrain-mim-.* in two ways",
+        ),
         ("return [Point('a', (Stage('pretrain', 'mim', {'a.b': object()}),))]", "plain values, paths and stages"),
         ("return 1 / 0", "failed: ZeroDivisionError"),
     ],

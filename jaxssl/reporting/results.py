@@ -120,6 +120,8 @@ class Saliency:
     """Rank correlation with the maps of random weights, which should lie within `limit` of 0."""
     limit: float
     masks_by: str
+    pictures: str
+    """What the names of its pictures begin with, as that of its file does."""
 
 
 @dataclass(frozen=True)
@@ -321,7 +323,7 @@ def _probe(content: Mapping[str, Any], name: str, notes: list[str]) -> Probe:
 
 
 def _saliency(content: Mapping[str, Any], name: str, notes: list[str]) -> Saliency:
-    del name, notes
+    del notes
     entries, sanity = content["subjects"], content.get("sanity", {})
     names = ("dice", "energy", "pointing", "share")
     scores = {name: np.array([number(entry[name]) for entry in entries]) for name in names}
@@ -337,4 +339,5 @@ def _saliency(content: Mapping[str, Any], name: str, notes: list[str]) -> Salien
         number(sanity.get("all")),
         number(sanity.get("limit")),
         str(content.get("masks_by", "")),
+        name.removesuffix(".json"),
     )

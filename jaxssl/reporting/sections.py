@@ -206,7 +206,7 @@ def explained(runs: Sequence[Run], samples: int) -> list[tuple[Run, Explained]]:
             name: Estimate(float(values.mean()), within(studentised(values), 0, 1))
             for name, values in saliency.scores.items()
         }
-        shown = {part: run.pictures.get(f"saliency/{part}") for part in ("image", "map")}
+        shown = {part: run.pictures.get(f"{saliency.pictures}/{part}") for part in ("image", "map")}
         columns = pictures.columns({k: v for k, v in shown.items() if v is not None}, "", samples)
         doubtful = not abs(saliency.sanity) < saliency.limit
         found.append((run, Explained(saliency, scores, len(saliency.scores["dice"]), doubtful, columns)))

@@ -107,13 +107,14 @@ def _place(result: dict[str, Any], workdir: Workdir) -> Path:
     """The first answer stays in probe.json; what is asked otherwise later goes beside it."""
     number = 1
     while (path := workdir.path / ("probe.json" if number == 1 else f"probe-{number}.json")).exists():
-        if _asked(config.read_json(path)) == _asked(result):
+        if asked(config.read_json(path)) == asked(result):
             return path
         number += 1
     return path
 
 
-def _asked(result: Mapping[str, Any]) -> tuple[Any, ...]:
+def asked(result: Mapping[str, Any]) -> tuple[Any, ...]:
+    """The target, k and temperature that a file of results answers."""
     neighbours = result.get("knn", {})
     return result.get("target"), neighbours.get("k"), neighbours.get("temperature")
 

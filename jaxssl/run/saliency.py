@@ -1,6 +1,6 @@
 """`saliency`: where a classification run looks, and how much of that is the heart."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -81,8 +81,9 @@ def saliency(
     drawn = [drawn_anew(explainer.method, named_key(draw, "saliency"), first) for draw in range(DRAWS)]
     sanity = compare_with_chance(explainer, _some(samples), drawn)
     result = {**_about(loaded, source, map, on), **_summary(scores), "sanity": sanity}
-    config.write_json(result, workdir.path / FILES[on])
-    workdir.add_pictures(scores.pictures)
+    path = _place(result, workdir)
+    config.write_json(result, path)
+    workdir.add_pictures({name.replace("saliency/", f"{path.stem}/"): stack for name, stack in scores.pictures.items()})
     console.print(_in_words(result))
     if sentence := _doubt(result):
         console.print(f"Warning: {sentence}", style="yellow")
@@ -90,7 +91,15 @@ def saliency(
 
 
 FILES = {"test": "saliency.json", "validation": "saliency-validation.json"}
-"""In a run's folder, where it looks in the images of whom."""
+"""In a run's folder, where it looks in the images of whom, by the first map that was asked for."""
+
+
+def _place(result: Mapping[str, Any], workdir: Workdir) -> Path:
+    """The first map stays; another goes beside it."""
+    path = workdir.path / FILES[result["on"]]
+    if path.exists() and config.read_json(path)["map"] != result["map"]:
+        return path.with_name(f"{path.stem}-{result['map']}.json")
+    return path
 
 
 def _refuse_other_runs(loaded: LoadedRun, workdir: Workdir) -> None:
@@ -156,6 +165,7 @@ def _about(loaded: LoadedRun, source: Source, map: Map, on: Part) -> dict[str, A
     return {
         "kind": "saliency",
         "map": map,
+        "usual": map == _usual(loaded),
         "of": "the class found most probable",
         "unit": "subject",
         "target": loaded.recipe.data.label,

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import inspect
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -21,8 +22,7 @@ from jaxssl.run.evaluate import evaluate
 from jaxssl.run.ingest import data_ingest
 from jaxssl.run.judging import FILES
 from jaxssl.run.lvef import data_lvef
-from jaxssl.run.probe import probe
-from jaxssl.run.saliency import FILES as MAPS
+from jaxssl.run.probe import asked, probe
 from jaxssl.run.saliency import saliency
 from jaxssl.run.segmentation import segment
 from jaxssl.run.split import data_split
@@ -61,14 +61,28 @@ def _phantom(kind: str, folder: Path, options: Options) -> None:
     data_phantom(folder, PHANTOMS[kind](**options))
 
 
+def _given(verb: Callable[..., Any], options: Options) -> Options:
+    """All options of a verb; those that are not given as it takes them by itself."""
+    return {name: each.default for name, each in inspect.signature(verb).parameters.items()} | dict(options)
+
+
 def _probed(folder: Path, options: Options) -> bool:
-    target = options.get("target", "group")
-    return any(_said(path).get("target") == target for path in folder.glob("probe*.json"))
+    given = _given(probe, options)
+    wanted = given["target"], given["k"], given["temperature"]
+    return any(asked(_said(path)) == wanted for path in folder.glob("probe*.json"))
 
 
 def _explained(folder: Path, options: Options) -> bool:
-    said = _said(folder / MAPS[options.get("on", "test")])
-    return bool(said) and said["map"] == options.get("map", said["map"])
+    given = _given(saliency, options)
+    wanted, value = ("usual", True) if given["map"] is None else ("map", given["map"])
+    found = [_said(path) for path in folder.glob("saliency*.json")]
+    return any(said.get("on") == given["on"] and said.get(wanted) == value for said in found)
+
+
+def _timed(folder: Path, options: Options) -> bool:
+    told = _said(folder / "step.jsonl").get("asked", {})
+    given = _given(bench_step, options)
+    return bool(told) and all(told[name] == given[name] for name in told)
 
 
 DOINGS = {
@@ -89,7 +103,7 @@ DOINGS = {
     "probe": Doing(lambda run, folder, options: probe(folder, **options), _probed),
     "bench": Doing(
         lambda run, folder, options: bench_step(config.load(folder / "recipe.json"), folder, fed=True, **options),
-        lambda folder, options: (folder / "step.jsonl").is_file(),
+        _timed,
     ),
     "saliency": Doing(lambda run, folder, options: saliency(folder, **options), _explained),
 }

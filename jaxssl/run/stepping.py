@@ -73,6 +73,7 @@ def bench_step(
         cold, cached = compile_seconds(bench.programs[STEP], bench.abstract, bench.batch, Path(cache))
     result = {
         **_about(bench),
+        "asked": {"rounds": rounds, "seconds": seconds, "profile": profile},
         **_speed(found[STEP], recipe.train.batch),
         **(_feeding(found, recipe) if feed else {}),
         "compile_seconds": round(cold, 2),

@@ -246,6 +246,50 @@ def test_a_damaged_run_fails_its_own_point_and_stops_no_other(study, journal, tm
     assert {name for name, state in states.items() if state == "finished"} >= {"mim/1", "scratch/1"}
 
 
+@pytest.mark.parametrize(
+    ("verb", "file", "said", "same", "other"),
+    [
+        (
+            "probe",
+            "probe-2.json",
+            {"target": "vendor", "knn": {"k": 20, "temperature": 0.07}},
+            ({"target": "vendor"}, {"target": "vendor", "k": 20}),
+            ({}, {"target": "vendor", "k": 5}, {"target": "vendor", "temperature": 0.1}),
+        ),
+        (
+            "saliency",
+            "saliency-validation.json",
+            {"on": "validation", "map": "gradcam", "usual": True},
+            ({"on": "validation"}, {"on": "validation", "map": "gradcam"}),
+            ({}, {"on": "test", "map": "gradcam"}, {"on": "validation", "map": "gradients"}),
+        ),
+        (
+            "saliency",
+            "saliency-gradients.json",
+            {"on": "test", "map": "gradients", "usual": False},
+            ({"map": "gradients"},),
+            ({}, {"map": "gradcam"}),
+        ),
+        (
+            "bench",
+            "step.jsonl",
+            {"asked": {"rounds": 7, "seconds": 0.5, "profile": False}},
+            ({}, {"rounds": 7}),
+            ({"rounds": 2}, {"seconds": 1.0}, {"profile": True}),
+        ),
+    ],
+)
+def test_a_question_is_done_where_a_file_says_that_it_was_asked_so(verb, file, said, same, other, tmp_path):
+    run = Stage("pretrain", "mim")
+    run.folder(tmp_path).mkdir(parents=True)
+    places = {True: [Place(tmp_path, Stage(verb, run, options)) for options in same]}
+    places[False] = [Place(tmp_path, Stage(verb, run, options)) for options in other]
+    assert not any(place.done for some in places.values() for place in some)
+    config.write_json(said, run.folder(tmp_path) / file)
+    for done, some in places.items():
+        assert [place.done for place in some] == [done] * len(some)
+
+
 def test_a_sweep_of_stores_alone_ends_without_a_page(journal, tmp_path):
     study = tmp_path / "stores.py"
     study.write_text(

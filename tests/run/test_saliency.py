@@ -14,8 +14,8 @@ from jaxssl.errors import UserError
 from jaxssl.models.vit import ViT
 from jaxssl.recipe import load_recipe
 from jaxssl.run.common import load_run
-from jaxssl.run.saliency import Map, _explainer, saliency
-from jaxssl.workdir import existing
+from jaxssl.run.saliency import Map, _explainer, _place, saliency
+from jaxssl.workdir import Workdir, existing
 
 VIT = ViT(patch=8, width=16, depth=2, heads=2, scan=True, remat=True)
 """Blocks in a loop, recomputed: neither lets its attention be seen from outside."""
@@ -77,6 +77,7 @@ def test_a_vit_is_explained_by_rollout_though_its_blocks_are_in_a_loop(runs):
     assert found == read(run, "saliency-validation.json")
     assert not (run / "saliency.json").exists(), "that of the test subjects is another file"
     assert (found["map"], found["on"]) == ("rollout", "validation")
+    assert "saliency-validation/map" in np.load(run / "pictures.npz").files
     assert found["empty"] == 0
     # The head plays no part in it, all else does.
     assert found["sanity"]["head"] == pytest.approx(1)
@@ -89,6 +90,17 @@ def test_maps_that_random_weights_would_give_are_warned_of(runs, capsys):
     found = saliency(run, "gradients")["sanity"]
     assert found["passed"] == (abs(found["all"]) < 0.3)
     assert ("much like those of random weights" in capsys.readouterr().err) == (not found["passed"])
+
+
+def test_another_map_goes_beside_the_first(tmp_path):
+    def write(map, on="test"):
+        path = _place({"map": map, "on": on}, Workdir(tmp_path))
+        path.write_text(json.dumps({"map": map}))
+        return path.name
+
+    names = ["saliency.json", "saliency-gradients.json"]
+    assert [write(map) for map in ("gradcam", "gradients", "gradcam", "gradients")] == names * 2
+    assert write("gradients", "validation") == "saliency-validation.json"
 
 
 def test_few_images_are_explained_at_once_however_large_the_batch_of_training(runs, store):
