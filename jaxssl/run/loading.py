@@ -70,7 +70,7 @@ def _data_wait(recipe: Recipe, steps: int, console: Console) -> float:
     """Share of the time, from the first line of the log on: what is before that compiles."""
     every = max(1, steps // 4)
     short = dict.fromkeys(("train.steps", "train.checkpoint_every"), every * 5)
-    short |= {"train.epochs": None, "train.log_every": every}
+    short |= {"train.epochs": None, "train.log_every": every, "train.probe_every": 0}
     with tempfile.TemporaryDirectory() as folder:
         run = pretrain(config.override(recipe, short), Path(folder) / "run", console=console)
         logged = [json.loads(line) for line in (run / "timing.jsonl").read_text().splitlines()]

@@ -107,6 +107,8 @@ class Tick:
     log: dict[str, jax.Array]
     waited: float
     """Seconds spent waiting for data since the loop began."""
+    probed: float = 0.0
+    """Seconds that hooks have spent since then on what is no training; such a hook adds its own."""
 
     @cached_property
     def values(self) -> dict[str, float]:
@@ -131,7 +133,7 @@ def run_steps(
     hooks: Sequence[Hook],
 ) -> State:
     """Take steps `start` to `steps`, telling each hook, and return the last state."""
-    waited = 0.0
+    waited = probed = 0.0
     source: Iterator[Batch] = iter(batches)
     number = start
     while number < steps:
@@ -142,9 +144,10 @@ def run_steps(
         number = end
         waited += time.perf_counter() - before
         state, log = dispatch(state, stacked)
-        tick = Tick(end, steps, state, log, waited)
+        tick = Tick(end, steps, state, log, waited, probed)
         for hook in hooks:
             hook(tick)
+        probed = tick.probed
     return state
 
 

@@ -83,29 +83,32 @@ class Lines:
 
 
 class MetricsFile:
-    """Writes metrics.jsonl, which is the same to the bit for the same run, and timing.jsonl, which is not."""
+    """Writes metrics.jsonl, which is the same to the bit for the same run, and timing.jsonl, which is not.
+
+    The times are of training: those of probes are left out.
+    """
 
     def __init__(self, folder: Path, start: int, every: int, batch: int, warn: Callable[[str], None]):
         self.metrics, self.timing = (Lines(folder / name, warn) for name in ("metrics.jsonl", "timing.jsonl"))
         cut_lines(self.metrics.path, start)
         cut_lines(self.timing.path, start)
         self.every, self.batch = every, batch
-        self.mark = (start, time.perf_counter(), 0.0)
         self.began = time.perf_counter()
+        self.mark = (start, 0.0, 0.0)
 
     def __call__(self, tick: Tick) -> None:
         if tick.step % self.every and tick.step != tick.steps:
             return
         self.metrics.append({"step": tick.step, **{k: _plain(v) for k, v in tick.values.items()}})
         step, then, waited = self.mark
-        now = time.perf_counter()
+        now = time.perf_counter() - self.began - tick.probed
         self.mark = (tick.step, now, tick.waited)
         self.timing.append(
             {
                 "step": tick.step,
                 "images_per_second": round((tick.step - step) * self.batch / (now - then), 2),
                 "data_wait": round((tick.waited - waited) / (now - then), 4),
-                "seconds": round(now - self.began, 2),
+                "seconds": round(now, 2),
             }
         )
 

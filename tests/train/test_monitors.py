@@ -5,6 +5,8 @@ import json
 import re
 import resource
 import struct
+from dataclasses import replace
+from types import SimpleNamespace
 
 import jax.numpy as jnp
 import pytest
@@ -33,6 +35,19 @@ def test_metrics_are_written_at_intervals_and_at_the_end(tmp_path):
     assert [line["step"] for line in written] == [4, 8, 10]
     assert [line["loss"] for line in written] == pytest.approx([1 / 4, 1 / 8, 1 / 10])
     assert all(line["images_per_second"] > 0 for line in lines(tmp_path / "timing.jsonl"))
+
+
+def test_the_time_of_probes_is_none_of_training(tmp_path, monkeypatch):
+    clock = SimpleNamespace(perf_counter=lambda: clock.now, now=100.0)
+    monkeypatch.setattr(monitors, "time", clock)
+    hook = monitors.MetricsFile(tmp_path, start=0, every=2, batch=8, warn=pytest.fail)
+    for step, now, probed in ((2, 104.0, 0.0), (4, 138.0, 30.0), (6, 142.0, 30.0)):
+        clock.now = now
+        hook(replace(tick(step, steps=6, waited=0.5 * step), probed=probed))
+    timed = lines(tmp_path / "timing.jsonl")
+    assert [line["images_per_second"] for line in timed] == [4.0, 4.0, 4.0]
+    assert [line["data_wait"] for line in timed] == [0.25, 0.25, 0.25]
+    assert [line["seconds"] for line in timed] == [4.0, 8.0, 12.0]
 
 
 @pytest.mark.parametrize("torn", ["", '{"step": 9, "lo', "garbage\n"])
