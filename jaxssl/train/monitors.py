@@ -199,21 +199,26 @@ class Bar:
         self.progress.stop()
 
     def _note(self, tick: Tick, now: float) -> str:
-        step, then = self.first or (tick.step, now)
-        speed = (tick.step - step) * self.batch / (now - then) if now > then else 0.0
-        wait = 100 * tick.waited / (now - self.began)
         loss = f"loss {tick.values['loss']:.4f}"
-        narrow = self.console.is_terminal and self.console.width < NARROW
-        return loss if narrow else f"{loss}  {speed:,.0f} img/s  data wait {wait:.0f}%"
+        if self.console.is_terminal and self.console.width < NARROW:
+            return loss
+        seconds = self._step_seconds(tick, now)
+        speed = f"  {self.batch / seconds:,.0f} img/s" if seconds else ""
+        return f"{loss}{speed}  data wait {100 * tick.waited / (now - self.began):.0f}%"
 
     def _line(self, tick: Tick, now: float) -> None:
         due = now - self.last_line > self.LINE_SECONDS or tick.step == tick.steps
         if self.console.is_terminal or not due or not self.note:
             return
         self.last_line = now
+        seconds = self._step_seconds(tick, now)
+        left = f"  {seconds * (tick.steps - tick.step):.0f} s left" if seconds else ""
+        self.console.print(f"{self.title}  {tick.step}/{tick.steps}  {self.note}{left}")
+
+    def _step_seconds(self, tick: Tick, now: float) -> float | None:
+        """What a step takes; not known yet at the first."""
         step, then = self.first or (tick.step, now)
-        left = (now - then) / max(tick.step - step, 1) * (tick.steps - tick.step)
-        self.console.print(f"{self.title}  {tick.step}/{tick.steps}  {self.note}  {left:.0f} s left")
+        return (now - then) / (tick.step - step) if tick.step > step else None
 
 
 class Saver:

@@ -116,7 +116,8 @@ def test_a_log_file_gets_lines_with_speed_time_left_and_data_wait(monkeypatch):
     bar = monitors.Bar(Console(file=said, width=200), "pretrain x", start=0, steps=3, batch=8, every=1)
     for step in (1, 2, 3):
         bar(tick(step, steps=3))
-    last = said.getvalue().splitlines()[-1]
+    first, last = said.getvalue().splitlines()[-3], said.getvalue().splitlines()[-1]
+    assert first == "pretrain x  1/3  loss 1.0000  data wait 0%", "neither speed nor time are known yet"
     assert last.startswith("pretrain x  3/3  loss 0.3333")
     assert all(word in last for word in ("img/s", "data wait 0%", "0 s left"))
 
