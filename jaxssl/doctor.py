@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from jaxssl.files import can_be_made
 from jaxssl.memory import available
 
 GIB = 2**30
@@ -191,7 +192,7 @@ def look() -> Machine:
         disk=shutil.disk_usage(folder).free,
         open_files=resource.getrlimit(resource.RLIMIT_NOFILE)[0],
         cache=Path(cache) if cache else None,
-        cache_writable=bool(cache) and _can_be_made(Path(cache)),
+        cache_writable=bool(cache) and can_be_made(Path(cache)),
     )
 
 
@@ -243,11 +244,6 @@ def _nvidia_gpus() -> tuple[str, ...]:
         if asked and asked.returncode == 0:
             return tuple(asked.stdout.split("\n")[:-1])
     return tuple("GPU" for _ in Path("/dev").glob("nvidia[0-9]*"))
-
-
-def _can_be_made(folder: Path) -> bool:
-    nearest = next(place for place in (folder, *folder.absolute().parents) if place.exists())
-    return nearest.is_dir() and os.access(nearest, os.W_OK)
 
 
 def doctor() -> int:

@@ -41,6 +41,12 @@ def clear_abandoned(folder: Path) -> None:
                 path.unlink()
 
 
+def can_be_made(folder: Path) -> bool:
+    """Whether there is a folder to write into, or room for one."""
+    nearest = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    return nearest.is_dir() and os.access(nearest, os.W_OK)
+
+
 def put_text(path: Path, text: str) -> None:
     """Write a small text whole."""
     with beside(path) as unfinished:

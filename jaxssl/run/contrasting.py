@@ -53,7 +53,7 @@ def bench_loss(
     """
     if rows < 4 or rows % 2 or dim < 1 or not temperature > 0:
         raise UserError("--rows must be an even number of at least 4, --dim at least 1 and --temperature above 0.")
-    check_turns(against, rounds, seconds)
+    check_turns(against, rounds, seconds, out)
     console = console_of(None)
     embeddings = np.random.default_rng(0).normal(size=(rows, dim)).astype(np.float32)
     accuracy: dict[str, float] = {}

@@ -48,7 +48,7 @@ def bench_loader(
         against: What to compare with.
     """
     console = console_of(None)
-    check_turns(against, rounds_each, seconds)
+    check_turns(against, rounds_each, seconds, out)
     if batch < 1 or steps < 0:
         raise UserError(f"--batch must be at least 1 and --steps at least 0, not {batch} and {steps}.")
     chosen = config.override(load_recipe(recipe), {"train.batch": batch} | ({"data.store": store} if store else {}))

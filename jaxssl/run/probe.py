@@ -50,11 +50,12 @@ def probe(run: Folder, target: str = "group", k: int = 20, temperature: float = 
     refuse_unfinished(workdir)
     loaded = load_run(workdir, lambda sentence: console.print(f"Warning: {sentence}"))
     source = opened_again(loaded, workdir, console)
+    codes = label(source.cache, target)
     encoder = encoder_of(loaded, workdir)
     arrays = of_rows(encoder, source.cache, source.rows(source.cache.names["subject"]))
     write_table(workdir.path / "embedding.npz", arrays)
     train, validation, test = (
-        _samples(source, arrays, subjects, target)
+        _samples(arrays, subjects, codes)
         for subjects in (source.split.train, source.split.validation, source.split.test)
     )
     names = source.cache.names[f"label/{target}"]
@@ -66,7 +67,7 @@ def probe(run: Folder, target: str = "group", k: int = 20, temperature: float = 
     found = represent(
         encoder.encode, source.cache, arrays, train=source.split.train, test=source.split.test, batch=encoder.batch
     )
-    own = unit_of(source.cache.table["subject"], label(source.cache, target))
+    own = unit_of(source.cache.table["subject"], codes)
     result = {
         "target": target,
         "unit": "image",
@@ -141,8 +142,8 @@ def _probe_in_words(target: str, of: str, scores: dict[str, Any], ways: Mapping[
     return f"{target}, accuracy: {found}, one answer for all at most {scores['chance']:.3f}; {of}."
 
 
-def _samples(source: Source, arrays: dict[str, np.ndarray], subjects: tuple[str, ...], target: str) -> Samples:
-    """The embeddings of these subjects whose label is known."""
-    codes = label(source.cache, target)[arrays["id"]]
+def _samples(arrays: dict[str, np.ndarray], subjects: tuple[str, ...], codes: np.ndarray) -> Samples:
+    """The embeddings of these subjects whose label is known; `codes` are those of the whole cache."""
+    codes = codes[arrays["id"]]
     chosen = np.isin(arrays["subject"], subjects) & (codes >= 0)
     return Samples(arrays["embedding"][chosen], codes[chosen], arrays["subject"][chosen])

@@ -49,8 +49,8 @@ def bench_step(
     """
     recipe = config.override(load_recipe(recipe) if isinstance(recipe, str) else recipe, overrides or {})
     config.check(recipe)
-    check_turns(against, rounds, seconds)
     console, out = console_of(None), Path(out)
+    check_turns(against, rounds, seconds, out)
     if against.against:
         if fed or profile:
             raise UserError("--against compares steps on views that are there: leave --fed and --profile out.")

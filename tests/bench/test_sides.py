@@ -147,6 +147,14 @@ def test_the_loss_alone_is_held_against_float64_and_told(tmp_path, capsys):
     assert "Contrastive loss and gradient of 64 rows" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("bench", ["loss", "augment", "loader", "step"])
+def test_a_place_that_cannot_be_written_is_refused_before_anything_is_timed(bench, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    recipe = [] if bench == "loss" else ["simclr:tiny"]
+    assert main(["bench", bench, *recipe, "--out", str(tmp_path / "file" / "out")]) == 2
+    assert "cannot be written; choose another --out." in capsys.readouterr().err
+
+
 def test_a_loss_that_does_not_fit_into_the_container_is_left_out(tmp_path, monkeypatch, capsys):
     needed = contrasting.HELD * 4 * 1024**2
     for free, sides in ((needed, 3), (needed - 1, 1)):

@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from importlib import import_module
 from types import SimpleNamespace
 
 import pytest
@@ -11,6 +12,7 @@ import jaxssl
 import jaxssl.run
 from jaxssl.cli import main
 from jaxssl.data.store import LEDGER, open_store, write_again
+from jaxssl.errors import UserError
 from jaxssl.recipe import Init, load_recipe
 from jaxssl.run.openings import beginnings, opening
 
@@ -100,8 +102,12 @@ def test_a_store_made_from_another_has_its_subjects_and_what_they_were_asked(own
     assert read(tuned / "evaluation.json")["opening"] == 2
 
 
-def test_the_first_answer_of_a_probe_stays(own, tmp_path):
+def test_the_first_answer_of_a_probe_stays(own, tmp_path, monkeypatch):
     run = jaxssl.pretrain("mim:tiny", tmp_path / "mim", {"data.store": str(own), "train.steps": 1})
+    with monkeypatch.context() as patch:
+        patch.setattr(import_module("jaxssl.run.probe"), "of_rows", lambda *_: pytest.fail("all of it is embedded"))
+        with pytest.raises(UserError, match="has no label 'shoe'; it has"):
+            jaxssl.probe(run, "shoe")
     first = jaxssl.probe(run, k=5)
     later = jaxssl.probe(run, k=7)
     assert (first["opening"], later["opening"]) == (1, 2)
