@@ -67,8 +67,8 @@ class Workdir:
             )
 
     @contextlib.contextmanager
-    def alone(self, warn: Callable[[str], None]) -> Iterator[None]:
-        """The folder for this process alone; another is refused with the name of this one.
+    def alone(self, warn: Callable[[str], None], wait: bool = False) -> Iterator[None]:
+        """The folder for this process alone; another is refused with the name of this one, or waits for it.
 
         What a process wrote that was killed is replaced.
         """
@@ -80,10 +80,11 @@ class Workdir:
         with file:
             if not take_or_warn(file, warn):
                 file.seek(0)
-                who = file.read().strip() or "another process"
-                raise UserError(
-                    f"Workdir {self.path} is in use by {who}; wait for it, stop it, or choose another workdir."
-                )
+                who = f"Workdir {self.path} is in use by {file.read().strip() or 'another process'}"
+                if not wait:
+                    raise UserError(f"{who}; wait for it, stop it, or choose another workdir.")
+                warn(f"{who}, which is waited for.")
+                take_or_warn(file, warn, wait=True)
             file.truncate(0)
             file.write(f"process {os.getpid()} on {platform.node()} since {now()}\n")
             file.flush()
@@ -128,9 +129,14 @@ class Workdir:
         return everyone
 
     def add_pictures(self, pictures: Mapping[str, np.ndarray]) -> None:
-        """Add to the pictures that a report shows, in the place of those of the same names."""
-        path = self.path / "pictures.npz"
-        known = dict(np.load(path, allow_pickle=False)) if path.exists() else {}
+        """Add to the pictures that a report shows, in the place of those of the same names.
+
+        They are read and written again: whoever is not `alone` may lose what another adds meanwhile.
+        """
+        path, known = self.path / "pictures.npz", {}
+        if path.exists():
+            with np.load(path, allow_pickle=False) as saved:
+                known = dict(saved)
         self.write_arrays("pictures.npz", {**known, **pictures})
 
     def write_arrays(self, name: str, arrays: dict[str, np.ndarray]) -> Path:

@@ -28,7 +28,11 @@ def evaluate(run: Folder, on: Part = "test") -> dict[str, Any]:
     """
     console, workdir = console_of(None), existing(run)
     refuse_unfinished(workdir)
-    loaded = load_run(workdir, lambda sentence: console.print(f"Warning: {sentence}", style="yellow"))
+
+    def warn(sentence: str) -> None:
+        console.print(f"Warning: {sentence}", style="yellow")
+
+    loaded = load_run(workdir, warn)
     if not loaded.method.task:
         raise UserError(f"{run} has learnt without labels; name a run of jaxssl finetune, or use jaxssl probe.")
     path = workdir.path / FILES[on]
@@ -38,4 +42,5 @@ def evaluate(run: Folder, on: Part = "test") -> dict[str, Any]:
         return known
     source = opened_again(loaded, workdir, console)
     refuse_without_evaluation(loaded.recipe, loaded.method, source, on)
-    return judge(loaded.recipe, source, loaded.method, loaded.parts, on, workdir, console)
+    with workdir.alone(warn, wait=True):
+        return judge(loaded.recipe, source, loaded.method, loaded.parts, on, workdir, console)

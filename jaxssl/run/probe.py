@@ -48,7 +48,11 @@ def probe(run: Folder, target: str = "group", k: int = 20, temperature: float = 
         raise UserError(f"A kNN needs k of at least 1 and a temperature above 0, not {k} and {temperature}.")
     console, workdir = console_of(None), existing(run)
     refuse_unfinished(workdir)
-    loaded = load_run(workdir, lambda sentence: console.print(f"Warning: {sentence}"))
+
+    def warn(sentence: str) -> None:
+        console.print(f"Warning: {sentence}")
+
+    loaded = load_run(workdir, warn)
     source = opened_again(loaded, workdir, console)
     codes = label(source.cache, target)
     encoder = encoder_of(loaded, workdir)
@@ -82,9 +86,10 @@ def probe(run: Folder, target: str = "group", k: int = 20, temperature: float = 
         "subjects": _scores(test, answers, "subject") if own == "subject" else None,
         "representation": found.measures,
     }
-    workdir.add_pictures(found.pictures)
-    result["opening"] = _opening(loaded.recipe, source, result, workdir)
-    config.write_json(result, _place(result, workdir))
+    with workdir.alone(warn, wait=True):
+        workdir.add_pictures(found.pictures)
+        result["opening"] = _opening(loaded.recipe, source, result, workdir)
+        config.write_json(result, _place(result, workdir))
     ways = {"knn": f"kNN (k={k}, T={temperature})", "linear": f"linear (l2={linear.l2:g})"}
     images = f"{len(test.labels)} test images of {result['subjects_test']} subjects"
     console.print(_probe_in_words(target, images, result["images"], ways))

@@ -60,7 +60,11 @@ def saliency(
     """
     console, workdir = console_of(None), existing(run)
     refuse_unfinished(workdir)
-    loaded = load_run(workdir, lambda sentence: console.print(f"Warning: {sentence}", style="yellow"))
+
+    def warn(sentence: str) -> None:
+        console.print(f"Warning: {sentence}", style="yellow")
+
+    loaded = load_run(workdir, warn)
     _refuse_other_runs(loaded, workdir)
     map = map or _usual(loaded)
     _refuse_other_networks(loaded, map)
@@ -71,7 +75,7 @@ def saliency(
             "such as a store that `jaxssl segment` has written."
         )
     if seen := shown(loaded.recipe):
-        console.print(f"Warning: in training {run} was shown {seen}.", style="yellow")
+        warn(f"in training {run} was shown {seen}.")
     samples = source.samples(getattr(source.split, on))
     explainer = _explainer(_unrolled(loaded, workdir), map, source, samples)
     scores = score_subjects(explainer, samples)
@@ -81,17 +85,22 @@ def saliency(
     drawn = [drawn_anew(explainer.method, named_key(draw, "saliency"), first) for draw in range(DRAWS)]
     sanity = compare_with_chance(explainer, _some(samples), drawn)
     result = {**_about(loaded, source, map, on), **_summary(scores), "sanity": sanity}
-    path = _place(result, workdir)
-    config.write_json(result, path)
-    workdir.add_pictures({name.replace("saliency/", f"{path.stem}/"): stack for name, stack in scores.pictures.items()})
+    with workdir.alone(warn, wait=True):
+        _write(result, scores.pictures, workdir)
     console.print(_in_words(result))
     if sentence := _doubt(result):
-        console.print(f"Warning: {sentence}", style="yellow")
+        warn(sentence)
     return result
 
 
 FILES = {"test": "saliency.json", "validation": "saliency-validation.json"}
 """In a run's folder, where it looks in the images of whom, by the first map that was asked for."""
+
+
+def _write(result: dict[str, Any], pictures: Mapping[str, np.ndarray], workdir: Workdir) -> None:
+    path = _place(result, workdir)
+    config.write_json(result, path)
+    workdir.add_pictures({name.replace("saliency/", f"{path.stem}/"): stack for name, stack in pictures.items()})
 
 
 def _place(result: Mapping[str, Any], workdir: Workdir) -> Path:

@@ -92,6 +92,16 @@ def test_maps_that_random_weights_would_give_are_warned_of(runs, capsys):
     assert ("much like those of random weights" in capsys.readouterr().err) == (not found["passed"])
 
 
+def test_pictures_are_added_to_those_that_are_there_and_their_file_is_closed(tmp_path, monkeypatch):
+    opened, load = [], np.load
+    monkeypatch.setattr(np, "load", lambda *args, **options: opened.append(load(*args, **options)) or opened[-1])
+    for name in ("a", "b"):
+        Workdir(tmp_path).add_pictures({name: np.zeros((1, 2, 2))})
+    assert [each.zip for each in opened] == [None]
+    with load(tmp_path / "pictures.npz") as saved:
+        assert saved.files == ["a", "b"]
+
+
 def test_another_map_goes_beside_the_first(tmp_path):
     def write(map, on="test"):
         path = _place({"map": map, "on": on}, Workdir(tmp_path))

@@ -6,6 +6,8 @@ import json
 import os
 import signal
 import socket
+import time
+from threading import Event, Thread
 
 import pytest
 
@@ -110,6 +112,27 @@ def test_the_lock_of_one_who_was_killed_is_no_lock(tmp_path):
         with pytest.raises(UserError, match="in use by process"), Workdir(tmp_path).alone(pytest.fail):
             pass
     assert (tmp_path / "lock").read_text() == ""
+
+
+def test_one_who_only_adds_something_waits_for_the_one_who_is_at_work(tmp_path):
+    order, said, holding = [], [], Event()
+
+    def work():
+        with Workdir(tmp_path).alone(pytest.fail):
+            holding.set()
+            while not said:
+                time.sleep(0.01)
+            order.append("worked")
+
+    worker = Thread(target=work)
+    worker.start()
+    assert holding.wait(60)
+    with Workdir(tmp_path).alone(said.append, wait=True):
+        order.append("added")
+    worker.join()
+    assert order == ["worked", "added"]
+    assert f"in use by process {os.getpid()}" in said[0]
+    assert "which is waited for" in said[0]
 
 
 @pytest.fixture
