@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -68,6 +68,7 @@ class Run:
     on: Part
     """Whom a fine-tuning is evaluated on."""
     planned: str
+    began: float = field(default_factory=time.monotonic)
 
     @classmethod
     def begin(
@@ -161,8 +162,7 @@ class Run:
             group = self.recipe.model.group
             seed, whole = self.recipe.train.seed, (trained.params, trained.carry)
             self.workdir.add_pictures(draw(self.method, self.schedule, seed, self.feed, group, *whole))
-            seconds = round(time.time() - self.workdir.facts()["started_seconds"], 1)
-            self.workdir.describe(status="finished", finished=now(), seconds=seconds, skipped=trained.skipped)
+            self.workdir.describe(status="finished", finished=now(), seconds=self._seconds, skipped=trained.skipped)
 
     def note_end(self, error: BaseException) -> None:
         """Say in run.json that nobody is at work any more: stopped from outside, or failed by itself.
@@ -172,7 +172,7 @@ class Run:
         with suppress(OSError, UserError):
             if is_first() and self.workdir.facts().get("status") == "running":
                 stopped = isinstance(error, KeyboardInterrupt | Preempted | LostPeer)
-                self.workdir.describe(status="stopped" if stopped else "failed")
+                self.workdir.describe(status="stopped" if stopped else "failed", seconds=self._seconds)
 
     def warn(self, sentence: str) -> None:
         self.console.print(f"Warning: {sentence}", style="yellow")
@@ -200,6 +200,11 @@ class Run:
 
     def _views(self, batch: Batch) -> Tree:
         return first_views(self.method, self.schedule, self.recipe.train.seed, batch)
+
+    @property
+    def _seconds(self) -> float:
+        """Spent on the run by this call and those before it, but for calls that were killed: these could not tell."""
+        return round(self.workdir.facts().get("seconds", 0.0) + time.monotonic() - self.began, 1)
 
     @property
     def _command(self) -> str:
@@ -304,6 +309,5 @@ class Run:
             carried_out=list(CARRYING_OUT),
             subjects_seen=len(self.workdir.add_seen(seen)),
             started=known.get("started", now()),
-            started_seconds=known.get("started_seconds", time.time()),
             **{**provenance(), "devices": self.mesh.size},
         )

@@ -56,9 +56,14 @@ def test_told_by_sigterm_a_run_saves_the_step_it_is_at_and_ends_with_75(store, t
     assert status(tmp_path / "run") == "stopped"
     assert read(tmp_path / "run" / "checkpoints", pytest.fail).step == 1
     assert signal.getsignal(signal.SIGTERM) == before
+    told = tmp_path / "run" / "run.json"
+    facts = json.loads(told.read_text())
+    assert 0 < facts["seconds"] < 1000
+    told.write_text(json.dumps({**facts, "seconds": 5000.0, "started": "2020-01-01T00:00:00+00:00"}))
     assert main(words(store, tmp_path / "run")) == 0
     assert "from step 1" in capsys.readouterr().err
     assert status(tmp_path / "run") == "finished"
+    assert 5000 < json.loads(told.read_text())["seconds"] < 6000, "the years between are none of the run's"
 
 
 def test_told_by_sigterm_a_run_ends_also_when_something_fails_on_the_way_out(store, tmp_path, at_step, capsys):
