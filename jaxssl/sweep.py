@@ -238,7 +238,9 @@ class Study:
         except UserError:
             raise
         except Exception as error:  # whatever a study does wrong is the user's to see in one sentence
-            raise UserError(f"The sweep of {self.path} failed: {type(error).__name__}: {error}.") from error
+            raise UserError(
+                f"The sweep of {self.path} failed ({type(error).__name__}: {error}); mend the file."
+            ) from error
         return points
 
 
@@ -259,10 +261,10 @@ def load_study(path: str | Path) -> Study:
     except UserError:
         raise
     except Exception as error:
-        raise UserError(f"Study {path} cannot be read: {type(error).__name__}: {error}.") from error
+        raise UserError(f"Study {path} cannot be read ({type(error).__name__}: {error}); mend the file.") from error
     sweep = getattr(module, "sweep", None)
     if not inspect.isfunction(sweep):
-        raise UserError(f"Study {path} has no function sweep(scale).")
+        raise UserError(f"Study {path} has no function sweep(scale); define one that yields points.")
     return Study(path, inspect.getdoc(module) or "", sweep)
 
 
@@ -339,7 +341,7 @@ def _text(value: Any) -> str:
 def _check(path: Path, points: Sequence[Point]) -> None:
     """Points have names of their own, and a stage that several share has one label."""
     if not points:
-        raise UserError(f"The sweep of {path} yields no point.")
+        raise UserError(f"The sweep of {path} yields no point; have it yield at least one for these options.")
     names = [point.name for point in points]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise UserError(f"The sweep of {path} yields two points {twice[0]!r}: give each a name of its own.")

@@ -103,7 +103,7 @@ class Workdir:
 
     @property
     def has_step(self) -> bool:
-        """Whether a step is saved: from then on the run goes on from that, whatever has become of what it began with."""
+        """Whether a step is saved: from then on the run goes on from that, and what it began with may be gone."""
         return any(path.name.isdigit() for path in self.checkpoints.glob("*"))
 
     @property

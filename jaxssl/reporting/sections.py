@@ -267,9 +267,7 @@ def _segmentation(group: Sequence[Run], most: int) -> Segmentations:
         pictures.segmented(image, truth, [run.pictures["segmentation/prediction"][place] for run in group])
         for place, (image, truth) in enumerate(zip(images[:most], truths, strict=False))
     ]
-    named = (
-        run.judged.task.classes if isinstance(run.judged, Segmentation) else run.facts.classes for run in group
-    )
+    named = (run.judged.task.classes if isinstance(run.judged, Segmentation) else run.facts.classes for run in group)
     return Segmentations(tuple(group), next(filter(None, named), ()), tuple(samples))
 
 

@@ -177,4 +177,4 @@ def _refuse_unknown(recipe: Recipe, available: list[str], taken: list[str], wher
     unknown = sorted(set(recipe.init.parts) - set(available) - set(KNOWN))
     if unknown or not taken:
         asked = ", ".join(unknown or recipe.init.parts) or "nothing"
-        raise UserError(f"init.parts asks for {asked}, but {where} has {', '.join(sorted(available))}.")
+        raise UserError(f"init.parts asks for {asked}, but {where} has {', '.join(sorted(available))}; name of these.")

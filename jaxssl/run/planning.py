@@ -34,8 +34,8 @@ def plan(
     """Say what training by a recipe on `images` images will need of each of so many devices, and for how long.
 
     Nothing is run, and neither data nor devices are needed. What is exchanged is read from the step compiled for at
-    most 8 simulated devices, or without `compiled` left out. With `out`, a folder, plan.json is written there. A process
-    that has not begun with another device computes on the CPU from then on.
+    most 8 simulated devices, or without `compiled` left out. With `out`, a folder, plan.json is written there. A
+    process that has not begun with another device computes on the CPU from then on.
 
     >>> planned = jaxssl.run.plan("simclr:small", 8, "h100", overrides={"train.batch": 4096}, compiled=False)
     >>> planned["verdict"]

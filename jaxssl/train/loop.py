@@ -68,7 +68,8 @@ class Train:
             if getattr(self, name) < 1:
                 raise UserError(f"train.{name} must be at least 1, not {getattr(self, name)}.")
         if (self.steps is not None and self.steps < 1) or (self.epochs is not None and self.epochs <= 0):
-            raise UserError("train.steps and train.epochs must be above 0.")
+            given = self.epochs if self.steps is None else self.steps
+            raise UserError(f"A run takes train.steps of at least 1, or train.epochs above 0, not {given}.")
         if self.batch % self.micro_batches:
             raise UserError(
                 f"train.batch {self.batch} is not divisible by train.micro_batches {self.micro_batches}; "

@@ -107,7 +107,7 @@ def test_any_other_process_than_the_first_compares_the_folder_and_writes_nothing
     with monkeypatch.context() as patch:
         patch.setattr(begun, "is_first", lambda: False)
         begun_in(tmp_path, store)
-        with pytest.raises(UserError, match="belongs to another recipe: optim.lr was 0.001 and is now 0.5"):
+        with pytest.raises(UserError, match=r"another recipe: optim\.lr was 0\.001 and is now 0\.5"):
             begun_in(tmp_path, store, lr=0.5)
     after = {path.name: path.stat() for path in tmp_path.iterdir()}
     assert {name: (one.st_ino, one.st_mtime_ns) for name, one in after.items()} == {
