@@ -1,7 +1,8 @@
 """Pretraining of image encoders without labels on cardiac MR and ultrasound.
 
-The verbs of the command line are functions here: `jaxssl.pretrain("simclr:small", "runs/a")`; only evaluate, whose name
-a room has, is `jaxssl.run.evaluate`. And `jaxssl.load("runs/a")` is that run's encoder, for arrays.
+The verbs of the command line are functions here: `jaxssl.pretrain("simclr:small", "runs/a")`; but evaluate, whose name
+a room has, and those that are about machines, plan and bench, are in `jaxssl.run`: `jaxssl.run.bench_step("simclr")`.
+And `jaxssl.load("runs/a")` is that run's encoder, for arrays.
 """
 
 from importlib import import_module

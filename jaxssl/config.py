@@ -117,14 +117,17 @@ def _from_plain(value: Any, where: str) -> Any:
 
 def _class_named(kind: Any, where: str) -> type:
     module, _, name = str(kind).partition(":")
+    no_class = f"{where} names {kind!r}, which is no configuration class of {PACKAGE}; name a file that it has written."
     if module.split(".")[0] != PACKAGE or not name.isidentifier():
-        raise UserError(f"{where} names {kind!r}, which is no configuration class of {PACKAGE}.")
+        raise UserError(no_class)
     try:
         cls = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
-        raise UserError(f"{where} names {kind!r}, which this version of {PACKAGE} does not have.") from error
+        raise UserError(
+            f"{where} names {kind!r}, which this version of {PACKAGE} does not have; take the one that wrote it."
+        ) from error
     if not (isinstance(cls, type) and dataclasses.is_dataclass(cls)):
-        raise UserError(f"{where} names {kind!r}, which is no configuration class.")
+        raise UserError(no_class)
     return cls
 
 
@@ -148,9 +151,9 @@ def read_json(path: Path) -> Any:
     try:
         value = json.loads(path.read_text())
     except FileNotFoundError as error:
-        raise UserError(f"{path} is missing.") from error
+        raise UserError(f"{path} is missing; bring it back, or name a folder that has one.") from error
     except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read as JSON ({error}).") from error
+        raise UserError(f"{path} cannot be read as JSON ({error}); bring back one that is whole.") from error
     if not isinstance(value, dict):
-        raise UserError(f"{path} should hold a JSON object.")
+        raise UserError(f"{path} holds no JSON object; bring back one that is whole.")
     return value

@@ -21,6 +21,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from jaxssl.files import can_be_made
+from jaxssl.memory import available
+
 GIB = 2**30
 ENOUGH_MEMORY = 4 * GIB
 ENOUGH_DISK = 5 * GIB
@@ -183,13 +186,13 @@ def look() -> Machine:
         gpus=_nvidia_gpus(),
         tpu=bool(list(Path("/dev").glob("accel*"))) or any(sign in os.environ for sign in SIGNS_OF_TPU),
         cores=len(os.sched_getaffinity(0)),
-        memory=_available_memory(),
+        memory=available(),
         folder=folder,
         folder_writable=os.access(folder, os.W_OK),
         disk=shutil.disk_usage(folder).free,
         open_files=resource.getrlimit(resource.RLIMIT_NOFILE)[0],
         cache=Path(cache) if cache else None,
-        cache_writable=bool(cache) and _can_be_made(Path(cache)),
+        cache_writable=bool(cache) and can_be_made(Path(cache)),
     )
 
 
@@ -241,21 +244,6 @@ def _nvidia_gpus() -> tuple[str, ...]:
         if asked and asked.returncode == 0:
             return tuple(asked.stdout.split("\n")[:-1])
     return tuple("GPU" for _ in Path("/dev").glob("nvidia[0-9]*"))
-
-
-def _available_memory() -> int:
-    """Bytes that can still be had: of the machine, or of the control group (container) where that is less."""
-    facts = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
-    available = int(facts["MemAvailable"].split()[0]) * 1024
-    limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
-    if limit.is_file() and used.is_file() and (text := limit.read_text().strip()).isdigit():
-        available = min(available, int(text) - int(used.read_text()))
-    return available
-
-
-def _can_be_made(folder: Path) -> bool:
-    nearest = next(place for place in (folder, *folder.absolute().parents) if place.exists())
-    return nearest.is_dir() and os.access(nearest, os.W_OK)
 
 
 def doctor() -> int:

@@ -2,19 +2,27 @@
 
 import fcntl
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
+
+PART = ".part-"
+"""What the name of an unfinished file begins with."""
+ABANDONED = 3600.0
+"""Seconds after which nobody is still at an unfinished file: whoever was has been killed."""
 
 
 @contextmanager
 def beside(path: Path) -> Iterator[Path]:
     """A path to write to, which becomes `path` when all went well and is gone otherwise; a reader sees old or new.
 
-    It keeps the ending, by which libraries know what to write.
+    It is nobody else's, also where several write one file at once: the last one stays. It keeps the ending, by which
+    libraries know what to write.
     """
-    unfinished = path.with_name(f".part-{path.name}")
+    unfinished = path.with_name(f"{PART}{secrets.token_hex(4)}-{path.name}")
     try:
         yield unfinished
         # Or a power cut might leave the new name with nothing in it.
@@ -23,6 +31,20 @@ def beside(path: Path) -> Iterator[Path]:
         os.replace(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def clear_abandoned(folder: Path) -> None:
+    """Remove the unfinished files that killed processes have left in a folder."""
+    for path in folder.glob(f"{PART}*"):
+        with suppress(OSError):  # another clears as well
+            if time.time() - path.stat().st_mtime > ABANDONED:
+                path.unlink()
+
+
+def can_be_made(folder: Path) -> bool:
+    """Whether there is a folder to write into, or room for one."""
+    nearest = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    return nearest.is_dir() and os.access(nearest, os.W_OK)
 
 
 def put_text(path: Path, text: str) -> None:
@@ -40,4 +62,17 @@ def take(lock: IO[str], wait: bool = False) -> bool:
         fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError:
         return False
+    return True
+
+
+def take_or_warn(lock: IO[str], warn: Callable[[str], None], wait: bool = False) -> bool:
+    """The same; where the file system knows no locks it is this process's as well, with a warning."""
+    try:
+        return take(lock, wait)
+    except OSError as error:
+        folder = Path(lock.name).parent
+        warn(
+            f"The file system of {folder} knows no locks ({error.strerror}): see to it yourself that no other process "
+            "works in this folder."
+        )
     return True

@@ -147,16 +147,18 @@ def names() -> list[str]:
 
 
 def command(verb: str, recipe: Recipe, workdir: Path) -> str:
-    """The command that makes a run again; empty where the recipe is not one that its name finds."""
+    """The command that makes a run again; empty where no flags lead to it from what its name finds."""
     try:
         default = load_recipe(recipe.name)
     except UserError:
         return ""
     if (type(default.model), type(default.method)) != (type(recipe.model), type(recipe.method)):
         return ""
-    known = dict(config.flat(default))
+    known, own = dict(config.flat(default)), dict(config.flat(recipe))
+    if known.keys() != own.keys():  # no flag makes options come or go, as those of a normalisation
+        return ""
     words = ["jaxssl", verb, recipe.name, "--workdir", str(workdir)]
-    for name, value in config.flat(recipe):
+    for name, value in own.items():
         if value != known[name]:
             words += _flag(name.replace("_", "-"), value)
     return shlex.join(words)

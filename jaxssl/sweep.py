@@ -238,7 +238,9 @@ class Study:
         except UserError:
             raise
         except Exception as error:  # whatever a study does wrong is the user's to see in one sentence
-            raise UserError(f"The sweep of {self.path} failed: {type(error).__name__}: {error}.") from error
+            raise UserError(
+                f"The sweep of {self.path} failed ({type(error).__name__}: {error}); mend the file."
+            ) from error
         return points
 
 
@@ -259,10 +261,10 @@ def load_study(path: str | Path) -> Study:
     except UserError:
         raise
     except Exception as error:
-        raise UserError(f"Study {path} cannot be read: {type(error).__name__}: {error}.") from error
+        raise UserError(f"Study {path} cannot be read ({type(error).__name__}: {error}); mend the file.") from error
     sweep = getattr(module, "sweep", None)
     if not inspect.isfunction(sweep):
-        raise UserError(f"Study {path} has no function sweep(scale).")
+        raise UserError(f"Study {path} has no function sweep(scale); define one that yields points.")
     return Study(path, inspect.getdoc(module) or "", sweep)
 
 
@@ -339,11 +341,12 @@ def _text(value: Any) -> str:
 def _check(path: Path, points: Sequence[Point]) -> None:
     """Points have names of their own, and a stage that several share has one label."""
     if not points:
-        raise UserError(f"The sweep of {path} yields no point.")
+        raise UserError(f"The sweep of {path} yields no point; have it yield at least one for these options.")
     names = [point.name for point in points]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise UserError(f"The sweep of {path} yields two points {twice[0]!r}: give each a name of its own.")
     labels: dict[str, str] = {}
+    timed: dict[str, str] = {}
     for point in points:
         # One stage under two labels would have two folders, and be done twice.
         for stage in _all(point.stages):
@@ -352,6 +355,10 @@ def _check(path: Path, points: Sequence[Point]) -> None:
                     f"The sweep of {path} has one stage under two labels, {labels[stage.key]} and {stage.name}: "
                     "give it one."
                 )
+            # The second would take the place of the first, which would never be done.
+            where = stage.folder(Path()).name
+            if stage.verb == "bench" and timed.setdefault(where, stage.key) != stage.key:
+                raise UserError(f"The sweep of {path} times {where} in two ways: give both the same options.")
 
 
 def _all(stages: Iterable[Stage]) -> Iterable[Stage]:

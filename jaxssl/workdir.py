@@ -4,6 +4,7 @@ import contextlib
 import datetime
 import os
 import platform
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ import numpy as np
 from jaxssl import config
 from jaxssl.data.seen import NOBODY, Seen
 from jaxssl.errors import UserError
-from jaxssl.files import beside, take
+from jaxssl.files import beside, clear_abandoned, take_or_warn
 from jaxssl.recipe import Recipe, lasting
 from jaxssl.version import __version__
 
@@ -46,7 +47,12 @@ class Workdir:
                 config.save(recipe, saved)
         except OSError as error:
             raise UserError(f"Workdir {self.path} cannot be written ({error.strerror}); choose another.") from error
-        before, now = lasting(config.read_json(saved)), lasting(config.to_dict(recipe))
+        self.refuse_another(recipe, data)
+        config.save(recipe, saved)
+
+    def refuse_another(self, recipe: Recipe, data: dict[str, Any]) -> None:
+        """Refuse another recipe than that of the folder, or other data."""
+        before, now = lasting(config.read_json(self.path / "recipe.json")), lasting(config.to_dict(recipe))
         if different := sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name)):
             name = different[0]
             raise UserError(
@@ -59,11 +65,10 @@ class Workdir:
                 f"The store {recipe.data.store}{_or(recipe.data.split)} has changed since {self.path} was begun; "
                 "choose another workdir, or bring the old one back."
             )
-        config.save(recipe, saved)
 
     @contextlib.contextmanager
-    def alone(self, warn: Callable[[str], None]) -> Iterator[None]:
-        """The folder for this process alone; another is refused with the name of this one.
+    def alone(self, warn: Callable[[str], None], wait: bool = False) -> Iterator[None]:
+        """The folder for this process alone; another is refused with the name of this one, or waits for it.
 
         What a process wrote that was killed is replaced.
         """
@@ -73,23 +78,17 @@ class Workdir:
         except OSError as error:
             raise UserError(f"Workdir {self.path} cannot be written ({error.strerror}); choose another.") from error
         with file:
-            try:
-                free = take(file)
-            except OSError as error:
-                free = True
-                warn(
-                    f"The file system of {self.path} knows no locks ({error.strerror}): see to it yourself that no "
-                    "other process works in this folder."
-                )
-            if not free:
+            if not take_or_warn(file, warn):
                 file.seek(0)
-                who = file.read().strip() or "another process"
-                raise UserError(
-                    f"Workdir {self.path} is in use by {who}; wait for it, stop it, or choose another workdir."
-                )
+                who = f"Workdir {self.path} is in use by {file.read().strip() or 'another process'}"
+                if not wait:
+                    raise UserError(f"{who}; wait for it, stop it, or choose another workdir.")
+                warn(f"{who}, which is waited for.")
+                take_or_warn(file, warn, wait=True)
             file.truncate(0)
             file.write(f"process {os.getpid()} on {platform.node()} since {now()}\n")
             file.flush()
+            clear_abandoned(self.path)
             yield
             file.truncate(0)
 
@@ -101,6 +100,16 @@ class Workdir:
         """What run.json says; nothing before the first step."""
         path = self.path / "run.json"
         return config.read_json(path) if path.exists() else {}
+
+    @property
+    def has_step(self) -> bool:
+        """Whether a step is saved: from then on the run goes on from that, and what it began with may be gone."""
+        return any(path.name.isdigit() for path in self.checkpoints.glob("*"))
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run has come to its end."""
+        return self.facts().get("status") == "finished"
 
     def seen(self) -> Seen:
         """Subjects that this run or one it started from was trained on."""
@@ -114,14 +123,20 @@ class Workdir:
 
     def add_seen(self, seen: Seen) -> Seen:
         """Note subjects that are trained on, beside those that are known already; all of them."""
-        everyone = (self.seen() if (self.path / SEEN).exists() else NOBODY) | seen
+        begun = self.facts() or (self.path / SEEN).exists()
+        everyone = (self.seen() if begun else NOBODY) | seen
         config.write_json(everyone.to_json(), self.path / SEEN)
         return everyone
 
     def add_pictures(self, pictures: Mapping[str, np.ndarray]) -> None:
-        """Add to the pictures that a report shows, in the place of those of the same names."""
-        path = self.path / "pictures.npz"
-        known = dict(np.load(path, allow_pickle=False)) if path.exists() else {}
+        """Add to the pictures that a report shows, in the place of those of the same names.
+
+        They are read and written again: whoever is not `alone` may lose what another adds meanwhile.
+        """
+        path, known = self.path / "pictures.npz", {}
+        if path.exists():
+            with np.load(path, allow_pickle=False) as saved:
+                known = dict(saved)
         self.write_arrays("pictures.npz", {**known, **pictures})
 
     def write_arrays(self, name: str, arrays: dict[str, np.ndarray]) -> Path:
@@ -154,9 +169,9 @@ def provenance() -> dict[str, Any]:
 
 
 def commit() -> str:
-    """The commit of the source checkout, marked when files differ from it; the version where there is no checkout."""
+    """The commit of the source checkout, marked when files differ from it; the version without a checkout or git."""
     root = Path(__file__).parents[1]
-    if not (root / ".git").exists():
+    if not (root / ".git").exists() or not shutil.which("git"):
         return f"release {__version__}"
     asked = subprocess.run(  # noqa: S603 - fixed arguments, no shell
         ["git", "--no-optional-locks", "-C", str(root), "describe", "--always", "--dirty"],  # noqa: S607 - the user's own git

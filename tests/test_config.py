@@ -70,6 +70,7 @@ def test_check_reaches_the_parts():
         (Train(steps=1, steps_per_dispatch=3, log_every=10), r"train\.log_every 10 is not a multiple"),
         (Train(steps=1, steps_per_dispatch=4, log_every=4, checkpoint_every=6), r"train\.checkpoint_every 6 is not"),
         (Train(steps=1, average=1.0), r"train\.average is a decay in \(0, 1\)"),
+        (Train(steps=0), r"takes train\.steps of at least 1, or train\.epochs above 0, not 0"),
         (Train(steps=1, fsdp=0), r"train\.fsdp must be at least 1"),
         (Optim("lamb", nesterov=True), r"optim\.nesterov belongs to sgd and lars, not to lamb"),
     ],
@@ -89,7 +90,7 @@ def test_what_is_written_is_read_back(lr, steps, nesterov, name):
 
 @pytest.mark.parametrize("kind", ["os:system", "jaxssl.config:override", "jaxssl.nowhere:Optim", None, 3, "jaxssl"])
 def test_only_this_packages_configuration_is_read_back(kind):
-    with pytest.raises(UserError, match=r"somewhere\.json"):
+    with pytest.raises(UserError, match=r"somewhere\.json.*; (name a file that it|take the one that wrote it)"):
         config.from_dict({"kind": kind, "lr": 1.0}, "somewhere.json")
 
 
@@ -103,5 +104,8 @@ def test_an_unknown_option_in_a_file_is_named():
 def test_a_damaged_file_gives_one_sentence(tmp_path, content):
     path = tmp_path / "recipe.json"
     path.write_text(content)
-    with pytest.raises(UserError, match=r"recipe\.json"):
+    with pytest.raises(UserError, match=r"recipe\.json .*; bring back one that is whole"):
+        config.read_json(path)
+    path.unlink()
+    with pytest.raises(UserError, match=r"recipe\.json is missing; bring it back"):
         config.read_json(path)

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from jaxssl import doctor
 from jaxssl.doctor import GIB, Device, Finding, Machine, Package, diagnose
+from jaxssl.files import can_be_made
 
 LAPTOP = Machine(
     python="3.11.7",
@@ -117,8 +118,8 @@ def test_this_machine_can_be_looked_over(tmp_path, monkeypatch):
 
 def test_a_folder_can_be_made_below_a_writable_one_and_not_below_a_file(tmp_path):
     (tmp_path / "file").touch()
-    assert doctor._can_be_made(tmp_path / "a" / "b")
-    assert not doctor._can_be_made(tmp_path / "file" / "b")
+    assert can_be_made(tmp_path / "a" / "b")
+    assert not can_be_made(tmp_path / "file" / "b")
 
 
 def test_gpus_are_named_by_the_drivers_tool(tmp_path, monkeypatch):

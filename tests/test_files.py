@@ -1,11 +1,14 @@
 """What is written is whole or not there: `beside`, and that nothing is written without it."""
 
 import ast
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
-from jaxssl.files import beside, put_text
+from jaxssl.files import ABANDONED, PART, beside, clear_abandoned, put_text
 
 PACKAGE = Path(__file__).parents[1] / "jaxssl"
 WRITES = {"write_text", "write_bytes", "savefig", "to_parquet", "savez", "savez_compressed", "copyfile", "write_table"}
@@ -97,3 +100,28 @@ def test_a_write_that_fails_leaves_what_was_there_and_nothing_else(tmp_path):
         assert unfinished.suffix == ".txt"
     assert path.read_text() == "new"
     assert [*tmp_path.iterdir()] == [path]
+
+
+def test_of_several_who_write_one_file_at_once_each_writes_its_own(tmp_path):
+    path, together = tmp_path / "a.txt", Barrier(8)
+
+    def write(number: int) -> None:
+        with beside(path) as unfinished:
+            unfinished.write_text(f"{number}")
+            together.wait(timeout=60)
+            assert unfinished.read_text() == f"{number}"
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, range(8)))
+    assert path.read_text() in map(str, range(8))
+    assert [*tmp_path.iterdir()] == [path]
+
+
+def test_what_killed_processes_left_is_cleared_and_what_somebody_writes_is_not(tmp_path):
+    with beside(tmp_path / "a.txt") as unfinished:
+        unfinished.touch()
+        left = tmp_path / f"{PART}0123abcd-a.txt"
+        left.touch()
+        os.utime(left, (0, left.stat().st_mtime - ABANDONED - 1))
+        clear_abandoned(tmp_path)
+        assert [*tmp_path.iterdir()] == [unfinished]

@@ -52,3 +52,8 @@ def test_a_folder_may_have_the_letter_of_networks_in_its_name(tmp_path):
     assert recipe.load_recipe(f"{folder}/own.py@mae:tiny").name == "mim:tiny@mae:tiny"
     with pytest.raises(UserError, match="no recipe 'unknown'"):
         recipe.load_recipe("mim:tiny@unknown")
+
+
+def test_a_recipe_that_no_flags_lead_to_has_no_command(tmp_path):
+    asked = recipe.load_recipe("segment:vgg16", {"model.norm": None})
+    assert recipe.command("finetune", asked, tmp_path) == ""

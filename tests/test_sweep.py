@@ -40,14 +40,18 @@ def test_jobs_divide_the_points_exactly(count, jobs):
 @pytest.mark.parametrize(
     ("body", "sentence"),
     [
-        ("return []", "yields no point"),
+        ("return []", "yields no point; have it yield at least one"),
         ("return [Point('a', (cine,)), Point('a', (cine,))]", "two points 'a'"),
         ("return [Point('a', ())]", "point a has no stage"),
         ("return [Point('a', (Stage('pretrian', 'mim'),))]", "'pretrian' cannot be a stage; the nearest is 'pretrain'"),
         ("return [Point('a', (Stage('probe', 'runs/a'),))]", "asks a run of this sweep"),
         ("return [Point('a', (cine, Stage('phantom', 'cine', label='b')))]", "one stage under two labels"),
+        (
+            "m = Stage('pretrain', 'mim'); return [Point('a', (Stage('bench', m), Stage('bench', m, {'rounds': 2})))]",
+            "times pretrain-mim-.* in two ways",
+        ),
         ("return [Point('a', (Stage('pretrain', 'mim', {'a.b': object()}),))]", "plain values, paths and stages"),
-        ("return 1 / 0", "failed: ZeroDivisionError"),
+        ("return 1 / 0", r"failed \(ZeroDivisionError: .*\); mend the file"),
     ],
 )
 def test_a_study_that_contradicts_itself_is_refused(body, sentence, tmp_path):

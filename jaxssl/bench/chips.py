@@ -101,9 +101,10 @@ def chip_named(name: str) -> Chip:
 def this_machine() -> Chip:
     """This machine as one device: a large product of float32 matrices and a large copy are timed."""
     side, length = 2048, 2**26
-    square, long = jnp.zeros((side, side)), jnp.zeros(length)
-    peak = 2 * side**3 / _fastest(jnp.matmul, square, square)
-    bandwidth = 2 * long.nbytes / _fastest(lambda x: x + 1, long)
+    with jax.default_device(jax.local_devices(backend="cpu")[0]):  # also where there is a GPU
+        square, long = jnp.zeros((side, side)), jnp.zeros(length)
+        peak = 2 * side**3 / _fastest(jnp.matmul, square, square)
+        bandwidth = 2 * long.nbytes / _fastest(lambda x: x + 1, long)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     # XLA multiplies bfloat16 as float32 on a CPU.
     return Chip(peak, bandwidth, memory, 1.0, peak, bandwidth, bandwidth, 1)

@@ -1,5 +1,6 @@
 """The command line: hands words and flags to `jaxssl.run`, and turns the user's errors into one sentence."""
 
+import errno
 import functools
 import sys
 import traceback
@@ -52,6 +53,12 @@ that has it, --threads 1 gives either side one core.
 
 Example: jaxssl bench step simclr:small --out bench
 """
+ADVICE = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free some space"),
+    **dict.fromkeys((errno.EACCES, errno.EROFS), "choose a place that can be read and written"),
+}
+"""What to do about an error of the system, where that is known."""
+OTHERWISE = "the same command with --debug shows where"
 OF_RUNS = ("evaluate", "probe", "embed", "segment", "predict", "saliency", "export", "report", "replay")
 
 
@@ -97,8 +104,12 @@ VERBS: dict[str, Callable[[Sequence[str]], int | None]] = {
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Run one verb; the exit code is 0, 1 where points of a study failed, 2 for what the user can mend, 3 for files
-    left out, 75 when told to stop by SIGTERM, 130 when stopped."""
+    """Run one verb; the exit code says how it went.
+
+    0: well. 1: points of a study failed, `data check` found errors, or something broke that nobody foresaw. 2: what the
+    user can mend, `doctor`'s findings among it. 3: with --strict, files were left out or warned of. 75: the same
+    command would go on, after SIGTERM or the loss of another process. 130: stopped by Ctrl-C.
+    """
     words = list(sys.argv[1:] if words is None else words)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
@@ -114,7 +125,7 @@ def main(words: Sequence[str] | None = None) -> int:
         return _refused(str(error), debug, error.exit_code)
     except OSError as error:
         what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
-        return _refused(f"{what}; free some space, or choose a place that can be read and written.", debug)
+        return _refused(f"{what}; {ADVICE.get(error.errno or 0, OTHERWISE)}.", debug)
     except Preempted as told:
         return _refused(str(told), debug, told.exit_code)
     except KeyboardInterrupt:

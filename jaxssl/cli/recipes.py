@@ -178,9 +178,6 @@ def plan(words: Sequence[str]) -> None:
     asked = _asked("plan", Planning, "--out", words)
     if asked is None:
         return
-    import jax
-
-    jax.config.update("jax_platforms", "cpu")
     from jaxssl import run
 
     run.plan(asked.recipe, asked.devices, asked.chip, asked.images, asked.out, compiled=asked.compiled)

@@ -48,6 +48,8 @@ class Facts:
     parameters: int = 0
     command: str = ""
     data: str = ""
+    classes: tuple[str, ...] = ()
+    """Of the masks in its store, the background left out."""
     carried_out: tuple[str, ...] = ()
     """Options that say how a run is carried out, and decide no result."""
 
@@ -103,7 +105,7 @@ def _read_run(folder: Path, label: str) -> Run:
         judged=_judged(folder, notes),
         probes=_probes(folder, notes),
         saliency=_saliency(folder, notes),
-        speed=results.speed(_json(folder / "step.jsonl", notes), notes),
+        speed=results.speed(_json(folder / "step.jsonl", notes), "step.jsonl", notes),
         embedding=_embedding(arrays, notes),
         notes=tuple(notes),
     )
@@ -124,7 +126,7 @@ def _judged(folder: Path, notes: list[str]) -> Judged | None:
 
 def _probes(folder: Path, notes: list[str]) -> tuple[Probe, ...]:
     later = sorted(folder.glob("probe-*.json"), key=lambda path: (len(path.name), path.name))
-    found = [results.probe(_json(path, notes), notes) for path in [folder / "probe.json", *later]]
+    found = [results.probe(_json(path, notes), path.name, notes) for path in [folder / "probe.json", *later]]
     return tuple(each for each in found if each is not None)
 
 
@@ -158,7 +160,7 @@ def _facts(content: Mapping[str, Any]) -> Facts:
         # A path with a zero byte is refused by whatever looks for it.
         return str(content.get(key) or "").replace("\0", "")
 
-    carried_out = content.get("carried_out")
+    carried_out, classes = content.get("carried_out"), content.get("classes")
     return Facts(
         **{key: text(key) for key in ("verb", "name", "method", "commit", "jaxssl", "jax", "device", "status", "init")},
         started=_moment(content.get("started")),
@@ -168,6 +170,7 @@ def _facts(content: Mapping[str, Any]) -> Facts:
         seconds=number(content.get("seconds")),
         command=text("command"),
         data=_data_name(content.get("data")),
+        classes=tuple(map(str, classes[1:])) if isinstance(classes, list) else (),
         carried_out=tuple(map(str, carried_out)) if isinstance(carried_out, list) else (),
     )
 

@@ -120,6 +120,8 @@ class Saliency:
     """Rank correlation with the maps of random weights, which should lie within `limit` of 0."""
     limit: float
     masks_by: str
+    pictures: str
+    """What the names of its pictures begin with, as that of its file does."""
 
 
 @dataclass(frozen=True)
@@ -145,19 +147,19 @@ Judged = Segmentation | Classification
 def judged(content: Mapping[str, Any], name: str, notes: list[str]) -> Judged | None:
     """An evaluation; none, with a note, where the file lacks what is needed."""
     kind = _classification if content.get("kind") == "classification" else _segmentation
-    return _or_note(kind, content, f"{name} lacks what the comparison needs and is left out.", notes)
+    return _or_note(kind, content, name, "comparison", notes)
 
 
-def probe(content: Mapping[str, Any], notes: list[str]) -> Probe | None:
-    return _or_note(_probe, content, "probe.json lacks what the table needs and is left out.", notes)
+def probe(content: Mapping[str, Any], name: str, notes: list[str]) -> Probe | None:
+    return _or_note(_probe, content, name, "table", notes)
 
 
 def saliency(content: Mapping[str, Any], name: str, notes: list[str]) -> Saliency | None:
-    return _or_note(_saliency, content, f"{name} lacks what the table needs and is left out.", notes)
+    return _or_note(_saliency, content, name, "table", notes)
 
 
-def speed(content: Mapping[str, Any], notes: list[str]) -> Speed | None:
-    return _or_note(_speed, content, "step.jsonl lacks what the table needs and is left out.", notes)
+def speed(content: Mapping[str, Any], name: str, notes: list[str]) -> Speed | None:
+    return _or_note(_speed, content, name, "table", notes)
 
 
 def number(value: object) -> float:
@@ -183,18 +185,24 @@ def mean(values: np.ndarray, axis: int | None = None) -> np.ndarray:
 
 
 def _or_note(
-    read: Callable[[Mapping[str, Any], list[str]], T], content: Mapping[str, Any], note: str, notes: list[str]
-):
+    read: Callable[[Mapping[str, Any], str, list[str]], T],
+    content: Mapping[str, Any],
+    name: str,
+    wanted_by: str,
+    notes: list[str],
+) -> T | None:
+    """What a file of this name says; none, with a note, where it lacks what is needed."""
     if not content:
         return None
     try:
-        return read(content, notes)
+        return read(content, name, notes)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
-        notes.append(note)
+        notes.append(f"{name} lacks what the {wanted_by} needs and is left out.")
         return None
 
 
-def _speed(content: Mapping[str, Any], notes: list[str]) -> Speed:
+def _speed(content: Mapping[str, Any], name: str, notes: list[str]) -> Speed:
+    del name, notes
     return Speed(
         int(content["batch"]),
         str(content["precision"]),
@@ -224,7 +232,7 @@ def _repeat(content: Mapping[str, Any]) -> Repeat:
     return Repeat(int(content.get("subset_seed", 0)), int(content["seed"]))
 
 
-def _segmentation(content: Mapping[str, Any], notes: list[str]) -> Segmentation:
+def _segmentation(content: Mapping[str, Any], name: str, notes: list[str]) -> Segmentation:
     task, entries = _task(content, "segmentation"), content["subjects"]
     dice = _by_subject(entries, "dice", len(task.classes))
     known = np.array([value for values in dice.values() for value in values if np.isfinite(value)])
@@ -241,7 +249,7 @@ def _segmentation(content: Mapping[str, Any], notes: list[str]) -> Segmentation:
     )
     stated = number(content.get("mean_dice"))
     if abs(stated - found.mean) > 1e-3:
-        notes.append(f"evaluation.json states a mean Dice of {stated:.3f}; its subjects give {found.mean:.3f}.")
+        notes.append(f"{name} states a mean Dice of {stated:.3f}; its subjects give {found.mean:.3f}.")
     return found
 
 
@@ -276,8 +284,8 @@ def _measured(content: Mapping[str, Any]) -> dict[str, dict[tuple[str, str], tup
     return found
 
 
-def _classification(content: Mapping[str, Any], notes: list[str]) -> Classification:
-    del notes
+def _classification(content: Mapping[str, Any], name: str, notes: list[str]) -> Classification:
+    del name, notes
     task, cases = _task(content, "classification"), content["cases"]
     probabilities = np.array([[number(value) for value in case["probabilities"]] for case in cases])
     if probabilities.ndim != 2 or probabilities.shape[1] != len(task.classes) or not np.isfinite(probabilities).all():
@@ -293,8 +301,8 @@ def _classification(content: Mapping[str, Any], notes: list[str]) -> Classificat
     )
 
 
-def _probe(content: Mapping[str, Any], notes: list[str]) -> Probe:
-    del notes
+def _probe(content: Mapping[str, Any], name: str, notes: list[str]) -> Probe:
+    del name, notes
     subjects, found = content.get("subjects") or {}, content.get("representation") or {}
     return Probe(
         target=str(content["target"]),
@@ -314,7 +322,7 @@ def _probe(content: Mapping[str, Any], notes: list[str]) -> Probe:
     )
 
 
-def _saliency(content: Mapping[str, Any], notes: list[str]) -> Saliency:
+def _saliency(content: Mapping[str, Any], name: str, notes: list[str]) -> Saliency:
     del notes
     entries, sanity = content["subjects"], content.get("sanity", {})
     names = ("dice", "energy", "pointing", "share")
@@ -331,4 +339,5 @@ def _saliency(content: Mapping[str, Any], notes: list[str]) -> Saliency:
         number(sanity.get("all")),
         number(sanity.get("limit")),
         str(content.get("masks_by", "")),
+        name.removesuffix(".json"),
     )

@@ -29,7 +29,6 @@ QUANTITIES = {
 FIRST = ("loss", "probe/knn", "probe/linear", "learning_rate", "gradient_norm")
 FROM_ZERO = ("images_per_second", "data_wait", "probe/knn", "probe/linear")
 MOST_PANELS = 12
-CLASSES = ("RV", "MYO", "LV")
 MAPPED = ("view", "moment", "vendor", "group")
 
 
@@ -207,7 +206,7 @@ def explained(runs: Sequence[Run], samples: int) -> list[tuple[Run, Explained]]:
             name: Estimate(float(values.mean()), within(studentised(values), 0, 1))
             for name, values in saliency.scores.items()
         }
-        shown = {part: run.pictures.get(f"saliency/{part}") for part in ("image", "map")}
+        shown = {part: run.pictures.get(f"{saliency.pictures}/{part}") for part in ("image", "map")}
         columns = pictures.columns({k: v for k, v in shown.items() if v is not None}, "", samples)
         doubtful = not abs(saliency.sanity) < saliency.limit
         found.append((run, Explained(saliency, scores, len(saliency.scores["dice"]), doubtful, columns)))
@@ -268,8 +267,8 @@ def _segmentation(group: Sequence[Run], most: int) -> Segmentations:
         pictures.segmented(image, truth, [run.pictures["segmentation/prediction"][place] for run in group])
         for place, (image, truth) in enumerate(zip(images[:most], truths, strict=False))
     ]
-    classes = next((run.judged.task.classes for run in group if isinstance(run.judged, Segmentation)), CLASSES)
-    return Segmentations(tuple(group), classes, tuple(samples))
+    named = (run.judged.task.classes if isinstance(run.judged, Segmentation) else run.facts.classes for run in group)
+    return Segmentations(tuple(group), next(filter(None, named), ()), tuple(samples))
 
 
 def _by_verb(runs: Sequence[Run]) -> list[tuple[str, list[Run]]]:

@@ -18,7 +18,7 @@ from jaxssl.run.common import console_of
 from jaxssl.run.judging import FILES, JUDGES
 from jaxssl.run.rates import refuse_elsewhere
 from jaxssl.run.report import report_on
-from jaxssl.run.stages import Busy, Failed, Place, State
+from jaxssl.run.stages import Busy, Failed, Place, State, holding
 from jaxssl.run.submitting import Cluster, submit_jobs
 from jaxssl.sweep import Point, Stage, Within, in_order, load_study, select
 from jaxssl.train.cache import cached_in
@@ -76,7 +76,9 @@ def ablate(
         with _shared_programs(root):
             failed = _work(chosen, root, console)
         if _at_an_end(everything, root) and _runs(everything, root):
-            _report(everything, root)
+            with holding(root, "report") as mine:  # all processes come here at once; one page is enough
+                if mine:
+                    _report(everything, root)
     if list:
         Console().print(_table(chosen, root))
     states: dict[str, State] = {point.name: _state(point, root) for point in chosen}
@@ -213,9 +215,17 @@ def _result(places: Sequence[Place]) -> str:
     for folder in (place.folder for place in reversed(places)):
         for path in (folder / name for name in FILES.values()):
             if path.is_file():
-                judged = config.read_json(path)
-                return JUDGES[judged["kind"]].in_words(judged)
+                return _in_words(path)
     return ""
+
+
+def _in_words(path: Path) -> str:
+    """What a file of results says, or what is wrong with it: a damaged one spoils its own row of the table."""
+    try:
+        judged = config.read_json(path)
+    except UserError as error:
+        return str(error)
+    return JUDGES[judged["kind"]].in_words(judged)
 
 
 def _runs(points: Sequence[Point], root: Path) -> tuple[Path, ...]:

@@ -47,7 +47,7 @@ def bench_augment(
         seconds: How long a turn lasts, about.
         against: What to compare with.
     """
-    check_turns(against, rounds, seconds)
+    check_turns(against, rounds, seconds, out)
     chosen = config.override(load_recipe(recipe), {"train.batch": batch} if batch else {})
     config.check(chosen)
     console, plan = console_of(None), views_of(chosen.method)

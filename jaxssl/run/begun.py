@@ -2,8 +2,8 @@
 
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -68,6 +68,7 @@ class Run:
     on: Part
     """Whom a fine-tuning is evaluated on."""
     planned: str
+    began: float = field(default_factory=time.monotonic)
 
     @classmethod
     def begin(
@@ -115,7 +116,9 @@ class Run:
         with first_goes_ahead():
             if is_first():
                 stack.enter_context(folder.alone(run.warn))
-            folder.claim(recipe, source.facts)
+                folder.claim(recipe, source.facts)
+            else:
+                folder.refuse_another(recipe, source.facts)
         if verb == "pretrain" and recipe.data.masks and not source.store.info.masks_by:
             run.warn(
                 f"The masks of {recipe.data.store} are true ones, which no new patient comes with; "
@@ -123,10 +126,9 @@ class Run:
             )
         return run
 
-    @property
-    def finished(self) -> bool:
-        """Whether an earlier call came to the end."""
-        if self.workdir.facts().get("status") != "finished":
+    def nothing_to_do(self) -> bool:
+        """Whether an earlier call came to the end; then say so."""
+        if not self.workdir.finished:
             return False
         path, later = self.workdir.path, ""
         if self.verb == "finetune" and not (path / FILES[self.on]).exists():
@@ -160,14 +162,17 @@ class Run:
             group = self.recipe.model.group
             seed, whole = self.recipe.train.seed, (trained.params, trained.carry)
             self.workdir.add_pictures(draw(self.method, self.schedule, seed, self.feed, group, *whole))
-            seconds = round(time.time() - self.workdir.facts()["started_seconds"], 1)
-            self.workdir.describe(status="finished", finished=now(), seconds=seconds, skipped=trained.skipped)
+            self.workdir.describe(status="finished", finished=now(), seconds=self._seconds, skipped=trained.skipped)
 
     def note_end(self, error: BaseException) -> None:
-        """Say in run.json that nobody is at work any more: stopped from outside, or failed by itself."""
-        if is_first() and self.workdir.facts().get("status") == "running":
-            stopped = isinstance(error, KeyboardInterrupt | Preempted | LostPeer)
-            self.workdir.describe(status="stopped" if stopped else "failed")
+        """Say in run.json that nobody is at work any more: stopped from outside, or failed by itself.
+
+        Where it cannot be said that is passed over: what ended the run is what its user, or a scheduler, must see.
+        """
+        with suppress(OSError, UserError):
+            if is_first() and self.workdir.facts().get("status") == "running":
+                stopped = isinstance(error, KeyboardInterrupt | Preempted | LostPeer)
+                self.workdir.describe(status="stopped" if stopped else "failed", seconds=self._seconds)
 
     def warn(self, sentence: str) -> None:
         self.console.print(f"Warning: {sentence}", style="yellow")
@@ -195,6 +200,11 @@ class Run:
 
     def _views(self, batch: Batch) -> Tree:
         return first_views(self.method, self.schedule, self.recipe.train.seed, batch)
+
+    @property
+    def _seconds(self) -> float:
+        """Spent on the run by this call and those before it, but for calls that were killed: these could not tell."""
+        return round(self.workdir.facts().get("seconds", 0.0) + time.monotonic() - self.began, 1)
 
     @property
     def _command(self) -> str:
@@ -232,7 +242,7 @@ class Run:
         """What watches the steps, in the order in which each is told; the stack closes what they leave open."""
 
         def save(tick: Tick) -> None:
-            refused = files.metrics.refused()
+            refused = files.metrics.refused() if files else None
             # All save or none; the first alone has lines to write.
             if least(float(refused is None)):
                 checkpoints.save(tick.step, tick.state, self._meta(tick.step))
@@ -249,27 +259,32 @@ class Run:
                 return None
 
         options, folder = self.recipe.train, self.workdir.path
-        title, steps = f"{self.verb} {self.recipe.name}", self.schedule.steps
-        bar = monitors.Bar(self.console, title, start, steps, options.batch, options.log_every)
-        stack.callback(bar.close)
+        steps = self.schedule.steps
         probes = (
             online_probes(self.recipe, self.source, self.method, self.mesh, steps, self.console)
             if self.verb == "pretrain"
             else []
         )
-        files = monitors.MetricsFile(folder, start, options.log_every, options.batch, self.warn)
-        board = monitors.TensorBoard(folder, start, options.log_every)
-        stack.callback(board.close)
-        writers = [files, board, bar]
+        # Already by being made it drops lines of the file: that is for one process.
+        files = monitors.MetricsFile(folder, start, options.log_every, options.batch, self.warn) if is_first() else None
         # What is measured comes before what writes it, and that before the checkpoint, which no metrics lag behind.
         return [
             *probes,
-            *(writers if is_first() else []),
+            *([files, *self._shown(start, stack)] if files else []),
             alarms.CollapseAlarm(self.recipe.monitors, options.log_every, self.warn),
             monitors.StopWhenNotFinite(options.max_skipped, options.log_every, dump),
             monitors.Saver(save, options.checkpoint_every),
             stack.enter_context(ended_after_a_save(save)),
         ]
+
+    def _shown(self, start: int, stack: ExitStack) -> list[Hook]:
+        """Event files and the bar."""
+        options, title = self.recipe.train, f"{self.verb} {self.recipe.name}"
+        board = monitors.TensorBoard(self.workdir.path, start, options.log_every)
+        stack.callback(board.close)
+        bar = monitors.Bar(self.console, title, start, self.schedule.steps, options.batch, options.log_every)
+        stack.callback(bar.close)
+        return [board, bar]
 
     def _describe(self, state: State) -> None:
         if not is_first():
@@ -284,7 +299,7 @@ class Run:
             status="running",
             command=self._command,
             **self.start.facts,
-            **beginnings(self.recipe, self.source, {**known, **self.start.facts}),
+            **({} if self.workdir.has_step else beginnings(self.recipe, self.source, self.start.facts)),
             planned=known.get("planned", self.planned),
             channels=self.source.store.info.channels,
             classes=list(self.source.store.info.classes),
@@ -294,6 +309,5 @@ class Run:
             carried_out=list(CARRYING_OUT),
             subjects_seen=len(self.workdir.add_seen(seen)),
             started=known.get("started", now()),
-            started_seconds=known.get("started_seconds", time.time()),
             **{**provenance(), "devices": self.mesh.size},
         )

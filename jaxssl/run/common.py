@@ -1,4 +1,4 @@
-"""What several verbs need: the terminal, opened data with a bar, and a finished run read back."""
+"""What several verbs need: the terminal, the hardware, opened data with a bar, and a run read back."""
 
 import sys
 from collections.abc import Callable
@@ -40,6 +40,12 @@ def load_run(workdir: Workdir, warn: Callable[[str], None]) -> LoadedRun:
     method = build(recipe.method, recipe.model, spec)
     params, carry = evaluated(state["params"], state["carry"], state["average"])
     return LoadedRun(recipe, method, saved.step, method.parts(params, carry))
+
+
+def refuse_unfinished(workdir: Workdir) -> None:
+    """What is asked of a run is asked of its last step."""
+    if not workdir.finished:
+        raise UserError(f"{workdir.path} is not finished; give the command that began it again, which continues it.")
 
 
 def spec_on(recipe: Recipe, source: Source) -> Spec:

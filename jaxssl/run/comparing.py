@@ -13,17 +13,19 @@ from jaxssl.bench.figure import readable
 from jaxssl.bench.sides import OURS, Against, Process, Side, by_turns, check_torch, running
 from jaxssl.bench.sides_figure import draw_sides, small
 from jaxssl.errors import UserError
-from jaxssl.files import beside, put_text
+from jaxssl.files import beside, can_be_made, put_text
 from jaxssl.workdir import commit
 
 Check = Callable[[Mapping[str, Process]], str | None]
 """Asks the sides for results; why they are not the same, if they are not."""
 
 
-def check_turns(against: Against, rounds: int, seconds: float) -> None:
-    """Refuse what is no turn, and a comparison that cannot be made."""
+def check_turns(against: Against, rounds: int, seconds: float, out: Path) -> None:
+    """Refuse what is no turn, and a comparison that cannot be made, or not be told in `out`."""
     if rounds < 1 or not seconds > 0:
         raise UserError(f"--rounds must be at least 1 and --seconds above 0, not {rounds} and {seconds}.")
+    if not can_be_made(out):
+        raise UserError(f"{out} cannot be written; choose another --out.")
     if against.against:
         check_torch(against.python)
 

@@ -14,6 +14,7 @@ from jaxssl.bench.figure import readable
 from jaxssl.bench.loss import reference_gradient
 from jaxssl.bench.sides import ALONE, OURS, Against, Process, Side, ours, peer
 from jaxssl.errors import UserError
+from jaxssl.memory import available
 from jaxssl.run.common import console_of
 from jaxssl.run.comparing import check_turns, compared, tell
 
@@ -52,7 +53,7 @@ def bench_loss(
     """
     if rows < 4 or rows % 2 or dim < 1 or not temperature > 0:
         raise UserError("--rows must be an even number of at least 4, --dim at least 1 and --temperature above 0.")
-    check_turns(against, rounds, seconds)
+    check_turns(against, rounds, seconds, out)
     console = console_of(None)
     embeddings = np.random.default_rng(0).normal(size=(rows, dim)).astype(np.float32)
     accuracy: dict[str, float] = {}
@@ -79,17 +80,11 @@ def _sides(folder: Path, rows: int, temperature: float, against: Against, consol
     found = [ours("jaxssl.bench.loss", options)]
     if against.against is None:
         return found
-    needed, free = HELD * 4 * rows**2, _free_bytes()
+    needed, free = HELD * 4 * rows**2, available()
     if needed > free:
         console.print(f"torch is left out: it needs about {readable(needed, 'B')}, and {readable(free, 'B')} are free.")
         return found
     return found + [peer(name, "loss.py", options | {"as": kind}, against.python) for name, kind in PEERS.items()]
-
-
-def _free_bytes() -> int:
-    """What new processes can have without swapping, as Linux puts it."""
-    lines = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
-    return 1024 * int(lines["MemAvailable"].split()[0])
 
 
 def _check(

@@ -8,7 +8,7 @@ import tyro
 from jaxssl import config
 from jaxssl.data.source import Part
 from jaxssl.errors import UserError
-from jaxssl.run.common import console_of, load_run, opened_again
+from jaxssl.run.common import console_of, load_run, opened_again, refuse_unfinished
 from jaxssl.run.judging import FILES, JUDGES, judge, refuse_without_evaluation
 from jaxssl.workdir import existing
 
@@ -27,11 +27,14 @@ def evaluate(run: Folder, on: Part = "test") -> dict[str, Any]:
         on: Whom to ask: validation subjects while there is something to choose, test subjects once.
     """
     console, workdir = console_of(None), existing(run)
-    loaded = load_run(workdir, lambda sentence: console.print(f"Warning: {sentence}", style="yellow"))
+    refuse_unfinished(workdir)
+
+    def warn(sentence: str) -> None:
+        console.print(f"Warning: {sentence}", style="yellow")
+
+    loaded = load_run(workdir, warn)
     if not loaded.method.task:
         raise UserError(f"{run} has learnt without labels; name a run of jaxssl finetune, or use jaxssl probe.")
-    if workdir.facts().get("status") != "finished":
-        raise UserError(f"{run} is not finished; give the command that began it again, which continues it.")
     path = workdir.path / FILES[on]
     if path.exists():
         known = config.read_json(path)
@@ -39,4 +42,5 @@ def evaluate(run: Folder, on: Part = "test") -> dict[str, Any]:
         return known
     source = opened_again(loaded, workdir, console)
     refuse_without_evaluation(loaded.recipe, loaded.method, source, on)
-    return judge(loaded.recipe, source, loaded.method, loaded.parts, on, workdir, console)
+    with workdir.alone(warn, wait=True):
+        return judge(loaded.recipe, source, loaded.method, loaded.parts, on, workdir, console)

@@ -1,4 +1,4 @@
-"""What fine-tuning is judged by."""
+"""What a segmentation is judged by."""
 
 from collections import defaultdict
 from typing import Any

@@ -57,7 +57,7 @@ def export(
     _refuse_without_packages(format)
     loaded = load_run(workdir, lambda sentence: console.print(f"Warning: {sentence}", style="yellow"))
     chosen = _chosen(loaded, format, parts, str(run))
-    if workdir.facts().get("status") != "finished":
+    if not workdir.finished:
         console.print(
             f"Warning: {run} is not finished; this is its checkpoint of step {loaded.step}, and the card says so.",
             style="yellow",

@@ -48,9 +48,11 @@ class Start:
 def start_of(recipe: Recipe, source: Source, folder: Workdir, abstract: State, console: Console) -> Start:
     """What `init` asks for, which has not seen the test subjects; of a network in the form of `abstract`.
 
-    A run that has saved a step has it already: a file is not read again.
+    A run that has saved a step has it already: neither run nor file is read again, and may be gone.
     """
     init = recipe.init
+    if folder.has_step:
+        return Start()
     if init.run:
         other = existing(init.run)
         refuse_leak(other.seen(), source.seen(source.split.test), init.run)
@@ -62,8 +64,6 @@ def start_of(recipe: Recipe, source: Source, folder: Workdir, abstract: State, c
         return Start(parts, other.seen(), facts)
     if not init.weights:
         return Start(facts={"init": None, "init_parts": []})
-    if any(path.name.isdigit() for path in folder.checkpoints.glob("*")):
-        return Start()
     return _start_of_file(recipe, read_file(init.weights), source, folder, abstract)
 
 
@@ -177,4 +177,4 @@ def _refuse_unknown(recipe: Recipe, available: list[str], taken: list[str], wher
     unknown = sorted(set(recipe.init.parts) - set(available) - set(KNOWN))
     if unknown or not taken:
         asked = ", ".join(unknown or recipe.init.parts) or "nothing"
-        raise UserError(f"init.parts asks for {asked}, but {where} has {', '.join(sorted(available))}.")
+        raise UserError(f"init.parts asks for {asked}, but {where} has {', '.join(sorted(available))}; name of these.")

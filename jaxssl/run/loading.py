@@ -48,7 +48,7 @@ def bench_loader(
         against: What to compare with.
     """
     console = console_of(None)
-    check_turns(against, rounds_each, seconds)
+    check_turns(against, rounds_each, seconds, out)
     if batch < 1 or steps < 0:
         raise UserError(f"--batch must be at least 1 and --steps at least 0, not {batch} and {steps}.")
     chosen = config.override(load_recipe(recipe), {"train.batch": batch} | ({"data.store": store} if store else {}))
@@ -70,7 +70,7 @@ def _data_wait(recipe: Recipe, steps: int, console: Console) -> float:
     """Share of the time, from the first line of the log on: what is before that compiles."""
     every = max(1, steps // 4)
     short = dict.fromkeys(("train.steps", "train.checkpoint_every"), every * 5)
-    short |= {"train.epochs": None, "train.log_every": every}
+    short |= {"train.epochs": None, "train.log_every": every, "train.probe_every": 0}
     with tempfile.TemporaryDirectory() as folder:
         run = pretrain(config.override(recipe, short), Path(folder) / "run", console=console)
         logged = [json.loads(line) for line in (run / "timing.jsonl").read_text().splitlines()]

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import jax
 from rich.table import Table
 
 from jaxssl import config
@@ -33,7 +34,8 @@ def plan(
     """Say what training by a recipe on `images` images will need of each of so many devices, and for how long.
 
     Nothing is run, and neither data nor devices are needed. What is exchanged is read from the step compiled for at
-    most 8 simulated devices, or without `compiled` left out. With `out`, a folder, plan.json is written there.
+    most 8 simulated devices, or without `compiled` left out. With `out`, a folder, plan.json is written there. A
+    process that has not begun with another device computes on the CPU from then on.
 
     >>> planned = jaxssl.run.plan("simclr:small", 8, "h100", overrides={"train.batch": 4096}, compiled=False)
     >>> planned["verdict"]
@@ -45,6 +47,7 @@ def plan(
     compiled = compiled and devices > 1
     if devices < 1:
         raise UserError(f"--devices must be at least 1, not {devices}.")
+    jax.config.update("jax_platforms", "cpu")
     if compiled:
         simulate(max(SIMULATED))
     planned, console = Planned(recipe, devices, chip_named(chip), images), console_of(None)

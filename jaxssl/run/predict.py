@@ -14,7 +14,7 @@ from jaxssl.data.store import SUMMARY
 from jaxssl.data.subject import Series, Subject
 from jaxssl.errors import UserError
 from jaxssl.run import overlay
-from jaxssl.run.common import console_of, load_run
+from jaxssl.run.common import console_of, load_run, refuse_unfinished
 from jaxssl.run.segmenter import Segmenter
 from jaxssl.run.shown import shown
 from jaxssl.run.sizes import Sizes
@@ -47,6 +47,7 @@ def predict(
         overlays: Draw the outlines over the slices as PNG, and as GIF where there are frames.
     """
     console, workdir, source, out = console_of(None), existing(run), Path(source), Path(out)
+    refuse_unfinished(workdir)
     if (source / SUMMARY).exists():
         raise UserError(f"{source} is a store; write it again with masks by: jaxssl segment {run} --store {source}.")
     if not source.exists():

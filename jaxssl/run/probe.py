@@ -18,7 +18,7 @@ from jaxssl.evaluate.linear import Samples, linear_probe
 from jaxssl.evaluate.metrics import measures
 from jaxssl.evaluate.representation import represent
 from jaxssl.recipe import Recipe
-from jaxssl.run.common import console_of, load_run, opened_again
+from jaxssl.run.common import console_of, load_run, opened_again, refuse_unfinished
 from jaxssl.run.embedding import of_rows
 from jaxssl.run.encoder import encoder_of
 from jaxssl.run.openings import begun, opening, tested
@@ -47,13 +47,19 @@ def probe(run: Folder, target: str = "group", k: int = 20, temperature: float = 
     if k < 1 or temperature <= 0:
         raise UserError(f"A kNN needs k of at least 1 and a temperature above 0, not {k} and {temperature}.")
     console, workdir = console_of(None), existing(run)
-    loaded = load_run(workdir, lambda sentence: console.print(f"Warning: {sentence}"))
+    refuse_unfinished(workdir)
+
+    def warn(sentence: str) -> None:
+        console.print(f"Warning: {sentence}")
+
+    loaded = load_run(workdir, warn)
     source = opened_again(loaded, workdir, console)
+    codes = label(source.cache, target)
     encoder = encoder_of(loaded, workdir)
     arrays = of_rows(encoder, source.cache, source.rows(source.cache.names["subject"]))
     write_table(workdir.path / "embedding.npz", arrays)
     train, validation, test = (
-        _samples(source, arrays, subjects, target)
+        _samples(arrays, subjects, codes)
         for subjects in (source.split.train, source.split.validation, source.split.test)
     )
     names = source.cache.names[f"label/{target}"]
@@ -65,7 +71,7 @@ def probe(run: Folder, target: str = "group", k: int = 20, temperature: float = 
     found = represent(
         encoder.encode, source.cache, arrays, train=source.split.train, test=source.split.test, batch=encoder.batch
     )
-    own = unit_of(source.cache.table["subject"], label(source.cache, target))
+    own = unit_of(source.cache.table["subject"], codes)
     result = {
         "target": target,
         "unit": "image",
@@ -80,9 +86,10 @@ def probe(run: Folder, target: str = "group", k: int = 20, temperature: float = 
         "subjects": _scores(test, answers, "subject") if own == "subject" else None,
         "representation": found.measures,
     }
-    workdir.add_pictures(found.pictures)
-    result["opening"] = _opening(loaded.recipe, source, result, workdir)
-    config.write_json(result, _place(result, workdir))
+    with workdir.alone(warn, wait=True):
+        workdir.add_pictures(found.pictures)
+        result["opening"] = _opening(loaded.recipe, source, result, workdir)
+        config.write_json(result, _place(result, workdir))
     ways = {"knn": f"kNN (k={k}, T={temperature})", "linear": f"linear (l2={linear.l2:g})"}
     images = f"{len(test.labels)} test images of {result['subjects_test']} subjects"
     console.print(_probe_in_words(target, images, result["images"], ways))
@@ -106,13 +113,14 @@ def _place(result: dict[str, Any], workdir: Workdir) -> Path:
     """The first answer stays in probe.json; what is asked otherwise later goes beside it."""
     number = 1
     while (path := workdir.path / ("probe.json" if number == 1 else f"probe-{number}.json")).exists():
-        if _asked(config.read_json(path)) == _asked(result):
+        if asked(config.read_json(path)) == asked(result):
             return path
         number += 1
     return path
 
 
-def _asked(result: Mapping[str, Any]) -> tuple[Any, ...]:
+def asked(result: Mapping[str, Any]) -> tuple[Any, ...]:
+    """The target, k and temperature that a file of results answers."""
     neighbours = result.get("knn", {})
     return result.get("target"), neighbours.get("k"), neighbours.get("temperature")
 
@@ -139,8 +147,8 @@ def _probe_in_words(target: str, of: str, scores: dict[str, Any], ways: Mapping[
     return f"{target}, accuracy: {found}, one answer for all at most {scores['chance']:.3f}; {of}."
 
 
-def _samples(source: Source, arrays: dict[str, np.ndarray], subjects: tuple[str, ...], target: str) -> Samples:
-    """The embeddings of these subjects whose label is known."""
-    codes = label(source.cache, target)[arrays["id"]]
+def _samples(arrays: dict[str, np.ndarray], subjects: tuple[str, ...], codes: np.ndarray) -> Samples:
+    """The embeddings of these subjects whose label is known; `codes` are those of the whole cache."""
+    codes = codes[arrays["id"]]
     chosen = np.isin(arrays["subject"], subjects) & (codes >= 0)
     return Samples(arrays["embedding"][chosen], codes[chosen], arrays["subject"][chosen])

@@ -3,6 +3,7 @@
 A curve to follow and not a result: few images, no choice of a penalty, and no test subject, which `jaxssl probe` opens.
 """
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -70,11 +71,14 @@ class OnlineProbe:
     def __call__(self, tick: Tick) -> None:
         if tick.step % self.every and tick.step != tick.steps:
             return
+        # The step may still be under way: what is left of it is none of the probe's time.
+        values, began = tick.values, time.perf_counter()
         rows = np.concatenate([self.training.rows, self.validation.rows])
         embeddings = embed(partial(self.encode, tick.state), self.cache, rows, self.batch)
         if is_first():
             scores = _scores(self.training.codes, self.validation.codes, embeddings)
-            tick.values.update({f"probe/{name}": value for name, value in scores.items()})
+            values.update({f"probe/{name}": value for name, value in scores.items()})
+        tick.probed += time.perf_counter() - began
 
 
 def online_probes(

@@ -10,7 +10,7 @@ from jaxssl.errors import UserError
 from jaxssl.reporting.cost import cost
 from jaxssl.reporting.read import read_runs
 from jaxssl.sweep import Stage
-from jaxssl.workdir import provenance
+from jaxssl.workdir import Workdir, provenance
 
 
 class Rates(NamedTuple):
@@ -58,7 +58,7 @@ def refuse_elsewhere(stages: Sequence[Stage]) -> None:
 def _measured(trainings: Mapping[str, Stage], root: Path) -> dict[str, Any]:
     """From the log of each finished run; speeds on different hardware are refused."""
     folders = {name: stage.folder(root) for name, stage in trainings.items()}
-    if late := [name for name, folder in folders.items() if not _finished(folder)]:
+    if late := [name for name, folder in folders.items() if not Workdir(folder).finished]:
         raise UserError(
             f"{root} holds no finished training of {', '.join(late)} by which steps could be timed; finish the sweep "
             "there first, with the same options."
@@ -81,8 +81,3 @@ def _measured(trainings: Mapping[str, Stage], root: Path) -> dict[str, Any]:
 
 def _machine(facts: Mapping[str, Any]) -> str:
     return f"{facts['devices']} x {facts['device']} with jax {facts['jax']}"
-
-
-def _finished(folder: Path) -> bool:
-    run = folder / "run.json"
-    return run.is_file() and config.read_json(run).get("status") == "finished"

@@ -1,6 +1,6 @@
 """`saliency`: where a classification run looks, and how much of that is the heart."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ from jaxssl.evaluate.saliency.sanity import drawn_anew
 from jaxssl.methods.base import build
 from jaxssl.models.vit import ViT
 from jaxssl.models.weights.paths import unrolled
-from jaxssl.run.common import LoadedRun, console_of, load_run, opened_again
+from jaxssl.run.common import LoadedRun, console_of, load_run, opened_again, refuse_unfinished
 from jaxssl.run.feed import Feed
 from jaxssl.run.judging import of_whom
 from jaxssl.run.shown import shown
@@ -59,7 +59,12 @@ def saliency(
         on: Whose images.
     """
     console, workdir = console_of(None), existing(run)
-    loaded = load_run(workdir, lambda sentence: console.print(f"Warning: {sentence}", style="yellow"))
+    refuse_unfinished(workdir)
+
+    def warn(sentence: str) -> None:
+        console.print(f"Warning: {sentence}", style="yellow")
+
+    loaded = load_run(workdir, warn)
     _refuse_other_runs(loaded, workdir)
     map = map or _usual(loaded)
     _refuse_other_networks(loaded, map)
@@ -70,7 +75,7 @@ def saliency(
             "such as a store that `jaxssl segment` has written."
         )
     if seen := shown(loaded.recipe):
-        console.print(f"Warning: in training {run} was shown {seen}.", style="yellow")
+        warn(f"in training {run} was shown {seen}.")
     samples = source.samples(getattr(source.split, on))
     explainer = _explainer(_unrolled(loaded, workdir), map, source, samples)
     scores = score_subjects(explainer, samples)
@@ -80,24 +85,36 @@ def saliency(
     drawn = [drawn_anew(explainer.method, named_key(draw, "saliency"), first) for draw in range(DRAWS)]
     sanity = compare_with_chance(explainer, _some(samples), drawn)
     result = {**_about(loaded, source, map, on), **_summary(scores), "sanity": sanity}
-    config.write_json(result, workdir.path / FILES[on])
-    workdir.add_pictures(scores.pictures)
+    with workdir.alone(warn, wait=True):
+        _write(result, scores.pictures, workdir)
     console.print(_in_words(result))
     if sentence := _doubt(result):
-        console.print(f"Warning: {sentence}", style="yellow")
+        warn(sentence)
     return result
 
 
 FILES = {"test": "saliency.json", "validation": "saliency-validation.json"}
-"""In a run's folder, where it looks in the images of whom."""
+"""In a run's folder, where it looks in the images of whom, by the first map that was asked for."""
+
+
+def _write(result: dict[str, Any], pictures: Mapping[str, np.ndarray], workdir: Workdir) -> None:
+    path = _place(result, workdir)
+    config.write_json(result, path)
+    workdir.add_pictures({name.replace("saliency/", f"{path.stem}/"): stack for name, stack in pictures.items()})
+
+
+def _place(result: Mapping[str, Any], workdir: Workdir) -> Path:
+    """The first map stays; another goes beside it."""
+    path = workdir.path / FILES[result["on"]]
+    if path.exists() and config.read_json(path)["map"] != result["map"]:
+        return path.with_name(f"{path.stem}-{result['map']}.json")
+    return path
 
 
 def _refuse_other_runs(loaded: LoadedRun, workdir: Workdir) -> None:
-    """Only classifiers have something to explain, and only when they have learnt."""
+    """Only classifiers have something to explain."""
     if loaded.method.task != "classification":
         raise UserError(f"{workdir.path} has not learnt to classify; name a run of jaxssl finetune classify.")
-    if workdir.facts().get("status") != "finished":
-        raise UserError(f"{workdir.path} is not finished; give the command that began it again, which continues it.")
 
 
 def _usual(loaded: LoadedRun) -> Map:
@@ -157,6 +174,7 @@ def _about(loaded: LoadedRun, source: Source, map: Map, on: Part) -> dict[str, A
     return {
         "kind": "saliency",
         "map": map,
+        "usual": map == _usual(loaded),
         "of": "the class found most probable",
         "unit": "subject",
         "target": loaded.recipe.data.label,

@@ -16,7 +16,7 @@ from jaxssl.data.record import Record
 from jaxssl.data.store import open_store, write_again
 from jaxssl.errors import UserError
 from jaxssl.evaluate.segment import predicted_masks
-from jaxssl.run.common import console_of, load_run
+from jaxssl.run.common import console_of, load_run, refuse_unfinished
 from jaxssl.workdir import existing
 
 BATCH = 32
@@ -37,6 +37,7 @@ def segment(run: Annotated[Path, tyro.conf.Positional], store: Path, out: Path) 
         out: Folder of the new store.
     """
     console, workdir = console_of(None), existing(run)
+    refuse_unfinished(workdir)
     loaded = load_run(workdir, lambda sentence: console.print(f"Warning: {sentence}", style="yellow"))
     if loaded.method.task != "segmentation":
         raise UserError(f"{run} has not learnt to segment; name a run of jaxssl finetune segment.")

@@ -1,6 +1,8 @@
 """A stage of a sweep as a call of its verb, the file by which it is known to be done, and whose turn it is to do it."""
 
 import contextlib
+import functools
+import inspect
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -12,22 +14,22 @@ from jaxssl import config
 from jaxssl.data.phantom import CineOptions, KneeOptions, UltrasoundOptions
 from jaxssl.data.store import SUMMARY
 from jaxssl.errors import UserError
-from jaxssl.files import put_text, take
+from jaxssl.files import put_text, take_or_warn
 from jaxssl.recipe import PLACES, lasting, load_recipe
+from jaxssl.run.common import console_of
 from jaxssl.run.data import data_phantom
 from jaxssl.run.evaluate import evaluate
 from jaxssl.run.ingest import data_ingest
 from jaxssl.run.judging import FILES
 from jaxssl.run.lvef import data_lvef
-from jaxssl.run.probe import probe
-from jaxssl.run.saliency import FILES as MAPS
+from jaxssl.run.probe import asked, probe
 from jaxssl.run.saliency import saliency
 from jaxssl.run.segmentation import segment
 from jaxssl.run.split import data_split
 from jaxssl.run.stepping import bench_step
 from jaxssl.run.training import finetune, pretrain
 from jaxssl.sweep import Stage
-from jaxssl.workdir import now
+from jaxssl.workdir import Workdir, now
 
 State = Literal["finished", "failed", "running", "begun", "to do"]
 Options = Mapping[str, Any]
@@ -46,7 +48,7 @@ def _training(verb: Callable[..., Any]) -> Doing:
         own = {name: value for name, value in options.items() if "." not in name}
         verb(str(recipe), folder, _overrides(options), **own)
 
-    return Doing(call, lambda folder, options: _said(folder / "run.json").get("status") == "finished")
+    return Doing(call, lambda folder, options: Workdir(folder).finished)
 
 
 def _is_store(folder: Path, options: Options) -> bool:
@@ -59,14 +61,28 @@ def _phantom(kind: str, folder: Path, options: Options) -> None:
     data_phantom(folder, PHANTOMS[kind](**options))
 
 
+def _given(verb: Callable[..., Any], options: Options) -> Options:
+    """All options of a verb; those that are not given as it takes them by itself."""
+    return {name: each.default for name, each in inspect.signature(verb).parameters.items()} | dict(options)
+
+
 def _probed(folder: Path, options: Options) -> bool:
-    target = options.get("target", "group")
-    return any(_said(path).get("target") == target for path in folder.glob("probe*.json"))
+    given = _given(probe, options)
+    wanted = given["target"], given["k"], given["temperature"]
+    return any(asked(_said(path)) == wanted for path in folder.glob("probe*.json"))
 
 
 def _explained(folder: Path, options: Options) -> bool:
-    said = _said(folder / MAPS[options.get("on", "test")])
-    return bool(said) and said["map"] == options.get("map", said["map"])
+    given = _given(saliency, options)
+    wanted, value = ("usual", True) if given["map"] is None else ("map", given["map"])
+    found = [_said(path) for path in folder.glob("saliency*.json")]
+    return any(said.get("on") == given["on"] and said.get(wanted) == value for said in found)
+
+
+def _timed(folder: Path, options: Options) -> bool:
+    told = _said(folder / "step.jsonl").get("asked", {})
+    given = _given(bench_step, options)
+    return bool(told) and all(told[name] == given[name] for name in told)
 
 
 DOINGS = {
@@ -87,7 +103,7 @@ DOINGS = {
     "probe": Doing(lambda run, folder, options: probe(folder, **options), _probed),
     "bench": Doing(
         lambda run, folder, options: bench_step(config.load(folder / "recipe.json"), folder, fed=True, **options),
-        lambda folder, options: (folder / "step.jsonl").is_file(),
+        _timed,
     ),
     "saliency": Doing(lambda run, folder, options: saliency(folder, **options), _explained),
 }
@@ -103,6 +119,21 @@ class Busy(Exception):
 
 class Failed(Exception):
     """A stage could not be done; the message says why, and where."""
+
+
+@contextlib.contextmanager
+def holding(root: Path, name: str, wait: bool = False) -> Iterator[bool]:
+    """Whether the lock of this name in the folder of a sweep is this process's alone, while the block lasts."""
+    lock = root / "stages" / f"{name}.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as file:
+        yield take_or_warn(file, _warn_once, wait)
+
+
+@functools.cache
+def _warn_once(sentence: str) -> None:
+    """Of a sweep's locks all are alike."""
+    console_of(None).print(f"Warning: {sentence}", style="yellow", markup=False)
 
 
 @dataclass(frozen=True)
@@ -122,13 +153,20 @@ class Place:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What the note says; nothing before the stage is begun."""
-        return _said(self.note)
+        """What the note says; nothing before the stage is begun, or where the note is damaged."""
+        try:
+            return _said(self.note)
+        except UserError:
+            return {}
 
     @property
     def done(self) -> bool:
+        """What is damaged is not done: its verb makes it anew, or says what is wrong, which fails this stage alone."""
         _, options = self.stage.resolved(self._where)
-        return DOINGS[self.stage.verb].done(self.folder, options)
+        try:
+            return DOINGS[self.stage.verb].done(self.folder, options)
+        except UserError:
+            return False
 
     @property
     def state(self) -> State:
@@ -149,10 +187,8 @@ class Place:
 
         What writes into one folder takes turns, as `probe` and `evaluate` of a run do.
         """
-        lock = self.root / "stages" / f"{self.folder.name}.lock"
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        with lock.open("w") as file:
-            if not take(file, wait):
+        with holding(self.root, self.folder.name, wait) as mine:
+            if not mine:
                 raise Busy(self)
             yield
 
@@ -162,7 +198,10 @@ class Place:
             with self.turn():
                 if not self.done:  # nor by another that was at it when we looked
                     return self._try(since, begin)
-        self._refuse_changed()
+        try:
+            self._refuse_changed()
+        except UserError as error:
+            raise self._failed(str(error)) from error
 
     def _try(self, since: float, begin: Callable[[], None]) -> None:
         before = self.facts
@@ -214,7 +253,7 @@ class Place:
         known = lasting(config.read_json(self.folder / "recipe.json"))
         names = sorted(name for name in told.keys() | known.keys() if name not in PLACES)
         if changed := [name for name in names if told.get(name) != known.get(name)]:
-            raise self._failed(
+            raise UserError(
                 f"The recipe {recipe} has changed since: {changed[0]} was {known.get(changed[0])!r} and is now "
                 f"{told.get(changed[0])!r}; bring the old one back, or take another --workdir."
             )

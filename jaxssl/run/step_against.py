@@ -55,10 +55,15 @@ def _told(recipe: Recipe) -> dict[str, Any]:
     return {"recipe": config.to_dict(recipe), "classes": len(CINE_CLASSES), "heat": heat}
 
 
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    with np.load(path, allow_pickle=False) as saved:
+        return dict(saved)
+
+
 def _check(processes: Mapping[str, Process], folder: Path, bounds: tuple[float, float]) -> str | None:
     """Loss and gradient by every parameter; what only jaxssl has must have no gradient."""
     here, there = processes[OURS].check(folder), processes[PEER].check(folder)
-    own, theirs = (dict(np.load(folder / f"{name}.npz", allow_pickle=False)) for name in ("jaxssl", "torch"))
+    own, theirs = (_arrays(folder / f"{name}.npz") for name in ("jaxssl", "torch"))
     if missing := theirs.keys() - own.keys():
         return f"torch trains {', '.join(sorted(missing))}, and jaxssl does not"
     of_loss, of_gradient = bounds

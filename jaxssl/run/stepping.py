@@ -49,8 +49,8 @@ def bench_step(
     """
     recipe = config.override(load_recipe(recipe) if isinstance(recipe, str) else recipe, overrides or {})
     config.check(recipe)
-    check_turns(against, rounds, seconds)
     console, out = console_of(None), Path(out)
+    check_turns(against, rounds, seconds, out)
     if against.against:
         if fed or profile:
             raise UserError("--against compares steps on views that are there: leave --fed and --profile out.")
@@ -73,6 +73,7 @@ def bench_step(
         cold, cached = compile_seconds(bench.programs[STEP], bench.abstract, bench.batch, Path(cache))
     result = {
         **_about(bench),
+        "asked": {"rounds": rounds, "seconds": seconds, "profile": profile},
         **_speed(found[STEP], recipe.train.batch),
         **(_feeding(found, recipe) if feed else {}),
         "compile_seconds": round(cold, 2),

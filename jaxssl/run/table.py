@@ -1,6 +1,5 @@
 """A table of arrays in a file for other programs: .npz or .parquet."""
 
-import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from jaxssl.errors import UserError
-from jaxssl.files import beside
+from jaxssl.files import beside, can_be_made
 
 ENDINGS = (".npz", ".parquet")
 
@@ -18,8 +17,7 @@ def check_place(path: Path) -> None:
     """Refuse a file of a kind that is not written, or where none can be, before the work that fills it."""
     if path.suffix.lower() not in ENDINGS:
         raise UserError(f"{path} ends in none of {', '.join(ENDINGS)}; give --out one of them.")
-    above = next(folder for folder in path.absolute().parents if folder.exists())
-    if path.is_dir() or not (above.is_dir() and os.access(above, os.W_OK)):
+    if path.is_dir() or not can_be_made(path.parent):
         raise UserError(f"{path} cannot be written; choose another --out.")
 
 

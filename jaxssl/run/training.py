@@ -29,7 +29,7 @@ def pretrain(
     PosixPath('runs/mim')
     """
     with _begun("pretrain", recipe, workdir, overrides, console) as run:
-        if not run.finished:
+        if not run.nothing_to_do():
             run.finish(run.train())
     return run.workdir.path
 
@@ -53,7 +53,7 @@ def finetune(
     PosixPath('runs/segment')
     """
     with _begun("finetune", recipe, workdir, overrides, console, on, planned) as run:
-        if not run.finished:
+        if not run.nothing_to_do():
             trained = run.train()
             run.evaluate(trained)
             run.finish(trained)

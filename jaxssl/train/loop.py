@@ -68,7 +68,8 @@ class Train:
             if getattr(self, name) < 1:
                 raise UserError(f"train.{name} must be at least 1, not {getattr(self, name)}.")
         if (self.steps is not None and self.steps < 1) or (self.epochs is not None and self.epochs <= 0):
-            raise UserError("train.steps and train.epochs must be above 0.")
+            given = self.epochs if self.steps is None else self.steps
+            raise UserError(f"A run takes train.steps of at least 1, or train.epochs above 0, not {given}.")
         if self.batch % self.micro_batches:
             raise UserError(
                 f"train.batch {self.batch} is not divisible by train.micro_batches {self.micro_batches}; "
@@ -107,6 +108,8 @@ class Tick:
     log: dict[str, jax.Array]
     waited: float
     """Seconds spent waiting for data since the loop began."""
+    probed: float = 0.0
+    """Seconds that hooks have spent since then on what is no training; such a hook adds its own."""
 
     @cached_property
     def values(self) -> dict[str, float]:
@@ -131,7 +134,7 @@ def run_steps(
     hooks: Sequence[Hook],
 ) -> State:
     """Take steps `start` to `steps`, telling each hook, and return the last state."""
-    waited = 0.0
+    waited = probed = 0.0
     source: Iterator[Batch] = iter(batches)
     number = start
     while number < steps:
@@ -142,9 +145,10 @@ def run_steps(
         number = end
         waited += time.perf_counter() - before
         state, log = dispatch(state, stacked)
-        tick = Tick(end, steps, state, log, waited)
+        tick = Tick(end, steps, state, log, waited, probed)
         for hook in hooks:
             hook(tick)
+        probed = tick.probed
     return state
 
 

@@ -83,29 +83,32 @@ class Lines:
 
 
 class MetricsFile:
-    """Writes metrics.jsonl, which is the same to the bit for the same run, and timing.jsonl, which is not."""
+    """Writes metrics.jsonl, which is the same to the bit for the same run, and timing.jsonl, which is not.
+
+    The times are of training: those of probes are left out.
+    """
 
     def __init__(self, folder: Path, start: int, every: int, batch: int, warn: Callable[[str], None]):
         self.metrics, self.timing = (Lines(folder / name, warn) for name in ("metrics.jsonl", "timing.jsonl"))
         cut_lines(self.metrics.path, start)
         cut_lines(self.timing.path, start)
         self.every, self.batch = every, batch
-        self.mark = (start, time.perf_counter(), 0.0)
         self.began = time.perf_counter()
+        self.mark = (start, 0.0, 0.0)
 
     def __call__(self, tick: Tick) -> None:
         if tick.step % self.every and tick.step != tick.steps:
             return
         self.metrics.append({"step": tick.step, **{k: _plain(v) for k, v in tick.values.items()}})
         step, then, waited = self.mark
-        now = time.perf_counter()
+        now = time.perf_counter() - self.began - tick.probed
         self.mark = (tick.step, now, tick.waited)
         self.timing.append(
             {
                 "step": tick.step,
                 "images_per_second": round((tick.step - step) * self.batch / (now - then), 2),
                 "data_wait": round((tick.waited - waited) / (now - then), 4),
-                "seconds": round(now - self.began, 2),
+                "seconds": round(now, 2),
             }
         )
 
@@ -196,21 +199,26 @@ class Bar:
         self.progress.stop()
 
     def _note(self, tick: Tick, now: float) -> str:
-        step, then = self.first or (tick.step, now)
-        speed = (tick.step - step) * self.batch / (now - then) if now > then else 0.0
-        wait = 100 * tick.waited / (now - self.began)
         loss = f"loss {tick.values['loss']:.4f}"
-        narrow = self.console.is_terminal and self.console.width < NARROW
-        return loss if narrow else f"{loss}  {speed:,.0f} img/s  data wait {wait:.0f}%"
+        if self.console.is_terminal and self.console.width < NARROW:
+            return loss
+        seconds = self._step_seconds(tick, now)
+        speed = f"  {self.batch / seconds:,.0f} img/s" if seconds else ""
+        return f"{loss}{speed}  data wait {100 * tick.waited / (now - self.began):.0f}%"
 
     def _line(self, tick: Tick, now: float) -> None:
         due = now - self.last_line > self.LINE_SECONDS or tick.step == tick.steps
         if self.console.is_terminal or not due or not self.note:
             return
         self.last_line = now
+        seconds = self._step_seconds(tick, now)
+        left = f"  {seconds * (tick.steps - tick.step):.0f} s left" if seconds else ""
+        self.console.print(f"{self.title}  {tick.step}/{tick.steps}  {self.note}{left}")
+
+    def _step_seconds(self, tick: Tick, now: float) -> float | None:
+        """What a step takes; not known yet at the first."""
         step, then = self.first or (tick.step, now)
-        left = (now - then) / max(tick.step - step, 1) * (tick.steps - tick.step)
-        self.console.print(f"{self.title}  {tick.step}/{tick.steps}  {self.note}  {left:.0f} s left")
+        return (now - then) / (tick.step - step) if tick.step > step else None
 
 
 class Saver:

@@ -7,6 +7,8 @@ import samples
 
 from jaxssl.data.store import write
 from jaxssl.errors import UserError
+from jaxssl.recipe import load_recipe
+from jaxssl.run import loading
 from jaxssl.run.loading import bench_loader
 
 
@@ -26,6 +28,19 @@ def test_a_store_is_loaded_and_trained_on(store, tmp_path, capsys):
     assert 0 < ours["wall_least"] <= ours["wall"] <= ours["wall_most"]
     assert 0 <= said["data_wait"] < 1
     assert f"waits for data in {said['data_wait']:.2%} of the time" in capsys.readouterr().err
+
+
+def test_the_steps_that_are_timed_are_not_probed(tmp_path, monkeypatch):
+    def pretended(recipe, folder, console):
+        assert recipe.train.probe_every == 0
+        folder.mkdir()
+        timed = [(1, 10.0, 0.9), (2, 11.0, 0.5), (3, 14.0, 0.1)]
+        lines = [json.dumps({"step": step, "seconds": at, "data_wait": wait}) for step, at, wait in timed]
+        (folder / "timing.jsonl").write_text("\n".join(lines))
+        return folder
+
+    monkeypatch.setattr(loading, "pretrain", pretended)
+    assert loading._data_wait(load_recipe("mim:small"), 8, None) == pytest.approx((1 * 0.5 + 3 * 0.1) / 4)
 
 
 def test_nothing_to_measure_is_refused(store, tmp_path):

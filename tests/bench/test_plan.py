@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import pytest
 from jax import lax
 
-from jaxssl.bench import liveness, products, program
+from jaxssl.bench import chips, liveness, products, program
 from jaxssl.bench.chips import NAMED, chip_named, chip_of
 from jaxssl.bench.liveness import Kernel, temporary_bytes
 from jaxssl.bench.plan import Memory, carried, compute_seconds, exchange_seconds
@@ -195,3 +195,22 @@ def test_what_cannot_be_planned_is_refused():
     ):
         with pytest.raises(UserError, match=words):
             plan("mim:tiny", *arguments, overrides=changes, compiled=False)
+
+
+def test_this_machine_is_measured_on_its_cpu_whatever_jax_takes_by_default(monkeypatch):
+    def timed(function, array, *others):
+        assert jax.config.values["jax_default_device"].platform == "cpu"
+        return 1.0
+
+    monkeypatch.setattr(chips, "_fastest", timed)
+    assert chip_named("cpu").peak == 2 * 2048**3
+
+
+def test_a_plan_takes_no_accelerator_also_from_python():
+    before = jax.config.values["jax_platforms"]
+    try:
+        jax.config.update("jax_platforms", None)
+        plan("simclr:tiny", 1, images=1000, compiled=False)
+        assert jax.config.values["jax_platforms"] == "cpu"
+    finally:
+        jax.config.update("jax_platforms", before)

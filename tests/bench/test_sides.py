@@ -15,14 +15,15 @@ from jaxssl import config
 from jaxssl.bench import compare
 from jaxssl.bench.batch import fixed_batch
 from jaxssl.bench.loss import reference_gradient
-from jaxssl.bench.sides import OURS, PEERS, Side, Turn, by_turns, check_torch, on_cores, ours, running
+from jaxssl.bench.sides import OURS, PEERS, Against, Side, Turn, by_turns, check_torch, on_cores, ours, running
 from jaxssl.bench.views import COUNTS, views_of
 from jaxssl.cli import main
 from jaxssl.errors import UserError
 from jaxssl.methods.base import build
 from jaxssl.recipe import load_recipe
-from jaxssl.run import comparing
+from jaxssl.run import comparing, contrasting
 from jaxssl.run.augmenting import bench_augment
+from jaxssl.run.common import console_of
 from jaxssl.run.comparing import compared
 from jaxssl.run.contrasting import bench_loss
 from jaxssl.run.saving import bench_checkpoint
@@ -144,6 +145,23 @@ def test_the_loss_alone_is_held_against_float64_and_told(tmp_path, capsys):
     assert record["against_float64"][OURS] < 1e-5
     assert (tmp_path / "loss.png").read_bytes().startswith(b"\x89PNG")
     assert "Contrastive loss and gradient of 64 rows" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("bench", ["loss", "augment", "loader", "step"])
+def test_a_place_that_cannot_be_written_is_refused_before_anything_is_timed(bench, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    recipe = [] if bench == "loss" else ["simclr:tiny"]
+    assert main(["bench", bench, *recipe, "--out", str(tmp_path / "file" / "out")]) == 2
+    assert "cannot be written; choose another --out." in capsys.readouterr().err
+
+
+def test_a_loss_that_does_not_fit_into_the_container_is_left_out(tmp_path, monkeypatch, capsys):
+    needed = contrasting.HELD * 4 * 1024**2
+    for free, sides in ((needed, 3), (needed - 1, 1)):
+        monkeypatch.setattr(contrasting, "available", lambda free=free: free)
+        asked = Against("torch", "python")
+        assert len(contrasting._sides(tmp_path, 1024, 0.1, asked, console_of(None))) == sides
+    assert "torch is left out" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", [*COUNTS, "dino"])

@@ -136,6 +136,27 @@ def test_subjects_weigh_the_same_and_absent_classes_do_not_count(make_run):
     assert found.judged.mean == pytest.approx(0.6)
     assert found.judged.per_class == pytest.approx({"A": 0.55, "B": 0.5})
     assert found.notes == ("evaluation.json states a mean Dice of 0.900; its subjects give 0.600.",)
+    (run / "evaluation.json").rename(run / "validation.json")
+    (found,) = read.read_runs([run])
+    assert found.notes == ("validation.json states a mean Dice of 0.900; its subjects give 0.600.",)
+
+
+def test_a_note_names_the_file_that_is_damaged(make_run):
+    run = make_run("a", parts=("probe",))
+    (run / "probe-2.json").write_text('{"target": "group", "knn": 3}')
+    assert read.read_runs([run])[0].notes == ("probe-2.json lacks what the table needs and is left out.",)
+
+
+def test_classes_are_those_of_the_evaluation_or_else_of_the_store(make_run):
+    knee = {"classes": ["background", "femur", "tibia"]}
+    for parts, extra, wanted in (
+        (("pictures", "evaluation"), knee, ("RV", "MYO", "LV")),
+        (("pictures",), knee, ("femur", "tibia")),
+        (("pictures",), {}, ()),
+    ):
+        run = make_run(f"{len(parts)}{len(extra)}", verb="finetune", method="segment", parts=parts, extra=extra)
+        (shown,) = sections.segmentations(read.read_runs([run]), samples=1)
+        assert shown.classes == wanted
 
 
 def test_runs_of_one_pretraining_share_a_hue_and_scratch_is_grey(make_run):

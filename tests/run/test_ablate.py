@@ -207,6 +207,15 @@ def test_a_stage_that_another_has_finished_meanwhile_is_left_alone(journal, tmp_
     assert not place.facts
 
 
+def test_the_page_is_left_to_whoever_is_writing_it(study, journal, tmp_path):
+    root = tmp_path / "sweep"
+    with stages.holding(root, "report"):
+        jaxssl.ablate(study, root)
+        assert not (root / "report.html").exists()
+    jaxssl.ablate(study, root)
+    assert (root / "report.html").exists()
+
+
 def test_a_recipe_that_has_changed_since_is_refused(study, journal, tmp_path, capsys):
     root = tmp_path / "sweep"
     jaxssl.ablate(study, root)
@@ -218,6 +227,67 @@ def test_a_recipe_that_has_changed_since_is_refused(study, journal, tmp_path, ca
         jaxssl.ablate(study, root)
     assert "has changed since: optim.lr was 0.25 and is now 0.001" in capsys.readouterr().err
     assert sweeping.verbs(journal) == EVERYTHING
+
+
+@pytest.mark.parametrize(("file", "sentence"), [("run.json", "scratch-0"), ("recipe.json", "cannot be read as JSON")])
+def test_a_damaged_run_fails_its_own_point_and_stops_no_other(study, journal, tmp_path, file, sentence, capsys):
+    """What its verb makes of a damaged run.json is the verb's to say; the one that pretends finds the folder there."""
+    root = tmp_path / "sweep"
+    jaxssl.ablate(study, root)
+    (damaged,), (gone,) = (root / "runs").glob("scratch-0-*"), (root / "runs").glob("mim-1-*")
+    (damaged / file).write_text("{")
+    (damaged / "evaluation.json").write_text("{")
+    (root / "stages" / f"{gone.name}.json").write_text("{")
+    shutil.rmtree(gone)
+    with pytest.raises(PointsFailed, match=r"1 points failed \(scratch/0\)"):
+        jaxssl.ablate(study, root)
+    assert sentence in capsys.readouterr().err
+    states = jaxssl.ablate(study, root, list=True)
+    assert {name for name, state in states.items() if state == "finished"} >= {"mim/1", "scratch/1"}
+
+
+@pytest.mark.parametrize(
+    ("verb", "file", "said", "same", "other"),
+    [
+        (
+            "probe",
+            "probe-2.json",
+            {"target": "vendor", "knn": {"k": 20, "temperature": 0.07}},
+            ({"target": "vendor"}, {"target": "vendor", "k": 20}),
+            ({}, {"target": "vendor", "k": 5}, {"target": "vendor", "temperature": 0.1}),
+        ),
+        (
+            "saliency",
+            "saliency-validation.json",
+            {"on": "validation", "map": "gradcam", "usual": True},
+            ({"on": "validation"}, {"on": "validation", "map": "gradcam"}),
+            ({}, {"on": "test", "map": "gradcam"}, {"on": "validation", "map": "gradients"}),
+        ),
+        (
+            "saliency",
+            "saliency-gradients.json",
+            {"on": "test", "map": "gradients", "usual": False},
+            ({"map": "gradients"},),
+            ({}, {"map": "gradcam"}),
+        ),
+        (
+            "bench",
+            "step.jsonl",
+            {"asked": {"rounds": 7, "seconds": 0.5, "profile": False}},
+            ({}, {"rounds": 7}),
+            ({"rounds": 2}, {"seconds": 1.0}, {"profile": True}),
+        ),
+    ],
+)
+def test_a_question_is_done_where_a_file_says_that_it_was_asked_so(verb, file, said, same, other, tmp_path):
+    run = Stage("pretrain", "mim")
+    run.folder(tmp_path).mkdir(parents=True)
+    places = {True: [Place(tmp_path, Stage(verb, run, options)) for options in same]}
+    places[False] = [Place(tmp_path, Stage(verb, run, options)) for options in other]
+    assert not any(place.done for some in places.values() for place in some)
+    config.write_json(said, run.folder(tmp_path) / file)
+    for done, some in places.items():
+        assert [place.done for place in some] == [done] * len(some)
 
 
 def test_a_sweep_of_stores_alone_ends_without_a_page(journal, tmp_path):

@@ -1,6 +1,7 @@
 """What the command line refuses, and how: one sentence on stderr, exit code 2, nothing half-written."""
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -13,6 +14,8 @@ from jaxssl import config
 from jaxssl.cli import VERBS, main
 from jaxssl.cli.told import EXAMPLES
 from jaxssl.run.common import console_of
+from jaxssl.version import __version__
+from jaxssl.workdir import commit
 
 TINY = ["--train.steps", "2"]
 
@@ -127,6 +130,29 @@ def test_a_notebook_is_spoken_to_as_a_log_file(monkeypatch):
 def test_debug_shows_the_traceback(capsys):
     assert main(["report", "nowhere", "--debug"]) == 2
     assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("code", "advice"),
+    [
+        (errno.ENOSPC, "free some space."),
+        (errno.EDQUOT, "free some space."),
+        (errno.EACCES, "choose a place that can be read and written."),
+        (errno.EROFS, "choose a place that can be read and written."),
+        (errno.EIO, "the same command with --debug shows where."),
+    ],
+)
+def test_an_error_of_the_system_comes_with_advice_that_fits_it(code, advice, capsys, monkeypatch):
+    def fail(words):
+        raise OSError(code, os.strerror(code), "a file")
+
+    monkeypatch.setitem(VERBS, "doctor", fail)
+    assert refused(capsys, "doctor") == f"jaxssl: a file: {os.strerror(code)}; {advice}\n"
+
+
+def test_without_git_a_checkout_is_known_by_its_version(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert commit() == f"release {__version__}"
 
 
 def test_a_full_disk_is_told_in_one_sentence(store, tmp_path):

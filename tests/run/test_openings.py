@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from importlib import import_module
 from types import SimpleNamespace
 
 import pytest
@@ -11,8 +12,10 @@ import jaxssl
 import jaxssl.run
 from jaxssl.cli import main
 from jaxssl.data.store import LEDGER, open_store, write_again
+from jaxssl.errors import UserError
 from jaxssl.recipe import Init, load_recipe
 from jaxssl.run.openings import beginnings, opening
+from jaxssl.workdir import Workdir
 
 
 @pytest.fixture
@@ -31,7 +34,8 @@ def read(path):
     return json.loads(path.read_text())
 
 
-def test_while_there_is_a_choice_the_test_subjects_are_left_alone(own, tmp_path, capsys):
+def test_while_there_is_a_choice_the_test_subjects_are_left_alone(own, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(Workdir, "add_pictures", alone_and(Workdir.add_pictures))
     run = segmented(own, tmp_path / "run", "--on", "validation")
     assert not (run / "evaluation.json").exists()
     assert not (own / LEDGER).exists()
@@ -100,9 +104,26 @@ def test_a_store_made_from_another_has_its_subjects_and_what_they_were_asked(own
     assert read(tuned / "evaluation.json")["opening"] == 2
 
 
-def test_the_first_answer_of_a_probe_stays(own, tmp_path):
+def alone_and(add):
+    """`add_pictures`, seen to be called by one who has the folder alone."""
+
+    def added(workdir, pictures):
+        with pytest.raises(UserError, match="in use by"), workdir.alone(pytest.fail):
+            pass
+        add(workdir, pictures)
+
+    return added
+
+
+def test_the_first_answer_of_a_probe_stays(own, tmp_path, monkeypatch):
     run = jaxssl.pretrain("mim:tiny", tmp_path / "mim", {"data.store": str(own), "train.steps": 1})
-    first = jaxssl.probe(run, k=5)
+    with monkeypatch.context() as patch:
+        patch.setattr(import_module("jaxssl.run.probe"), "of_rows", lambda *_: pytest.fail("all of it is embedded"))
+        with pytest.raises(UserError, match="has no label 'shoe'; it has"):
+            jaxssl.probe(run, "shoe")
+    with monkeypatch.context() as patch:
+        patch.setattr(Workdir, "add_pictures", alone_and(Workdir.add_pictures))
+        first = jaxssl.probe(run, k=5)
     later = jaxssl.probe(run, k=7)
     assert (first["opening"], later["opening"]) == (1, 2)
     assert read(run / "probe.json")["knn"]["k"] == 5

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -17,7 +18,7 @@ from jaxssl.run import probing
 from jaxssl.run.common import load_run
 from jaxssl.run.encoder import encoder_of
 from jaxssl.train.checkpoint import read
-from jaxssl.train.loop import Train
+from jaxssl.train.loop import Tick, Train
 from jaxssl.train.monitors import Bar
 from jaxssl.workdir import existing
 
@@ -92,6 +93,27 @@ def test_a_continued_run_has_each_value_once(probed, store, tmp_path, monkeypatc
             jaxssl.pretrain("mim:tiny", workdir, options)
     jaxssl.pretrain("mim:tiny", workdir, options)
     assert (workdir / "metrics.jsonl").read_bytes() == (probed[0] / "probed" / "metrics.jsonl").read_bytes()
+
+
+def test_its_seconds_are_told_and_what_is_left_of_the_step_is_none_of_them(monkeypatch):
+    clock = SimpleNamespace(perf_counter=lambda: clock.now, now=0.0)
+
+    class Step(Tick):
+        @property
+        def values(self):
+            clock.now += 100.0  # the device comes to the end of the step
+            return {}
+
+    def embed(*_):
+        clock.now += 5.0
+
+    monkeypatch.setattr(probing, "time", clock)
+    monkeypatch.setattr(probing, "embed", embed)
+    monkeypatch.setattr(probing, "_scores", lambda *_: {})
+    some = probing.Labelled(np.arange(2), np.arange(2))
+    tick = Step(2, 4, None, {}, 0.0, probed=1.0)
+    probing.OnlineProbe(lambda *_: None, None, some, some, 16, 2)(tick)
+    assert tick.probed == 6.0
 
 
 def source_with(store, **labels) -> Source:

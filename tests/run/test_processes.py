@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import jax
@@ -12,6 +13,8 @@ import pytest
 from together import begin_together
 
 from jaxssl.errors import UserError
+from jaxssl.run import begun
+from jaxssl.run.begun import Run
 from jaxssl.train import processes
 from jaxssl.train.checkpoint import read
 from jaxssl.train.processes import join
@@ -88,6 +91,30 @@ def test_what_the_first_refuses_ends_the_others_too(store, tmp_path):
     assert "belongs to another recipe" in first
     assert "Process 0 has stopped; see what it says." in second
     assert "Traceback" not in first + second
+
+
+def begun_in(workdir: Path, store: Path, lr: float = 1e-3) -> None:
+    """What a process does from its start to the first step, which it would take as the third of the run."""
+    with ExitStack() as stack:
+        run = Run.begin(stack, "pretrain", "mim:tiny", workdir, {"data.store": str(store), "optim.lr": lr}, None)
+        run._hooks(2, None, stack)
+
+
+def test_any_other_process_than_the_first_compares_the_folder_and_writes_nothing(store, tmp_path, monkeypatch):
+    begun_in(tmp_path, store)
+    (tmp_path / "metrics.jsonl").write_text('{"step": 2}\n{"step": 3}\n')
+    before = {path.name: path.stat() for path in tmp_path.iterdir()}
+    with monkeypatch.context() as patch:
+        patch.setattr(begun, "is_first", lambda: False)
+        begun_in(tmp_path, store)
+        with pytest.raises(UserError, match=r"another recipe: optim\.lr was 0\.001 and is now 0\.5"):
+            begun_in(tmp_path, store, lr=0.5)
+    after = {path.name: path.stat() for path in tmp_path.iterdir()}
+    assert {name: (one.st_ino, one.st_mtime_ns) for name, one in after.items()} == {
+        name: (one.st_ino, one.st_mtime_ns) for name, one in before.items()
+    }
+    begun_in(tmp_path, store)
+    assert (tmp_path / "metrics.jsonl").read_text() == '{"step": 2}\n'
 
 
 def test_one_who_is_alone_joins_nobody():

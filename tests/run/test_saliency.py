@@ -14,8 +14,8 @@ from jaxssl.errors import UserError
 from jaxssl.models.vit import ViT
 from jaxssl.recipe import load_recipe
 from jaxssl.run.common import load_run
-from jaxssl.run.saliency import Map, _explainer, saliency
-from jaxssl.workdir import existing
+from jaxssl.run.saliency import Map, _explainer, _place, saliency
+from jaxssl.workdir import Workdir, existing
 
 VIT = ViT(patch=8, width=16, depth=2, heads=2, scan=True, remat=True)
 """Blocks in a loop, recomputed: neither lets its attention be seen from outside."""
@@ -77,6 +77,7 @@ def test_a_vit_is_explained_by_rollout_though_its_blocks_are_in_a_loop(runs):
     assert found == read(run, "saliency-validation.json")
     assert not (run / "saliency.json").exists(), "that of the test subjects is another file"
     assert (found["map"], found["on"]) == ("rollout", "validation")
+    assert "saliency-validation/map" in np.load(run / "pictures.npz").files
     assert found["empty"] == 0
     # The head plays no part in it, all else does.
     assert found["sanity"]["head"] == pytest.approx(1)
@@ -89,6 +90,27 @@ def test_maps_that_random_weights_would_give_are_warned_of(runs, capsys):
     found = saliency(run, "gradients")["sanity"]
     assert found["passed"] == (abs(found["all"]) < 0.3)
     assert ("much like those of random weights" in capsys.readouterr().err) == (not found["passed"])
+
+
+def test_pictures_are_added_to_those_that_are_there_and_their_file_is_closed(tmp_path, monkeypatch):
+    opened, load = [], np.load
+    monkeypatch.setattr(np, "load", lambda *args, **options: opened.append(load(*args, **options)) or opened[-1])
+    for name in ("a", "b"):
+        Workdir(tmp_path).add_pictures({name: np.zeros((1, 2, 2))})
+    assert [each.zip for each in opened] == [None]
+    with load(tmp_path / "pictures.npz") as saved:
+        assert saved.files == ["a", "b"]
+
+
+def test_another_map_goes_beside_the_first(tmp_path):
+    def write(map, on="test"):
+        path = _place({"map": map, "on": on}, Workdir(tmp_path))
+        path.write_text(json.dumps({"map": map}))
+        return path.name
+
+    names = ["saliency.json", "saliency-gradients.json"]
+    assert [write(map) for map in ("gradcam", "gradients", "gradcam", "gradients")] == names * 2
+    assert write("gradients", "validation") == "saliency-validation.json"
 
 
 def test_few_images_are_explained_at_once_however_large_the_batch_of_training(runs, store):
@@ -112,12 +134,3 @@ def test_what_cannot_be_explained_is_refused(runs, run):
     for refused, map, sentence in refusals:
         with pytest.raises(UserError, match=sentence):
             saliency(refused, map)
-
-
-def test_a_run_that_is_not_finished_is_refused(runs):
-    unet, _ = runs
-    facts = (unet / "run.json").read_text()
-    (unet / "run.json").write_text(facts.replace('"finished"', '"running"', 1))
-    with pytest.raises(UserError, match="is not finished"):
-        saliency(unet)
-    (unet / "run.json").write_text(facts)

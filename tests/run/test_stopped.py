@@ -6,12 +6,18 @@ import json
 import os
 import signal
 import socket
+import time
+from threading import Event, Thread
 
 import pytest
 
+import jaxssl
 from jaxssl.cli import main
 from jaxssl.errors import Preempted, UserError
 from jaxssl.run import begun
+from jaxssl.run.evaluate import evaluate
+from jaxssl.run.stages import Place
+from jaxssl.sweep import Stage
 from jaxssl.train.checkpoint import read
 from jaxssl.workdir import Workdir
 
@@ -50,16 +56,22 @@ def test_told_by_sigterm_a_run_saves_the_step_it_is_at_and_ends_with_75(store, t
     assert status(tmp_path / "run") == "stopped"
     assert read(tmp_path / "run" / "checkpoints", pytest.fail).step == 1
     assert signal.getsignal(signal.SIGTERM) == before
+    told = tmp_path / "run" / "run.json"
+    facts = json.loads(told.read_text())
+    assert 0 < facts["seconds"] < 1000
+    told.write_text(json.dumps({**facts, "seconds": 5000.0, "started": "2020-01-01T00:00:00+00:00"}))
     assert main(words(store, tmp_path / "run")) == 0
     assert "from step 1" in capsys.readouterr().err
     assert status(tmp_path / "run") == "finished"
+    assert 5000 < json.loads(told.read_text())["seconds"] < 6000, "the years between are none of the run's"
 
 
 def test_told_by_sigterm_a_run_ends_also_when_something_fails_on_the_way_out(store, tmp_path, at_step, capsys):
-    """Or a sweep would take it for a stage that failed, and begin the next."""
+    """Or a sweep would take it for a stage that failed, and begin the next. Nor can run.json be told of it here."""
 
     def told_and_failing():
         os.kill(os.getpid(), signal.SIGTERM)
+        (tmp_path / "run" / "run.json").write_text("{")
         raise OSError(errno.EIO, "the disk is gone")
 
     at_step(1, told_and_failing)
@@ -107,15 +119,67 @@ def test_the_lock_of_one_who_was_killed_is_no_lock(tmp_path):
     assert (tmp_path / "lock").read_text() == ""
 
 
-def test_where_there_are_no_locks_a_run_goes_on_with_a_warning(tmp_path, monkeypatch):
+def test_one_who_only_adds_something_waits_for_the_one_who_is_at_work(tmp_path):
+    order, said, holding = [], [], Event()
+
+    def work():
+        with Workdir(tmp_path).alone(pytest.fail):
+            holding.set()
+            while not said:
+                time.sleep(0.01)
+            order.append("worked")
+
+    worker = Thread(target=work)
+    worker.start()
+    assert holding.wait(60)
+    with Workdir(tmp_path).alone(said.append, wait=True):
+        order.append("added")
+    worker.join()
+    assert order == ["worked", "added"]
+    assert f"in use by process {os.getpid()}" in said[0]
+    assert "which is waited for" in said[0]
+
+
+@pytest.fixture
+def no_locks(monkeypatch):
+    """A file system without them."""
+
     def none(*_):
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
-    said: list[str] = []
     monkeypatch.setattr(fcntl, "flock", none)
+
+
+def test_where_there_are_no_locks_a_run_goes_on_with_a_warning(tmp_path, no_locks):
+    said: list[str] = []
     with Workdir(tmp_path).alone(said.append):
         pass
     assert "knows no locks" in said[0]
+
+
+def test_where_there_are_no_locks_a_sweep_goes_on_with_one_warning(tmp_path, no_locks, capsys):
+    place = Place(tmp_path, Stage("phantom", "cine"))
+    for _ in range(2):
+        with place.turn():
+            pass
+    assert capsys.readouterr().err.count("knows no locks") == 1
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        jaxssl.probe,
+        evaluate,
+        jaxssl.saliency,
+        lambda run: jaxssl.segment(run, run.parent, run / "new"),
+        lambda run: jaxssl.predict(run, run.parent, run / "masks"),
+    ],
+)
+def test_nothing_is_asked_of_a_run_that_is_not_finished(ask, tmp_path):
+    for name, said in {"recipe": {}, "run": {"status": "stopped"}}.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(said))
+    with pytest.raises(UserError, match="is not finished; give the command that began it again"):
+        ask(tmp_path)
 
 
 def test_told_to_stop_while_it_reads_a_checkpoint_it_does_not_take_that_for_damage(store, tmp_path, monkeypatch):

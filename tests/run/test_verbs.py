@@ -131,6 +131,31 @@ def test_how_a_run_is_carried_out_may_change_when_it_continues(runs, store, tmp_
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5), *states)
 
 
+def test_a_run_goes_on_though_what_it_began_with_is_gone_and_its_way_stays(runs, store, tmp_path, monkeypatch):
+    def interrupted(bar, tick):
+        if tick.step == 3:
+            raise KeyboardInterrupt
+
+    def told(workdir):
+        facts = json.loads((workdir / "run.json").read_text())
+        return {name: facts[name] for name in ("init", "init_parts", "origin", "way", "subjects_seen")}
+
+    shutil.copytree(runs / "mim", tmp_path / "mim")
+    options = {"data.store": str(store), "init.run": str(tmp_path / "mim"), "train.checkpoint_every": 1}
+    with monkeypatch.context() as patch:
+        patch.setattr(Bar, "__call__", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            jaxssl.finetune("segment:tiny", tmp_path / "run", options)
+    before, seen = told(tmp_path / "run"), (tmp_path / "run" / "seen.json").read_text()
+    shutil.rmtree(tmp_path / "mim")
+    (tmp_path / "run" / "seen.json").unlink()
+    with pytest.raises(UserError, match="nobody knows which subjects the run has seen"):
+        jaxssl.finetune("segment:tiny", tmp_path / "run", options)
+    (tmp_path / "run" / "seen.json").write_text(seen)
+    jaxssl.finetune("segment:tiny", tmp_path / "run", options)
+    assert told(tmp_path / "run") == before
+
+
 def test_parts_that_are_not_there_are_refused_by_name(runs, store, tmp_path):
     start = {"data.store": str(store), "init.run": str(runs / "mim")}
     with pytest.raises(UserError, match=r"asks for encodr, but .* has decoder, encoder, head"):

@@ -5,6 +5,8 @@ import json
 import re
 import resource
 import struct
+from dataclasses import replace
+from types import SimpleNamespace
 
 import jax.numpy as jnp
 import pytest
@@ -33,6 +35,19 @@ def test_metrics_are_written_at_intervals_and_at_the_end(tmp_path):
     assert [line["step"] for line in written] == [4, 8, 10]
     assert [line["loss"] for line in written] == pytest.approx([1 / 4, 1 / 8, 1 / 10])
     assert all(line["images_per_second"] > 0 for line in lines(tmp_path / "timing.jsonl"))
+
+
+def test_the_time_of_probes_is_none_of_training(tmp_path, monkeypatch):
+    clock = SimpleNamespace(perf_counter=lambda: clock.now, now=100.0)
+    monkeypatch.setattr(monitors, "time", clock)
+    hook = monitors.MetricsFile(tmp_path, start=0, every=2, batch=8, warn=pytest.fail)
+    for step, now, probed in ((2, 104.0, 0.0), (4, 138.0, 30.0), (6, 142.0, 30.0)):
+        clock.now = now
+        hook(replace(tick(step, steps=6, waited=0.5 * step), probed=probed))
+    timed = lines(tmp_path / "timing.jsonl")
+    assert [line["images_per_second"] for line in timed] == [4.0, 4.0, 4.0]
+    assert [line["data_wait"] for line in timed] == [0.25, 0.25, 0.25]
+    assert [line["seconds"] for line in timed] == [4.0, 8.0, 12.0]
 
 
 @pytest.mark.parametrize("torn", ["", '{"step": 9, "lo', "garbage\n"])
@@ -101,7 +116,8 @@ def test_a_log_file_gets_lines_with_speed_time_left_and_data_wait(monkeypatch):
     bar = monitors.Bar(Console(file=said, width=200), "pretrain x", start=0, steps=3, batch=8, every=1)
     for step in (1, 2, 3):
         bar(tick(step, steps=3))
-    last = said.getvalue().splitlines()[-1]
+    first, last = said.getvalue().splitlines()[-3], said.getvalue().splitlines()[-1]
+    assert first == "pretrain x  1/3  loss 1.0000  data wait 0%", "neither speed nor time are known yet"
     assert last.startswith("pretrain x  3/3  loss 0.3333")
     assert all(word in last for word in ("img/s", "data wait 0%", "0 s left"))
 
