@@ -24,7 +24,8 @@ from jaxssl.train.alarms import MODES
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 REFERENCE = (
-    *("jaxssl.sweep", "jaxssl.objectives.contrastive", "jaxssl.objectives.rules"),
+    *("jaxssl.sweep.stage", "jaxssl.sweep.design", "jaxssl.sweep.study"),
+    *("jaxssl.objectives.contrastive", "jaxssl.objectives.rules"),
     *("jaxssl.objectives.distillation", "jaxssl.objectives.reconstruction"),
     *("jaxssl.data.phantom.cine", "jaxssl.data.phantom.knee.study", "jaxssl.data.phantom.ultrasound.study"),
 )

@@ -62,7 +62,8 @@ def ablate(words: Sequence[str]) -> None:
             points: Only those whose names fit one of these patterns, as in "mim/*".
             only: i/n takes every n-th point from i, for array jobs: of four the first is 0/4 and the last 3/4.
             list: Only list the points: their states, and what came out.
-            report: Only write the page about what is finished, DIR/report.html; it also comes by itself at the end.
+            report: Only write the page about what is finished, DIR/report.html; it comes by itself when all points that
+                are asked for are at their end.
             submit: Hand the work to jobs of a cluster, or of this machine, and return.
             jobs: How many of them.
             slurm: What they ask for, as in time=240 gpus_per_node=1 partition=gpu.

@@ -60,8 +60,8 @@ def ablate(
     {'mim/2-labelled/seed-0': 'to do'}
     """
     console, root = console_of(None), Path(workdir).absolute()
-    everything = load_study(study).points(given)
-    chosen = select(everything, points, only)
+    asked = select(load_study(study).points(given), points)
+    chosen = select(asked, only=only)
     failed: Sequence[str] = ()
     if submit:
         if only is not None:
@@ -75,10 +75,10 @@ def ablate(
         refuse_elsewhere(_missing(chosen, root))
         with _shared_programs(root):
             failed = _work(chosen, root, console)
-        if _at_an_end(everything, root) and _runs(everything, root):
+        if _at_an_end(asked, root) and _runs(asked, root):
             with holding(root, "report") as mine:  # all processes come here at once; one page is enough
                 if mine:
-                    _report(everything, root)
+                    _report(asked, root)
     if list:
         Console().print(_table(chosen, root))
     states: dict[str, State] = {point.name: _state(point, root) for point in chosen}

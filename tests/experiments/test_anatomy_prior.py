@@ -136,7 +136,6 @@ def test_a_cut_of_the_study_runs_to_its_page_and_is_asked_on_the_test_without_ne
     assert len(runs) == 3
     assert not list(tmp_path.glob("runs/*/evaluation.json"))
     jaxssl.ablate(STUDY, tmp_path, on="test", **given)
-    jaxssl.ablate(STUDY, tmp_path, on="test", report=True, **given)
     assert {path.name: (path / "run.json").stat().st_mtime_ns for path in (tmp_path / "runs").iterdir()} == runs
     asked = [json.loads(path.read_text()) for path in tmp_path.glob("runs/*/evaluation.json")]
     assert [(each["target"], each["opening"]) for each in asked] == [("group", 1)] * 2

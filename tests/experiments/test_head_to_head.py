@@ -169,7 +169,6 @@ def test_a_cut_runs_to_a_page_with_both_tables(tmp_path):
     assert set(first.values()) == {"finished"}
     assert len(first) == 3
     jaxssl.ablate(STUDY, tmp_path, points=("scratch/2*", "equal-*/2-*"), rates=tmp_path, **asked)
-    jaxssl.ablate(STUDY, tmp_path, points=("scratch/2*", "equal-*/2-*"), rates=tmp_path, report=True, **asked)
     (kept,) = tmp_path.glob("rates-*.json")
     seconds = {name: own["step_seconds"] for name, own in config.read_json(kept)["trainings"].items()}
     for run in read_runs(

@@ -173,7 +173,7 @@ def test_a_cut_of_the_study_runs_to_its_page_and_no_test_subject_was_seen_before
     first = jaxssl.ablate(STUDY, tmp_path / "sweep", **given)
     assert set(first.values()) == {"finished"}
     assert len(first) == 2
-    jaxssl.ablate(STUDY, tmp_path / "sweep", **given, list=True, report=True)
+    jaxssl.ablate(STUDY, tmp_path / "sweep", **given, list=True)
     assert capsys.readouterr().out.count("Dice") == 2
     page = (tmp_path / "sweep" / "report.html").read_text()
     for name in ("scratch-heart-segmentation", "both-heart-segmentation", "planes (run both-heart-", "synthetic"):

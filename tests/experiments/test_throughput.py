@@ -70,7 +70,6 @@ def test_equal_time_is_that_of_the_base(hearts, monkeypatch):
 
 def test_a_cut_runs_to_a_page_that_has_the_speed(tmp_path):
     assert jaxssl.ablate(STUDY, tmp_path, points=("resident/speed",)) == {"resident/speed": "finished"}
-    jaxssl.ablate(STUDY, tmp_path, points=("resident/speed",), report=True)
     (found,) = tmp_path.glob("runs/*/step.jsonl")
     said = json.loads(found.read_text())
     assert said["recipe"] == "simclr:tiny"
