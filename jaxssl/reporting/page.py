@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from jaxssl.errors import UserError
 from jaxssl.files import beside
-from jaxssl.reporting import arms, gains, pictures, read, sections, tables, words
+from jaxssl.reporting import arms, charts, gains, galleries, pictures, read, tables, words
 from jaxssl.reporting.gains import Tables
 from jaxssl.reporting.read import Run
 from jaxssl.version import __version__
@@ -63,7 +63,7 @@ def _fitting(runs: Sequence[Run], found: Sequence[arms.Arm], asked: Tables) -> s
 def _figures(runs: Sequence[Run], found: Sequence[arms.Arm], asked: Tables) -> dict[str, Any]:
     """Everything but the pictures."""
     segmented, classified = ([arm for arm in found if arm.task.kind == kind] for kind in read.KINDS)
-    look = sections.styles(runs)
+    look = charts.styles(runs)
     origins = {run.label: arms.origin(run, runs) for run in runs}
     return {
         "runs": runs,
@@ -81,15 +81,15 @@ def _figures(runs: Sequence[Run], found: Sequence[arms.Arm], asked: Tables) -> d
         "headline": words.headline(runs, found),
         "data": words.data_names(runs),
         "warnings": words.warnings(found),
-        "strips": sections.strips(found, look),
-        "profiles": sections.profiles(found, look),
-        "calibrations": sections.calibrations(found, look),
-        "curves": sections.curves(runs, look),
+        "strips": charts.strips(found, look),
+        "profiles": charts.profiles(found, look),
+        "calibrations": charts.calibrations(found, look),
+        "curves": charts.curves(runs, look),
         "described_features": [
             (run, run.probes[0].representation) for run in runs if run.probes and run.probes[0].representation
         ],
-        "maps": {run.label: sections.embedding_map(run, min(600, DOTS // len(runs))) for run in runs},
-        "throughput": sections.throughput(runs, look),
+        "maps": {run.label: galleries.embedding_map(run, min(600, DOTS // len(runs))) for run in runs},
+        "throughput": charts.throughput(runs, look),
         "timed": [run for run in runs if run.speed],
         "differing": arms.differing_keys(runs),
         "nan": float("nan"),
@@ -104,10 +104,10 @@ def _pictures(runs: Sequence[Run], samples: int) -> dict[str, Any]:
     return {
         "samples": samples,
         "fewer": samples < SAMPLES[0],
-        "segmentations": sections.segmentations(runs, samples),
-        "beats": sections.beats(runs, samples),
-        "neighbours": sections.neighbours(runs, samples),
-        "explained": sections.explained(runs, samples),
+        "segmentations": galleries.segmentations(runs, samples),
+        "beats": galleries.beats(runs, samples),
+        "neighbours": galleries.neighbours(runs, samples),
+        "explained": galleries.explained(runs, samples),
         "views": {run.label: pictures.columns(run.pictures, "views/", samples) for run in runs},
         "reconstructions": {run.label: pictures.columns(run.pictures, "reconstruction/", samples) for run in runs},
     }

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from jaxssl.errors import UserError
-from jaxssl.reporting import results
-from jaxssl.reporting.results import Judged, Probe, Saliency, Speed, number, whole
+from jaxssl.reporting import parse
+from jaxssl.reporting.parse import number, whole
+from jaxssl.reporting.results import Judged, Probe, Saliency, Speed
 
 Series = Mapping[str, tuple[np.ndarray, np.ndarray]]
 """Name of a measured quantity -> (steps, values)."""
@@ -105,7 +106,7 @@ def _read_run(folder: Path, label: str) -> Run:
         judged=_judged(folder, notes),
         probes=_probes(folder, notes),
         saliency=_saliency(folder, notes),
-        speed=results.speed(_json(folder / "step.jsonl", notes), "step.jsonl", notes),
+        speed=parse.speed(_json(folder / "step.jsonl", notes), "step.jsonl", notes),
         embedding=_embedding(arrays, notes),
         notes=tuple(notes),
     )
@@ -115,18 +116,18 @@ def _saliency(folder: Path, notes: list[str]) -> Saliency | None:
     """That on the test subjects, or where they were not asked that on those of validation."""
     test = folder / "saliency.json"
     path = test if test.is_file() else folder / "saliency-validation.json"
-    return results.saliency(_json(path, notes), path.name, notes)
+    return parse.saliency(_json(path, notes), path.name, notes)
 
 
 def _judged(folder: Path, notes: list[str]) -> Judged | None:
     """What the test subjects say; while they are not opened, what the validation subjects say."""
     name = "evaluation.json" if (folder / "evaluation.json").exists() else "validation.json"
-    return results.judged(_json(folder / name, notes), name, notes)
+    return parse.judged(_json(folder / name, notes), name, notes)
 
 
 def _probes(folder: Path, notes: list[str]) -> tuple[Probe, ...]:
     later = sorted(folder.glob("probe-*.json"), key=lambda path: (len(path.name), path.name))
-    found = [results.probe(_json(path, notes), path.name, notes) for path in [folder / "probe.json", *later]]
+    found = [parse.probe(_json(path, notes), path.name, notes) for path in [folder / "probe.json", *later]]
     return tuple(each for each in found if each is not None)
 
 

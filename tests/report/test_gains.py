@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from jaxssl.reporting import read, sections, write_report
+from jaxssl.reporting import charts, read, write_report
 from jaxssl.reporting.arms import arms
 from jaxssl.reporting.cost import cost
 from jaxssl.reporting.gains import gains
@@ -49,7 +49,7 @@ def study(make_run):
 
 def found(folders, **tables):
     runs = read.read_runs(folders)
-    return gains(runs, arms(runs), sections.styles(runs), tables)
+    return gains(runs, arms(runs), charts.styles(runs), tables)
 
 
 def test_cost_is_the_median_step_without_that_which_compiles(study):

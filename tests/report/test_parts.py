@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxssl.reporting import figures, pictures, read, sections, words
+from jaxssl.reporting import charts, figures, galleries, pictures, read, words
 from jaxssl.reporting.results import Segmentation
 
 
@@ -155,7 +155,7 @@ def test_classes_are_those_of_the_evaluation_or_else_of_the_store(make_run):
         (("pictures",), {}, ()),
     ):
         run = make_run(f"{len(parts)}{len(extra)}", verb="finetune", method="segment", parts=parts, extra=extra)
-        (shown,) = sections.segmentations(read.read_runs([run]), samples=1)
+        (shown,) = galleries.segmentations(read.read_runs([run]), samples=1)
         assert shown.classes == wanted
 
 
@@ -167,7 +167,7 @@ def test_runs_of_one_pretraining_share_a_hue_and_scratch_is_grey(make_run):
         make_run("scratch", verb="finetune", parts=()),
         make_run("from-b-2", verb="finetune", init="runs/b", parts=()),
     ]
-    look = sections.styles(read.read_runs(folders))
+    look = charts.styles(read.read_runs(folders))
     assert look["a"].hue != look["b"].hue == look["from-b"].hue == look["from-b-2"].hue
     assert look["scratch"].hue == -1
     assert look["from-b"].dash != look["from-b-2"].dash
@@ -197,13 +197,24 @@ def test_words(written, expected):
     assert written == expected
 
 
+def test_quantities_without_room_are_named(make_run):
+    run = make_run("pre", parts=())
+    others = [f"value_{i:02}" for i in range(13)]
+    lines = [{"step": s, "loss": 1 / s} | dict.fromkeys(others, float(s)) for s in (1, 2)]
+    (run / "metrics.jsonl").write_text("\n".join(json.dumps(line) for line in lines))
+    found = read.read_runs([run])
+    (shown,) = charts.curves(found, charts.styles(found))
+    assert [name for name, _ in shown.panels] + list(shown.left_out) == ["loss", *(n.replace("_", " ") for n in others)]
+    assert len(shown.left_out) == 2
+
+
 def test_quantities_that_never_move_are_said_and_not_drawn(make_run):
     runs = [make_run("tuned", verb="finetune", parts=()), make_run("pre", parts=())]
     for run, moving in zip(runs, (0.0, 1.0), strict=True):
         lines = [{"step": s, "loss": 1 / s, "skipped": 0.0, "learning_rate": 0.1, "std": moving * s} for s in (1, 2)]
         (run / "metrics.jsonl").write_text("\n".join(json.dumps(line) for line in lines))
     found = read.read_runs(runs)
-    first, second = sections.curves(found, sections.styles(found))
+    first, second = charts.curves(found, charts.styles(found))
     assert (first.verb, second.verb) == ("pretrain", "finetune")
     assert [name for name, _ in first.panels] == ["loss", "learning rate", "std"]
     assert first.constant == ("skipped (0)",)
