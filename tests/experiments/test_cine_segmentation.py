@@ -116,6 +116,7 @@ def test_a_cut_of_the_study_runs_to_its_page_and_is_asked_on_the_test_without_ne
     assert len(runs) == 3
     assert not list(tmp_path.glob("runs/*/evaluation.json"))
     (tmp_path / "report.html").unlink()
+    jaxssl.ablate(STUDY, tmp_path, points=CUT, on="test")
     jaxssl.ablate(STUDY, tmp_path, points=CUT, on="test", list=True)
     assert {path.name: (path / "run.json").stat().st_mtime_ns for path in (tmp_path / "runs").iterdir()} == runs
     assert len(list(tmp_path.glob("runs/*/evaluation.json"))) == 2
