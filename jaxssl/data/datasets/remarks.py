@@ -45,6 +45,9 @@ class _Remark:
 
 
 def _of_files(subjects: Sequence[Subject], table: Table, reject: Reject) -> list[Subject]:
+    known = {table.columns[name] for name in ("file", "phase", "moment", "mask") if name in table.columns}
+    if left := [name for name in (*table.columns.values(), *table.others) if name not in known]:
+        reject(table.path, f"its columns {', '.join(left)} are left out: labels stand in a table of people")
     remarks = defaultdict(list)
     for place, field, _ in table.fields():
         try:
@@ -53,9 +56,10 @@ def _of_files(subjects: Sequence[Subject], table: Table, reject: Reject) -> list
         except Refused as refused:
             reject(table.folder / field["file"], f"{place} {refused}")
     images = {file.resolve() for subject in subjects for series in subject.series for file in series.files}
-    for file in remarks.keys() - images:
-        for said in remarks[file]:
-            reject(file, f"{said.place} names it, which is no image of anybody")
+    for file in remarks:  # in the order of the table, for the list of rejects is the same each time
+        if file not in images:
+            for said in remarks[file]:
+                reject(file, f"{said.place} names it, which is no image of anybody")
     return [
         replace(subject, series=tuple(_remarked(each, remarks, reject) for each in subject.series))
         for subject in subjects

@@ -94,14 +94,14 @@ def test_rows_that_are_refused(tmp_path: Path):
     picture(tmp_path / "mask.png")
     files = written(
         tmp_path / "files.csv",
-        "file,moment,mask,frame",
-        "P1-0-0,ED,mask.png,",
-        "P1-0-0,ES,,",
-        "P1-0-1,diastole,,",
-        "P1-0-2,ES,,1",
-        "gone,ED,,",
-        "P1-1-0,ED,gone.png,",
-        "mask.png,ED,,",
+        "file,moment,mask,frame,group",
+        "P1-0-0,ED,mask.png,,a",
+        "P1-0-0,ES,,,",
+        "P1-0-1,diastole,,,",
+        "P1-0-2,ES,,1,",
+        "gone,ED,,,",
+        "P1-1-0,ED,gone.png,,",
+        "mask.png,ED,,,",
     )
     people = written(tmp_path / "people.csv", "subject,group", "P1,a", "P1,b", "P9,c")
     (subject,), said = heard(set_of("folder", tables=[files, people]), tmp_path)
@@ -109,6 +109,7 @@ def test_rows_that_are_refused(tmp_path: Path):
     assert subject.series[0].labels["group"] == "a"
     assert sorted(said) == sorted(
         [
+            ("files.csv", "its columns group are left out: labels stand in a table of people"),
             ("P1-0-0", "row 3 of files.csv names it again"),
             ("P1-0-1", "row 4 of files.csv has the moment 'DIASTOLE', which is neither ED nor ES"),
             ("P1-0-2", "row 5 of files.csv names a frame, and its series has a file for each image"),
