@@ -17,6 +17,25 @@ from jaxssl.cli import main
 from jaxssl.recipe import load_recipe
 from jaxssl.run import stages
 
+STUDY = '''
+"""Does pretending help?"""
+
+from jaxssl.sweep import Point, Scale, Stage, of_scale
+
+
+def sweep(scale: Scale = "smoke", lr: float = 1e-3):
+    steps = of_scale(scale, {"smoke": 2, "small": 20})
+    hearts = Stage("phantom", "cine", {"subjects": 4})
+    mim = Stage("pretrain", "mim:tiny", {"data.store": hearts, "train.steps": steps, "optim.lr": lr})
+    for start in ("scratch", "mim"):
+        for seed in range(3):
+            own = {"init.run": mim} if start == "mim" else {}
+            options = {"data.store": hearts, "train.seed": seed, "on": "validation", **own}
+            yield Point(f"{start}/{seed}", (Stage("finetune", "segment:tiny", options, label=f"{start} {seed}"),))
+'''
+"""A study whose verbs may pretend."""
+EVERYTHING = {"phantom": 1, "pretrain": 1, "finetune": 6}
+"""What all of it takes."""
 VERBS = ("phantom", "pretrain", "finetune")
 
 
@@ -41,6 +60,18 @@ def pretended(verb: str, journal: Path, how: str = "", broken: str = "nothing") 
         config.write_json({"status": "finished", "verb": verb}, folder / "run.json")
 
     return stages.DOINGS[verb]._replace(call=call)
+
+
+def pretend(monkeypatch, journal: Path, broken: str = "nothing") -> None:
+    """Let all verbs of this process do no more than that."""
+    for verb in VERBS:
+        monkeypatch.setitem(stages.DOINGS, verb, pretended(verb, journal, broken=broken))
+
+
+def recipe_of(root: Path):
+    """Of the only pretraining of a sweep."""
+    (run,) = (root / "runs").glob("pretrain-*")
+    return config.load(run / "recipe.json")
 
 
 def asked(journal: Path) -> list[list]:

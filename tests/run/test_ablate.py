@@ -1,13 +1,10 @@
 """Each stage of a sweep is done once, whoever is at it and however often it was stopped; the disk is its state."""
 
-import contextlib
 import json
-import os
 import platform
 import shutil
 import subprocess
 import sys
-import types
 from pathlib import Path
 
 import jax
@@ -15,6 +12,7 @@ import jax.numpy as jnp
 import pytest
 import sweeping
 from jax.experimental.compilation_cache import compilation_cache
+from sweeping import EVERYTHING, pretend
 
 import jaxssl
 from jaxssl import config
@@ -23,46 +21,9 @@ from jaxssl.errors import UserError
 from jaxssl.run import stages
 from jaxssl.run.ablate import PointsFailed, time_left
 from jaxssl.run.stages import Place
-from jaxssl.sweep import Stage, in_order, load_study
+from jaxssl.sweep import in_order, load_study
 
-STUDY = '''
-"""Does pretending help?"""
-
-from jaxssl.sweep import Point, Scale, Stage, of_scale
-
-
-def sweep(scale: Scale = "smoke", lr: float = 1e-3):
-    steps = of_scale(scale, {"smoke": 2, "small": 20})
-    hearts = Stage("phantom", "cine", {"subjects": 4})
-    mim = Stage("pretrain", "mim:tiny", {"data.store": hearts, "train.steps": steps, "optim.lr": lr})
-    for start in ("scratch", "mim"):
-        for seed in range(3):
-            own = {"init.run": mim} if start == "mim" else {}
-            options = {"data.store": hearts, "train.seed": seed, "on": "validation", **own}
-            yield Point(f"{start}/{seed}", (Stage("finetune", "segment:tiny", options, label=f"{start} {seed}"),))
-'''
-EVERYTHING = {"phantom": 1, "pretrain": 1, "finetune": 6}
 SCRIPT = Path(sweeping.__file__)
-
-
-@pytest.fixture
-def study(tmp_path) -> Path:
-    path = tmp_path / "study.py"
-    path.write_text(STUDY)
-    return path
-
-
-@pytest.fixture
-def journal(tmp_path, monkeypatch) -> Path:
-    """Where the verbs, which only pretend here, write down what is asked of them."""
-    path = tmp_path / "journal"
-    pretend(monkeypatch, path)
-    return path
-
-
-def pretend(monkeypatch, journal: Path, broken: str = "nothing") -> None:
-    for verb in sweeping.VERBS:
-        monkeypatch.setitem(stages.DOINGS, verb, sweeping.pretended(verb, journal, broken=broken))
 
 
 def process(journal: Path, how: str, study: Path, root: Path) -> subprocess.Popen:
@@ -193,20 +154,6 @@ def test_two_processes_at_once_share_the_work_and_do_each_stage_once(study, tmp_
     assert (root / "report.html").exists()
 
 
-def test_a_stage_that_another_has_finished_meanwhile_is_left_alone(journal, tmp_path, monkeypatch):
-    place = Place(tmp_path / "sweep", Stage("phantom", "cine"))
-
-    def done_at_the_second_look(folder, options) -> bool:
-        there = folder.exists()
-        folder.mkdir(parents=True, exist_ok=True)
-        return there
-
-    monkeypatch.setitem(stages.DOINGS, "phantom", stages.DOINGS["phantom"]._replace(done=done_at_the_second_look))
-    place.do(0.0, lambda: pytest.fail("it is done already"))
-    assert not journal.exists()
-    assert not place.facts
-
-
 def test_the_page_is_left_to_whoever_is_writing_it(study, journal, tmp_path):
     root = tmp_path / "sweep"
     with stages.holding(root, "report"):
@@ -244,50 +191,6 @@ def test_a_damaged_run_fails_its_own_point_and_stops_no_other(study, journal, tm
     assert sentence in capsys.readouterr().err
     states = jaxssl.ablate(study, root, list=True)
     assert {name for name, state in states.items() if state == "finished"} >= {"mim/1", "scratch/1"}
-
-
-@pytest.mark.parametrize(
-    ("verb", "file", "said", "same", "other"),
-    [
-        (
-            "probe",
-            "probe-2.json",
-            {"target": "vendor", "knn": {"k": 20, "temperature": 0.07}},
-            ({"target": "vendor"}, {"target": "vendor", "k": 20}),
-            ({}, {"target": "vendor", "k": 5}, {"target": "vendor", "temperature": 0.1}),
-        ),
-        (
-            "saliency",
-            "saliency-validation.json",
-            {"on": "validation", "map": "gradcam", "usual": True},
-            ({"on": "validation"}, {"on": "validation", "map": "gradcam"}),
-            ({}, {"on": "test", "map": "gradcam"}, {"on": "validation", "map": "gradients"}),
-        ),
-        (
-            "saliency",
-            "saliency-gradients.json",
-            {"on": "test", "map": "gradients", "usual": False},
-            ({"map": "gradients"},),
-            ({}, {"map": "gradcam"}),
-        ),
-        (
-            "bench",
-            "step.jsonl",
-            {"asked": {"rounds": 7, "seconds": 0.5, "profile": False}},
-            ({}, {"rounds": 7}),
-            ({"rounds": 2}, {"seconds": 1.0}, {"profile": True}),
-        ),
-    ],
-)
-def test_a_question_is_done_where_a_file_says_that_it_was_asked_so(verb, file, said, same, other, tmp_path):
-    run = Stage("pretrain", "mim")
-    run.folder(tmp_path).mkdir(parents=True)
-    places = {True: [Place(tmp_path, Stage(verb, run, options)) for options in same]}
-    places[False] = [Place(tmp_path, Stage(verb, run, options)) for options in other]
-    assert not any(place.done for some in places.values() for place in some)
-    config.write_json(said, run.folder(tmp_path) / file)
-    for done, some in places.items():
-        assert [place.done for place in some] == [done] * len(some)
 
 
 def test_a_sweep_of_stores_alone_ends_without_a_page(journal, tmp_path):
@@ -353,74 +256,3 @@ def test_it_asks_for_a_study(capsys):
     said = capsys.readouterr()
     assert "needs a study" in said.err
     assert said.out.count("usage: jaxssl ablate STUDY") == 2
-
-
-def test_without_submitit_it_says_how_to_go_on(study, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "submitit", None)
-    with pytest.raises(UserError, match=r"wants submitit.*--only i/n"):
-        jaxssl.ablate(study, tmp_path / "sweep", submit="slurm")
-
-
-def test_jobs_are_handed_over_as_one_array_that_covers_the_points(study, journal, tmp_path, monkeypatch):
-    handed, settings = [], {}
-
-    class AutoExecutor:
-        def __init__(self, folder, cluster):
-            settings.update(folder=folder, cluster=cluster, batches=0)
-
-        def update_parameters(self, **parameters):
-            settings.update(parameters)
-
-        def batch(self):
-            settings["batches"] += 1
-            return contextlib.nullcontext()
-
-        def submit(self, function, **call):
-            handed.append((function, call))
-            return types.SimpleNamespace(job_id=f"7_{len(handed)}")
-
-    monkeypatch.setitem(sys.modules, "submitit", types.SimpleNamespace(AutoExecutor=AutoExecutor))
-    root = tmp_path / "sweep"
-    jaxssl.ablate(study, root, submit="slurm", jobs=4, slurm=("time=30", "partition=gpu"), lr=0.5)
-    assert settings == {
-        "folder": root / "jobs",
-        "cluster": "slurm",
-        "batches": 1,
-        "name": "jaxssl",
-        "timeout_min": 1440,
-        "slurm_time": 30,
-        "slurm_partition": "gpu",
-    }
-    assert not journal.exists()
-    # What the jobs do when they run, one after the other here.
-    states = [function(**call) for function, call in handed]
-    assert sorted(name for each in states for name in each) == sorted(p.name for p in load_study(study).points({}))
-    assert sweeping.verbs(journal) == EVERYTHING
-    assert {recipe_of(root).optim.lr} == {0.5}
-
-
-def recipe_of(root: Path):
-    (run,) = (root / "runs").glob("pretrain-*")
-    return config.load(run / "recipe.json")
-
-
-@pytest.fixture
-def queue(tmp_path, monkeypatch) -> Path:
-    """What a SLURM that only takes note is handed."""
-    pytest.importorskip("submitit")
-    bin, handed = tmp_path / "bin", tmp_path / "handed.sh"
-    bin.mkdir()
-    for command, does in {"sbatch": f'cp "$1" {handed}; echo Submitted batch job 12', "srun": "true"}.items():
-        (bin / command).write_text(f"#!/bin/sh\n{does}\n")
-        (bin / command).chmod(0o755)
-    monkeypatch.setenv("PATH", f"{bin}:{os.environ['PATH']}")
-    return handed
-
-
-def test_submitit_makes_an_array_of_the_jobs(study, journal, tmp_path, queue, capsys):
-    jaxssl.ablate(study, tmp_path / "sweep", submit="slurm", jobs=3, slurm=("time=30", "gpus_per_node=1"))
-    script = queue.read_text()
-    assert all(line in script for line in ("#SBATCH --array=0-2%", "#SBATCH --time=30", "#SBATCH --gpus-per-node=1"))
-    assert "Jobs 12_0, 12_1, 12_2" in capsys.readouterr().err
-    with pytest.raises(UserError, match="slurm_tiem"):
-        jaxssl.ablate(study, tmp_path / "sweep", submit="slurm", slurm=("tiem=30",))
