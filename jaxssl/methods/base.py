@@ -58,7 +58,7 @@ class Method:
     "head"), which is what lets a run be started from the parts of another.
 
     views(keys, batch, progress) -> views               on the device, one key a sample
-    init(key, views) -> params, carry
+    init(key, views) -> params, carry                   of the views nothing but their shapes and types is used
     forward(params, carry, views, keys, progress) -> Seen
     objective(params, carry, seen, batch, progress) -> loss, statistics
         The only place where samples meet. It is given the batch without its pixels.

@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ from jaxssl import config
 from jaxssl.data.seen import refuse_leak
 from jaxssl.data.source import Part, Source
 from jaxssl.errors import Preempted, UserError
-from jaxssl.methods.base import Batch, Method, Spec, Tree, build
+from jaxssl.methods.base import Method, Spec, Tree, build
 from jaxssl.methods.parts import adopt
 from jaxssl.recipe import CARRYING_OUT, Recipe, command, lasting, load_recipe
 from jaxssl.run.common import console_of, opened, spec_on
@@ -63,6 +64,8 @@ class Run:
     method: Method
     schedule: Schedule
     optimiser: optax.GradientTransformation
+    views: Tree
+    """Shapes of those of one sample, by which a network is made."""
     step: Step
     start: Start
     on: Part
@@ -105,10 +108,11 @@ class Run:
         if verb == "finetune":
             refuse_without_evaluation(recipe, method, source, on)
         optimiser = make_optimiser(recipe.optim, steps)
+        views = jax.eval_shape(partial(first_views, method, schedule, train.seed), feed.first(1))
         # Inlined: traced once, when it is checked, and the program is the same.
         step = jax.jit(pure_step(method, optimiser, learning_rate(recipe.optim, steps), schedule, mesh), inline=True)
         folder = Workdir(Path(workdir))
-        made = (mesh, spec, method, schedule, optimiser, step)
+        made = (mesh, spec, method, schedule, optimiser, views, step)
         run = cls(verb, recipe, folder, console, source, feed, *made, Start(), on, planned)
         abstract = run._abstract()
         run = replace(run, start=start_of(recipe, source, folder, abstract, console))
@@ -193,13 +197,8 @@ class Run:
 
     def _abstract(self) -> State:
         """Shapes, types and shardings of the state; nothing is compiled for them."""
-        views = jax.eval_shape(self._views, self.feed.first(1))
-        return abstract_state(
-            self.method, self.optimiser, self.recipe.train.seed, views, self.mesh, self.schedule.average is not None
-        )
-
-    def _views(self, batch: Batch) -> Tree:
-        return first_views(self.method, self.schedule, self.recipe.train.seed, batch)
+        given = (self.recipe.train.seed, self.views, self.mesh, self.schedule.average is not None)
+        return abstract_state(self.method, self.optimiser, *given)
 
     @property
     def _seconds(self) -> float:
@@ -215,7 +214,7 @@ class Run:
     def _trace(self, abstract: State) -> None:
         """Trace a step without compiling it: shapes that do not fit are refused here."""
         adopt(abstract.params, abstract.carry, self.start.parts)
-        jax.eval_shape(self.step, abstract, self.feed.abstract())
+        jax.eval_shape(self.step, abstract, self.feed.abstract(self.mesh))
 
     def _state(self, checkpoints: Checkpoints) -> tuple[State, int]:
         """The newest saved state, or a fresh one that may take over parts of another run."""
@@ -227,8 +226,7 @@ class Run:
                 )
             self.console.print(f"Continuing {self.workdir.path} from step {restored.step}.")
             return restored.state, restored.step
-        views = jax.jit(self._views)(self.feed.first(1))
-        state = create_state(self.method, self.optimiser, self.recipe.train.seed, views, abstract)
+        state = create_state(self.method, self.optimiser, self.recipe.train.seed, self.views, abstract)
         if self.start.parts:
             state = take_over(self.start.parts, state, abstract)
             show(self.start, self.recipe, self.console)

@@ -14,7 +14,7 @@ from jaxssl.data.source import Source
 from jaxssl.methods.base import Batch
 from jaxssl.train import resident
 from jaxssl.train.loop import Train
-from jaxssl.train.mesh import own_places
+from jaxssl.train.mesh import by_sample, own_places
 from jaxssl.train.resident import Resident
 
 
@@ -41,10 +41,12 @@ class Feed:
         """The first samples of the first batch, as many as it has."""
         return next(self._gathered(0, np.arange(min(count, self.train.batch)), True))
 
-    def abstract(self) -> Batch:
-        """Shapes and types of a whole batch."""
-        size = self.train.batch
-        return jax.tree.map(lambda x: jax.ShapeDtypeStruct((size, *x.shape[1:]), x.dtype), self.first(1))
+    def abstract(self, mesh: Mesh) -> Batch:
+        """Shapes, types and shardings of a whole batch."""
+        size, spread = self.train.batch, by_sample(mesh)
+        return jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct((size, *x.shape[1:]), x.dtype, sharding=spread), self.first(1)
+        )
 
     def resident(self, mesh: Mesh, warn: Callable[[str], None]) -> Resident | None:
         """The images on the devices, where that is wanted and they fit."""

@@ -79,7 +79,7 @@ class Workbench:
         """Of one sample, by whose shapes a network is made."""
         keys = jax.random.split(jax.random.key(0), 1)
         progress = Schedule(STEPS, EPOCH).progress(jnp.int32(0))
-        return jax.jit(lambda batch: self.method.views(keys, batch, progress))(self.some(1))
+        return jax.eval_shape(lambda batch: self.method.views(keys, batch, progress), self.some(1))
 
     @cached_property
     def abstract(self) -> State:

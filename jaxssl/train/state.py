@@ -1,6 +1,8 @@
 """Everything that training carries from step to step."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import jax
@@ -61,7 +63,7 @@ def abstract_state(
     averaged: bool = False,
 ) -> State:
     """Shapes, types and shardings of the state: the one description that creation and restoring go by."""
-    shapes = jax.eval_shape(lambda s, v: initial_state(method, optimiser, s, v, averaged), jnp.uint32(seed), views)
+    shapes = jax.eval_shape(_traced_once(method, optimiser, averaged), jnp.uint32(seed), views)
     return jax.tree.map(
         lambda a, sharding: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=sharding), shapes, of_state(mesh, shapes)
     )
@@ -70,7 +72,17 @@ def abstract_state(
 def create_state(
     method: Method, optimiser: optax.GradientTransformation, seed: int, views: Tree, abstract: State
 ) -> State:
-    """Make the state where it is to lie; moments made outside jit would all land on one device."""
-    shardings = jax.tree.map(lambda a: a.sharding, abstract)
-    make = jax.jit(lambda s, v: initial_state(method, optimiser, s, v, bool(abstract.average)), out_shardings=shardings)
-    return make(jnp.uint32(seed), views)
+    """Make the state where it is to lie, by the shapes of some views; moments made outside jit would all land on one
+    device."""
+    make = _traced_once(method, optimiser, bool(abstract.average))
+
+    def state(seed: jax.Array) -> State:
+        return make(seed, jax.tree.map(lambda view: jnp.zeros(view.shape, view.dtype), views))
+
+    return jax.jit(state, out_shardings=jax.tree.map(lambda a: a.sharding, abstract))(jnp.uint32(seed))
+
+
+@lru_cache(maxsize=4)
+def _traced_once(method: Method, optimiser: optax.GradientTransformation, averaged: bool) -> Callable[..., State]:
+    """Of seed and views, the first state: one function for its shapes and for itself, whose trace both find."""
+    return jax.jit(lambda seed, views: initial_state(method, optimiser, seed, views, averaged), inline=True)

@@ -55,7 +55,7 @@ def trace(recipe) -> None:
     assert jax.eval_shape(loss, abstract_batch(recipe.data, 1, size)).shape == ()
 
 
-@pytest.mark.parametrize("scale", ["small", "paper"])
+@pytest.mark.parametrize("scale", ["small", pytest.param("paper", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("study", STUDIES)
 def test_every_network_takes_its_images(study, scale, stores):
     points = load_study(FOLDER / f"{study}.py").points({"scale": scale, **keywords(study, stores)})

@@ -18,7 +18,7 @@ from jaxssl import recipe
 from jaxssl.methods.base import Method
 from jaxssl.methods.parts import adopt
 from jaxssl.train.checkpoint import Checkpoints
-from jaxssl.train.keys import sample_keys
+from jaxssl.train.keys import named_key, sample_keys
 from jaxssl.train.mesh import make_mesh, put_batch
 from jaxssl.train.state import State, abstract_state, create_state
 from jaxssl.train.step import Schedule, loss_and_gradient, make_step
@@ -56,7 +56,7 @@ class Begun:
     @cached_property
     def first(self) -> State:
         """The first state, as numpy."""
-        views = self.views(keys_of(self.batch), self.batch, START)
+        views = jax.eval_shape(self.views, keys_of(self.batch), self.batch, START)
         return jax.device_get(create_state(self.method, OPTIMISER, SEED, views, self.abstract))
 
     def state(self) -> State:
@@ -70,6 +70,14 @@ def begun(request) -> Begun:
     method = cases.method_of(case)
     step = make_step(method, OPTIMISER, lambda _: 1e-3, PLAN, MESH)
     return Begun(case, method, cases.batch_of(case), jax.jit(method.views), step)
+
+
+def test_a_network_is_made_by_the_shapes_of_its_views_alone(begun):
+    """An argument whose values nobody needs is none of the program's."""
+    views = jax.eval_shape(begun.views, keys_of(begun.batch), begun.batch, START)
+    program = jax.jit(begun.method.init).lower(named_key(SEED, "init"), views).as_text()
+    arguments, _, _ = program.partition("@main(")[2].partition(") ->")
+    assert arguments.count("%arg") == 1
 
 
 def test_a_sample_alone_equals_itself_in_a_batch(begun):

@@ -52,7 +52,9 @@ def lines(workdir: Path) -> list[dict]:
     return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
 
 
-@pytest.mark.parametrize(("first", "second", "fsdp"), [(2, 1, 8), (1, 2, 4)])
+@pytest.mark.parametrize(
+    ("first", "second", "fsdp"), [(2, 1, 8), pytest.param(1, 2, 4, marks=pytest.mark.slow, id="1-2-4")]
+)
 def test_processes_change_nothing_and_a_run_moves_between_them(store, tmp_path, first, second, fsdp):
     """The state lies across the processes, or each process has a copy of it."""
     undisturbed, moved = tmp_path / "undisturbed", tmp_path / "moved"

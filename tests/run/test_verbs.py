@@ -13,8 +13,10 @@ from jaxssl.cli import main
 from jaxssl.data.store import open_store
 from jaxssl.errors import UserError
 from jaxssl.recipe import names
+from jaxssl.run import begun
 from jaxssl.train.checkpoint import read
 from jaxssl.train.monitors import Bar
+from jaxssl.train.step import pure_step
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +83,19 @@ def test_several_steps_a_dispatch_change_nothing(store, tmp_path):
         same = lines[line["step"] - 1]
         np.testing.assert_allclose([line[name] for name in same], list(same.values()), rtol=1e-5)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), state, in_pairs)
+
+
+def test_a_step_is_traced_once(store, tmp_path, monkeypatch):
+    traced = []
+
+    def counted(*given):
+        step = pure_step(*given)
+        return lambda *shapes: traced.append(shapes) or step(*shapes)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(begun, "pure_step", counted)
+        jaxssl.pretrain("mim:tiny", tmp_path / "run", {"data.store": str(store)})
+    assert len(traced) == 1
 
 
 def test_a_batch_smaller_than_what_is_shown_will_do(store, tmp_path):
