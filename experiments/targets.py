@@ -1,0 +1,223 @@
+"""What speed was aimed at on CPUs, and what this machine reaches: all of it measured, and told in one table.
+
+    python experiments/targets.py bench                              # what jaxssl takes, without PyTorch
+    python experiments/targets.py bench --python torch/bin/python    # and by turns with PyTorch, by its interpreter
+    python experiments/targets.py bench --only loss loss-half loss-large
+
+Each row is of some `jaxssl bench`, whose line and figure lie in a folder of their own; a line that is there is taken as
+it is, so the same command goes on where it was stopped. Sides that are compared have one core each, by turns, and are
+compared by CPU time, which other work on the machine disturbs least. The table is printed, and in bench/targets.md.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+Line = Mapping[str, Any]
+TORCH, LIGHTLY, OURS = "torch", "torch, as lightly", "jaxssl"
+AT_128 = ("--data.layout.size", "128", "128", "--train.precision", "float32")
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """Words of `jaxssl bench`, and the file of its folder that has its line."""
+
+    words: tuple[str, ...]
+    line: str
+    compared: bool = True
+    """Whether PyTorch takes part where its interpreter is given."""
+
+
+BENCHMARKS = {
+    "loss": Benchmark(("loss", "--rows", "16384", "--rounds", "3"), "loss"),
+    "loss-half": Benchmark(("loss", "--rows", "32768", "--rounds", "3"), "loss", compared=False),
+    "loss-large": Benchmark(("loss", "--rows", "65536", "--rounds", "3"), "loss", compared=False),
+    "dino-vit-ti": Benchmark(
+        (
+            *("step", "dino:vit", *AT_128, "--train.batch", "4", "--method.local-views", "6"),
+            *("--method.local-size", "64", "64", "--method.targets", "centre", "--method.koleo", "0"),
+            *("--method.ibot", "0", "--method.prototypes", "8192", "--model.width", "192", "--model.heads", "3"),
+            *("--model.drop-path", "0", "--model.no-scan", "--model.no-remat"),
+        ),
+        "against",
+    ),
+    "mae-vit-s": Benchmark(
+        (
+            *("step", "mae:small", *AT_128, "--train.batch", "8", "--model.width", "384", "--model.depth", "12"),
+            *("--model.heads", "6", "--method.decoder.width", "256", "--method.decoder.depth", "4"),
+        ),
+        "against",
+    ),
+    "simclr-resnet18": Benchmark(
+        ("step", "simclr:small@segment:resnet18", *AT_128, "--train.batch", "8", "--model.norm.group", "8"), "against"
+    ),
+    "simclr-resnet50": Benchmark(
+        (
+            *("step", "simclr:small@segment:resnet18", *AT_128, "--train.batch", "4", "--model.norm.group", "4"),
+            *("--model.blocks", "3", "4", "6", "3", "--model.bottleneck"),
+        ),
+        "against",
+    ),
+    "segment-unet": Benchmark(
+        ("step", "segment", *AT_128, "--train.batch", "4", "--model.norm.group", "4", "--method.scales", "1"), "against"
+    ),
+    "start": Benchmark(("step", "mim:small"), "step", compared=False),
+    "loader": Benchmark(("loader", "mim:small", "--store", "{store}", "--steps", "0"), "loading"),
+    "loader-256": Benchmark(("loader", "mim", "--store", "{store}", "--steps", "0"), "loading"),
+    "augment": Benchmark(("augment", "simclr:small"), "augment"),
+    "augment-256": Benchmark(("augment", "simclr", "--batch", "16"), "augment"),
+    "fed": Benchmark(("step", "mim:small", "--fed", "--data.store", "{store}"), "step", compared=False),
+    "beside": Benchmark(("checkpoint", "mim:small"), "checkpoint", compared=False),
+}
+"""By name; {store} is one of 20 synthetic hearts."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is aimed at, and where it is found; none where a line does not tell it."""
+
+    what: str
+    aim: str
+    figure: Callable[[Mapping[str, Line]], float | None]
+    met: Callable[[float], bool] | None = None
+    """Whether a figure is what was aimed at; none where it is only reported."""
+
+
+def of_torch(name: str, what: str, side: str = TORCH, inverse: bool = False) -> Callable[[Mapping[str, Line]], Any]:
+    """How many times jaxssl's time or memory the other side takes, or the inverse of it."""
+
+    def figure(lines: Mapping[str, Line]) -> float | None:
+        ratio = lines[name]["sides"].get(side, {}).get(f"{what}_ratio")
+        return 1 / ratio if ratio and inverse else ratio
+
+    return figure
+
+
+def at_least(bound: float) -> Callable[[float], bool]:
+    return lambda figure: figure >= bound
+
+
+def at_most(bound: float) -> Callable[[float], bool]:
+    return lambda figure: figure <= bound
+
+
+def step_of(what: str, name: str, bound: float | None = None) -> list[Target]:
+    """CPU time and memory of a step, in those of PyTorch."""
+    aim = "as near as XLA's kernels allow" if bound is None else f"<= {bound:.1f}"
+    time = of_torch(name, "cpu", inverse=True)
+    memory = of_torch(name, "memory", inverse=True)
+    return [
+        Target(f"step of {what}: CPU time in torch eager's", aim, time, None if bound is None else at_most(bound)),
+        Target(f"step of {what}: memory above idle in torch's", "<= 1.2", memory, at_most(1.2)),
+    ]
+
+
+TARGETS = [
+    Target("contrastive loss, 8,192 pairs: plain torch takes, times", ">= 4.5", of_torch("loss", "cpu"), at_least(4.5)),
+    Target("the same: as lightly computes it", ">= 7.5", of_torch("loss", "cpu", LIGHTLY), at_least(7.5)),
+    Target("the same: memory above idle of plain torch, times", ">= 40", of_torch("loss", "memory"), at_least(40)),
+    Target(
+        "loss of 32,768 pairs: MB above idle",
+        "<= 100",
+        lambda lines: lines["loss-large"]["sides"][OURS]["memory"] / 1e6,
+        at_most(100),
+    ),
+    Target(
+        "the same: gradient against float64, of the largest",
+        "<= 1e-5",
+        lambda lines: lines["loss-large"]["against_float64"][OURS],
+        at_most(1e-5),
+    ),
+    Target(
+        "the same: CPU time in that of half the pairs",
+        "<= 4.2",
+        lambda lines: lines["loss-large"]["sides"][OURS]["cpu"] / lines["loss-half"]["sides"][OURS]["cpu"],
+        at_most(4.2),
+    ),
+    *step_of("DINO, ViT-Ti/16, 2 x 128 + 6 x 64 px", "dino-vit-ti", 1.0),
+    *step_of("MAE, ViT-S/8, 128 px", "mae-vit-s", 1.0),
+    *step_of("SimCLR, ResNet-18, 128 px", "simclr-resnet18"),
+    *step_of("SimCLR, ResNet-50, 128 px", "simclr-resnet50"),
+    *step_of("segmentation, study B's U-Net, 128 px", "segment-unet"),
+    Target(
+        "mim:small, step traced and compiled from a cache: seconds",
+        "<= 2",
+        lambda lines: lines["start"]["cached_compile_seconds"],
+        at_most(2),
+    ),
+    Target("the same without a cache: seconds", "none", lambda lines: lines["start"]["compile_seconds"]),
+    Target("loading, 80 px: a DataLoader of 2 workers takes, times", ">= 10", of_torch("loader", "wall"), at_least(10)),
+    Target("loading, 256 px: the same", ">= 10", of_torch("loader-256", "wall"), at_least(10)),
+    Target("views, 80 px: a DataLoader of 2 workers takes, times", ">= 2", of_torch("augment", "cpu"), at_least(2)),
+    Target("views, 256 px: the same", ">= 2", of_torch("augment-256", "cpu"), at_least(2)),
+    Target(
+        "mim:small fed by a store, of a batch that is there",
+        ">= .95",
+        lambda lines: lines["fed"]["fed_of_fixed"],
+        at_least(0.95),
+    ),
+    Target(
+        "mim:small, share of all beside forward and backward pass",
+        "<= .02",
+        lambda lines: lines["beside"]["share"],
+        at_most(0.02),
+    ),
+]
+
+
+def measured(name: str, folder: Path, python: Path | None) -> Line:
+    """The line of a benchmark; that which is there, if there is one."""
+    benchmark, own = BENCHMARKS[name], folder / name
+    line = own / f"{benchmark.line}.jsonl"
+    if not line.exists():
+        words = [word.format(store=folder / "store") for word in benchmark.words]
+        if python and benchmark.compared:
+            words += ["--against", "torch", "--python", str(python), "--threads", "1"]
+        jaxssl("bench", *words, "--out", str(own))
+    return json.loads(line.read_text())
+
+
+def jaxssl(*words: str) -> None:
+    """In a process of its own, as memory is that of a process."""
+    print("jaxssl", *words, flush=True)
+    subprocess.run([sys.executable, "-m", "jaxssl", *words], check=True)  # noqa: S603 - words of this file
+
+
+def row(target: Target, lines: Mapping[str, Line]) -> str | None:
+    """Of the table; none where its benchmark was not asked for."""
+    try:
+        figure = target.figure(lines)
+    except KeyError:
+        return None
+    if figure is None:
+        return f"| {target.what} | {target.aim} | torch did not run | |"
+    verdict = "reported" if target.met is None else "met" if target.met(figure) else "**missed**"
+    return f"| {target.what} | {target.aim} | {figure:.3g} | {verdict} |"
+
+
+def main(folder: Path, /, python: Path | None = None, only: tuple[str, ...] = ()) -> None:
+    """Measure, and tell what was aimed at and what is reached.
+
+    Args:
+        folder: For all that is measured, and for targets.md.
+        python: An interpreter with torch; none leaves PyTorch out.
+        only: Some of the benchmarks, by the names of their folders.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / "store").exists():
+        jaxssl("data", "phantom", "--out", str(folder / "store"), "--subjects", "20")
+    lines = {name: measured(name, folder, python) for name in only or BENCHMARKS}
+    rows = [each for each in (row(target, lines) for target in TARGETS) if each]
+    table = "\n".join(["| what | aim | measured | |", "|---|---|--:|---|", *rows])
+    (folder / "targets.md").write_text(table + "\n")
+    print(table)
+
+
+if __name__ == "__main__":
+    tyro.cli(main)

@@ -1,0 +1,92 @@
+"""The table of targets: its benchmarks are ones that the terminal takes, and its figures are those of their lines."""
+
+import functools
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+
+from jaxssl import config, run
+from jaxssl.cli import main
+
+SCRIPT = Path(__file__).parents[2] / "experiments" / "targets.py"
+SIDES = {"jaxssl": {"cpu": 2.0, "memory": 80e6}, "torch": {"cpu_ratio": 5.0, "wall_ratio": 12.0, "memory_ratio": 0.5}}
+LINE = {
+    "sides": {**SIDES, "torch, as lightly": {"cpu_ratio": 7.0}},
+    "against_float64": {"jaxssl": 1e-6},
+    "compile_seconds": 9.0,
+    "cached_compile_seconds": 2.5,
+    "fed_of_fixed": 0.97,
+    "share": 0.011,
+}
+FILES = {"loss": "loss", "loader": "loading", "augment": "augment", "checkpoint": "checkpoint"}
+
+
+@pytest.fixture
+def targets():
+    spec = importlib.util.spec_from_file_location("targets", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def asked(targets, monkeypatch):
+    """What is asked of each benchmark, which here writes a line that was made up."""
+    seen = []
+
+    def pretend(verb):
+        @functools.wraps(getattr(run, f"bench_{verb}"))
+        def bench(*given, **more):
+            recipe = given[0] if verb == "step" else None
+            if recipe:
+                config.check(recipe)
+            out = given[1] if recipe else more["out"]
+            against = more["against"].against if "against" in more else None
+            seen.append((out.name, against, recipe.name if recipe else ""))
+            file = FILES.get(verb, "against" if against else "step")
+            out.mkdir(parents=True)
+            (out / f"{file}.jsonl").write_text(json.dumps(LINE))
+
+        return bench
+
+    for verb in ("step", *FILES):
+        monkeypatch.setattr(run, f"bench_{verb}", pretend(verb))
+    monkeypatch.setattr(run, "data_phantom", lambda out, options: out.mkdir(parents=True))
+    monkeypatch.setattr(targets, "jaxssl", lambda *words: main(words) and pytest.fail(" ".join(words)))
+    return seen
+
+
+def test_every_benchmark_is_asked_once_and_its_figures_are_told(targets, asked, tmp_path, capsys):
+    targets.main(tmp_path / "bench", python=Path("python"))
+    assert [name for name, _, _ in asked] == list(targets.BENCHMARKS)
+    assert {name for name, against, _ in asked if against} == {
+        name for name, each in targets.BENCHMARKS.items() if each.compared
+    }
+    before = len(asked)
+    targets.main(tmp_path / "bench", python=Path("python"))
+    assert len(asked) == before, "a line that is there is taken as it is"
+    table = (tmp_path / "bench" / "targets.md").read_text()
+    assert table in capsys.readouterr().out
+    rows = table.splitlines()[2:]
+    assert len(rows) == len(targets.TARGETS)
+    for wanted in (
+        "| contrastive loss, 8,192 pairs: plain torch takes, times | >= 4.5 | 5 | met |",
+        "| the same: as lightly computes it | >= 7.5 | 7 | **missed** |",
+        "| loss of 32,768 pairs: MB above idle | <= 100 | 80 | met |",
+        "| step of MAE, ViT-S/8, 128 px: CPU time in torch eager's | <= 1.0 | 0.2 | met |",
+        "| step of MAE, ViT-S/8, 128 px: memory above idle in torch's | <= 1.2 | 2 | **missed** |",
+        "| step of SimCLR, ResNet-18, 128 px: CPU time in torch eager's | as near as XLA's kernels allow | 0.2 | reported |",
+        "| mim:small, step traced and compiled from a cache: seconds | <= 2 | 2.5 | **missed** |",
+    ):
+        assert wanted in rows
+
+
+@pytest.mark.usefixtures("asked")
+def test_without_torch_and_of_some_there_are_the_rows_that_can_be_told(targets, tmp_path, monkeypatch):
+    alone = {**LINE, "sides": {"jaxssl": SIDES["jaxssl"]}}
+    monkeypatch.setitem(globals(), "LINE", alone)
+    targets.main(tmp_path, only=("loss", "fed"))
+    rows = (tmp_path / "targets.md").read_text().splitlines()[2:]
+    assert [row.split(" | ")[2].strip(" |") for row in rows] == [*["torch did not run"] * 3, "0.97"]
