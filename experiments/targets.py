@@ -109,7 +109,7 @@ def at_most(bound: float) -> Callable[[float], bool]:
 
 def step_of(what: str, name: str, bound: float | None = None) -> list[Target]:
     """CPU time and memory of a step, in those of PyTorch."""
-    aim = "as near as XLA's kernels allow" if bound is None else f"<= {bound:.1f}"
+    aim = "as near as XLA allows" if bound is None else f"<= {bound:.1f}"
     time = of_torch(name, "cpu", inverse=True)
     memory = of_torch(name, "memory", inverse=True)
     return [

@@ -118,7 +118,12 @@ def take_over(taken: dict[str, Tree], state: State, abstract: State) -> State:
 
 
 def _parts_of_run(recipe: Recipe, other: Workdir, abstract: State, console: Console) -> dict[str, Tree]:
-    loaded = load_run(other, lambda sentence: console.print(f"Warning: {sentence}", style="yellow"))
+    def warn(sentence: str) -> None:
+        console.print(f"Warning: {sentence}", style="yellow")
+
+    loaded = load_run(other, warn)
+    if not other.finished:
+        warn(f"{other.path} is not finished: what is taken over is how it stood at step {loaded.step}.")
     there, here = (type(model).__name__ for model in (loaded.recipe.model, recipe.model))
     if there != here:
         raise UserError(

@@ -171,6 +171,16 @@ def test_a_run_goes_on_though_what_it_began_with_is_gone_and_its_way_stays(runs,
     assert told(tmp_path / "run") == before
 
 
+def test_of_a_run_that_is_not_finished_it_is_said_what_is_taken_over(runs, store, tmp_path, capsys):
+    unfinished = shutil.copytree(runs / "mim", tmp_path / "mim") / "run.json"
+    unfinished.write_text(json.dumps({**json.loads(unfinished.read_text()), "status": "stopped"}))
+    given = {"data.store": str(store), "init.run": str(unfinished.parent), "init.parts": ("encodr",)}
+    with pytest.raises(UserError, match="asks for encodr"):
+        jaxssl.finetune("segment:tiny", tmp_path / "run", given)
+    said = "".join(capsys.readouterr().err.split())
+    assert "mim is not finished: what is taken over is how it stood at step 4.".replace(" ", "") in said
+
+
 def test_parts_that_are_not_there_are_refused_by_name(runs, store, tmp_path):
     start = {"data.store": str(store), "init.run": str(runs / "mim")}
     with pytest.raises(UserError, match=r"asks for encodr, but .* has decoder, encoder, head"):
