@@ -14,12 +14,12 @@ from rich.table import Column, Table
 
 from jaxssl import config
 from jaxssl.errors import UserError
-from jaxssl.run.common import console_of
 from jaxssl.run.judging import FILES, JUDGES
 from jaxssl.run.rates import refuse_elsewhere
 from jaxssl.run.report import report_on
 from jaxssl.run.stages import Busy, Failed, Place, State, holding
 from jaxssl.run.submitting import Cluster, submit_jobs
+from jaxssl.run.terminal import console_of
 from jaxssl.sweep import Point, Stage, Within, in_order, load_study, select
 from jaxssl.train.cache import cached_in
 
@@ -83,7 +83,7 @@ def ablate(
         Console().print(_table(chosen, root))
     states: dict[str, State] = {point.name: _state(point, root) for point in chosen}
     finished = sum(state == "finished" for state in states.values())
-    console.print(f"{finished} of {len(states)} points are finished in {root}.", markup=False)
+    console.print(f"{finished} of {len(states)} points are finished in {root}.")
     if failed:
         raise PointsFailed(f"{len(failed)} points failed ({', '.join(failed)}); the same command tries them again.")
     return states
@@ -103,11 +103,11 @@ def _work(points: Sequence[Point], root: Path, console: Console) -> list[str]:
             except Busy as busy:
                 held[point] = busy.place
             except Failed as error:
-                console.print(f"{point.name} failed: {error}", markup=False, style="red")
+                console.print(f"{point.name} failed: {error}", style="red")
                 failed.append(point.name)
         if len(held) == len(waiting):
             place = held[waiting[0]]
-            console.print(f"Waiting for another process, which is at {place.stage.name}.", markup=False)
+            console.print(f"Waiting for another process, which is at {place.stage.name}.")
             with place.turn(wait=True):
                 pass
         waiting = list(held)
@@ -127,7 +127,7 @@ def _do(point: Point, points: Sequence[Point], root: Path, since: float, console
 
         def begin(stage: Stage = stage) -> None:
             console.rule(f"{point.name}: {stage.verb} {_what(stage)}", align="left")
-            console.print(f"{_progress(points, root)} In {stage.folder(root)}.", markup=False)
+            console.print(f"{_progress(points, root)} In {stage.folder(root)}.")
 
         Place(root, stage).do(since, begin)
 

@@ -17,8 +17,8 @@ from jaxssl.bench.sides import ALONE, OURS, Against, Side, ours, peer
 from jaxssl.bench.views import certain, views_of
 from jaxssl.data.record import CINE_CLASSES
 from jaxssl.recipe import Recipe, load_recipe
-from jaxssl.run.common import console_of
 from jaxssl.run.comparing import check_turns, compared, tell
+from jaxssl.run.terminal import console_of
 
 IMAGES = 512
 """That a DataLoader shuffles, or one batch where that is more."""

@@ -20,7 +20,7 @@ from jaxssl.errors import Preempted, UserError
 from jaxssl.methods.base import Method, Spec, Tree, build
 from jaxssl.methods.parts import adopt
 from jaxssl.recipe import CARRYING_OUT, Recipe, command, lasting, load_recipe
-from jaxssl.run.common import console_of, opened, spec_on
+from jaxssl.run.common import opened, spec_on
 from jaxssl.run.dump import write_dump
 from jaxssl.run.feed import Feed
 from jaxssl.run.handover import Start, show, start_of, take_over, write_account
@@ -28,6 +28,7 @@ from jaxssl.run.judging import FILES, judge, refuse_without_evaluation
 from jaxssl.run.openings import beginnings
 from jaxssl.run.pictures import draw, first_views
 from jaxssl.run.probing import online_probes
+from jaxssl.run.terminal import console_of, warner
 from jaxssl.train import alarms, monitors, resident
 from jaxssl.train.checkpoint import Checkpoints
 from jaxssl.train.loop import Hook, Tick, run_steps
@@ -179,7 +180,7 @@ class Run:
                 self.workdir.describe(status="stopped" if stopped else "failed", seconds=self._seconds)
 
     def warn(self, sentence: str) -> None:
-        self.console.print(f"Warning: {sentence}", style="yellow")
+        warner(self.console)(sentence)
 
     def _steps(self, state: State, start: int, hooks: list[Hook]) -> State:
         images = self.feed.resident(self.mesh, self.warn)

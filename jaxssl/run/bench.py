@@ -21,7 +21,7 @@ from jaxssl.errors import UserError
 from jaxssl.files import beside, put_text
 from jaxssl.methods.base import build
 from jaxssl.recipe import Recipe, load_recipe
-from jaxssl.run.common import console_of
+from jaxssl.run.terminal import console_of
 from jaxssl.train.mesh import check_divisible, make_mesh
 from jaxssl.train.optim import make_optimiser
 from jaxssl.train.step import Schedule

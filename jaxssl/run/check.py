@@ -6,7 +6,6 @@ from typing import Annotated
 import tyro
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import Progress
 from rich.table import Column, Table
 
 from jaxssl import config
@@ -14,7 +13,7 @@ from jaxssl.data.check import Findings, check_store
 from jaxssl.data.splitfile import PARTS, read_split
 from jaxssl.data.store import open_store
 from jaxssl.errors import UserError
-from jaxssl.run.common import console_of
+from jaxssl.run.terminal import bar_on, console_of
 
 
 class Faulty(UserError):
@@ -50,7 +49,7 @@ def data_check(
     """
     progress_to = console_of(None)
     part_of = _parts_of(split, store) if split else None
-    with Progress(console=progress_to, transient=True, disable=not progress_to.is_terminal) as bar:
+    with bar_on(progress_to) as bar:
         task = bar.add_task("checking", total=None)
         found = check_store(store, part_of, lambda done, total: bar.update(task, completed=done, total=total))
     _show(store, found)

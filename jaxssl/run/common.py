@@ -1,13 +1,11 @@
-"""What several verbs need: the terminal, the hardware, opened data with a bar, and a run read back."""
+"""What several verbs need: the hardware, opened data with a bar, and a run read back."""
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import jax
 from rich.console import Console
-from rich.progress import Progress
 
 from jaxssl import config
 from jaxssl.data.seen import refuse_leak
@@ -16,6 +14,7 @@ from jaxssl.errors import UserError
 from jaxssl.methods.base import Method, Spec, Tree, build
 from jaxssl.recipe import Recipe
 from jaxssl.run.classification import label_counts
+from jaxssl.run.terminal import bar_on
 from jaxssl.train.checkpoint import read
 from jaxssl.train.state import evaluated
 from jaxssl.workdir import Workdir
@@ -57,7 +56,7 @@ def spec_on(recipe: Recipe, source: Source) -> Spec:
 
 def opened(options: Data, console: Console) -> Source:
     """Open the data; where its cache has to be made first, show how far that is."""
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+    with bar_on(console) as bar:
         task = bar.add_task("preparing arrays", visible=False)
         return open_source(options, lambda done, total: bar.update(task, completed=done, total=total, visible=True))
 
@@ -72,14 +71,6 @@ def opened_again(loaded: LoadedRun, workdir: Workdir, console: Console) -> Sourc
         )
     refuse_leak(workdir.seen(), source.seen(source.split.test), str(workdir.path))
     return source
-
-
-def console_of(console: Console | None) -> Console:
-    """The terminal to speak to: progress goes to stderr, where it does not mix with results.
-
-    To a notebook it speaks as to a log file: bars that move are widgets there, which not everybody has installed.
-    """
-    return console or Console(file=sys.stderr, soft_wrap=True, highlight=False, force_jupyter=False)
 
 
 def use_device(device: Literal["auto", "cpu", "gpu", "tpu"]) -> None:

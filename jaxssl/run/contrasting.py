@@ -15,8 +15,8 @@ from jaxssl.bench.loss import reference_gradient
 from jaxssl.bench.sides import ALONE, OURS, Against, Process, Side, ours, peer
 from jaxssl.errors import UserError
 from jaxssl.memory import available
-from jaxssl.run.common import console_of
 from jaxssl.run.comparing import check_turns, compared, tell
+from jaxssl.run.terminal import console_of
 
 BOUND = 1e-5
 """Of the largest: how far two gradients of the same loss may lie apart, in float32 and against float64."""

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 import tyro
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
 from jaxssl.data.phantom.cine import CineOptions, cine_phantom
@@ -18,7 +17,7 @@ from jaxssl.data.sheet import sheet as contact_sheet
 from jaxssl.data.store import open_store, write
 from jaxssl.errors import UserError
 from jaxssl.files import beside
-from jaxssl.run.common import console_of
+from jaxssl.run.terminal import bar_on, console_of
 
 MANY = 24
 """Values of one thing beyond which a description names only the first and the last."""
@@ -53,7 +52,7 @@ def data_phantom(out: str | Path, options: CineOptions | KneeOptions | Ultrasoun
     PosixPath('stores/hearts')
     """
     console, kind = console_of(None), _KINDS[type(options)]
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+    with bar_on(console) as bar:
         task = bar.add_task("making phantoms", total=options.subjects)
         store = write(
             kind.records(options, lambda done, total: bar.update(task, completed=done, total=total)),

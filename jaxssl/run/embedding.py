@@ -9,7 +9,6 @@ from typing import Annotated, Any
 import numpy as np
 import tyro
 from rich.console import Console
-from rich.progress import Progress
 
 from jaxssl.data.cache import Cache, open_cache
 from jaxssl.data.formats import Unreadable
@@ -19,9 +18,10 @@ from jaxssl.data.plan import Rows
 from jaxssl.data.store import SUMMARY, open_store
 from jaxssl.errors import UserError
 from jaxssl.evaluate.embed import embed as embed_rows
-from jaxssl.run.common import console_of, load_run, opened
+from jaxssl.run.common import load_run, opened
 from jaxssl.run.encoder import Encoder, encoder_of
 from jaxssl.run.table import check_place, write_table
+from jaxssl.run.terminal import bar_on, console_of
 from jaxssl.workdir import existing
 
 Place = Annotated[Path, tyro.conf.Positional]
@@ -60,7 +60,7 @@ def embed(run: Place, source: OptionalPlace = None, out: Path | None = None) -> 
     else:
         columns = _of_files(encoder, Path(source), console)
     write_table(path, columns)
-    console.print(f"{len(columns['embedding'])} embeddings of {encoder.width} numbers in {path}.", markup=False)
+    console.print(f"{len(columns['embedding'])} embeddings of {encoder.width} numbers in {path}.")
     return path
 
 
@@ -82,7 +82,7 @@ def _of_store(encoder: Encoder, path: Path, console: Console) -> dict[str, np.nd
             f"{path} has images of {store.info.channels} channels, and the run was trained on {encoder.channels}; "
             "choose another store or another run."
         )
-    with _bar(console) as bar:
+    with bar_on(console) as bar:
         task = bar.add_task("preparing arrays", visible=False)
         cache = open_cache(
             store, encoder.layout, lambda done, total: bar.update(task, completed=done, total=total, visible=True)
@@ -119,7 +119,7 @@ def _of_files(encoder: Encoder, source: Path, console: Console) -> dict[str, np.
                     columns[column].append(value)
                 yield image.pixels
 
-    with _bar(console) as bar:
+    with bar_on(console) as bar:
         groups = subjects(bar.track(files, description="reading headers"))
         task = bar.add_task("embedding files", total=len(files))
         embeddings = list(encoder.stream(images()))
@@ -141,13 +141,9 @@ def _say(
     if others:
         console.print(f"Files that are no NIfTI, DICOM, PNG, JPEG, GIF, AVI or MP4, passed over: {others}.")
     if skipped:
-        console.print(f"Files that could not be read, skipped: {len(skipped)}.", *skipped, sep="\n  ", markup=False)
+        console.print(f"Files that could not be read, skipped: {len(skipped)}.", *skipped, sep="\n  ")
 
 
 def _readable(path: Path) -> str:
     """A path as text that any program can write, whatever bytes are in its name."""
     return os.fsencode(path.as_posix()).decode("utf-8", "replace")
-
-
-def _bar(console: Console) -> Progress:
-    return Progress(console=console, transient=True, disable=not console.is_terminal)

@@ -25,9 +25,10 @@ from jaxssl.models.weights.files import read_file
 from jaxssl.models.weights.paths import nested
 from jaxssl.numerics import island
 from jaxssl.recipe import Recipe
-from jaxssl.run.common import LoadedRun, console_of, load_run
+from jaxssl.run.common import LoadedRun, load_run
 from jaxssl.run.exporting import FILES
 from jaxssl.run.shown import shown
+from jaxssl.run.terminal import console_of, warner
 from jaxssl.workdir import Workdir, existing
 
 Standardised = Float[np.ndarray, "y x channel"]
@@ -179,7 +180,7 @@ def _of_file(path: Path, batch: int) -> Encoder:
 def _encoder(recipe: Recipe, variables: Tree, channels: int, batch: int, where: Path) -> Encoder:
     """The encoder of a recipe with these variables; a warning where it was not shown whole images."""
     if seen := shown(recipe):
-        console_of(None).print(f"Warning: in training {where} was shown {seen}.", style="yellow")
+        warner(console_of(None))(f"in training {where} was shown {seen}.")
     return Encoder(recipe.model, jax.device_put(variables), recipe.data.layout, channels, recipe.train.dtype, batch)
 
 

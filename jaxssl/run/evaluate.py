@@ -8,8 +8,9 @@ import tyro
 from jaxssl import config
 from jaxssl.data.source import Part
 from jaxssl.errors import UserError
-from jaxssl.run.common import console_of, load_run, opened_again, refuse_unfinished
+from jaxssl.run.common import load_run, opened_again, refuse_unfinished
 from jaxssl.run.judging import FILES, JUDGES, judge, refuse_without_evaluation
+from jaxssl.run.terminal import console_of, warner
 from jaxssl.workdir import existing
 
 Folder = Annotated[Path, tyro.conf.Positional]
@@ -28,10 +29,7 @@ def evaluate(run: Folder, on: Part = "test") -> dict[str, Any]:
     """
     console, workdir = console_of(None), existing(run)
     refuse_unfinished(workdir)
-
-    def warn(sentence: str) -> None:
-        console.print(f"Warning: {sentence}", style="yellow")
-
+    warn = warner(console)
     loaded = load_run(workdir, warn)
     if not loaded.method.task:
         raise UserError(f"{run} has learnt without labels; name a run of jaxssl finetune, or use jaxssl probe.")

@@ -21,8 +21,9 @@ from jaxssl.models.weights.native import to_native
 from jaxssl.models.weights.timm import lines
 from jaxssl.models.weights.torch import to_torch
 from jaxssl.reporting.card import CARD, MARK, Product, Torch, write_card
-from jaxssl.run.common import LoadedRun, console_of, load_run
+from jaxssl.run.common import LoadedRun, load_run
 from jaxssl.run.shown import shown
+from jaxssl.run.terminal import console_of, warner
 from jaxssl.workdir import Workdir, existing
 
 Format = Literal["safetensors", "timm", "onnx"]
@@ -55,15 +56,13 @@ def export(
     out = workdir.path / "export" / format if out is None else Path(out)
     _refuse_in_the_way(out)
     _refuse_without_packages(format)
-    loaded = load_run(workdir, lambda sentence: console.print(f"Warning: {sentence}", style="yellow"))
+    warn = warner(console)
+    loaded = load_run(workdir, warn)
     chosen = _chosen(loaded, format, parts, str(run))
     if not workdir.finished:
-        console.print(
-            f"Warning: {run} is not finished; this is its checkpoint of step {loaded.step}, and the card says so.",
-            style="yellow",
-        )
+        warn(f"{run} is not finished; this is its checkpoint of step {loaded.step}, and the card says so.")
     if seen := shown(loaded.recipe):
-        console.print(f"Warning: in training {run} was shown {seen}. The card says so.", style="yellow")
+        warn(f"in training {run} was shown {seen}. The card says so.")
     with console.status(f"writing {out}"), _replaced(out) as folder:
         path = folder / FILES[format]
         torch, program = Torch(), None

@@ -22,6 +22,7 @@ from jaxssl.models.weights.native import from_native, is_native, parts_in
 from jaxssl.models.weights.torch import from_torch
 from jaxssl.recipe import Recipe
 from jaxssl.run.common import load_run
+from jaxssl.run.terminal import warner
 from jaxssl.train.state import State, weights
 from jaxssl.workdir import Workdir, existing
 
@@ -118,9 +119,7 @@ def take_over(taken: dict[str, Tree], state: State, abstract: State) -> State:
 
 
 def _parts_of_run(recipe: Recipe, other: Workdir, abstract: State, console: Console) -> dict[str, Tree]:
-    def warn(sentence: str) -> None:
-        console.print(f"Warning: {sentence}", style="yellow")
-
+    warn = warner(console)
     loaded = load_run(other, warn)
     if not other.finished:
         warn(f"{other.path} is not finished: what is taken over is how it stood at step {loaded.step}.")

@@ -5,12 +5,12 @@ from typing import Annotated, Literal
 
 import tyro
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 
 from jaxssl.data.datasets import set_of
 from jaxssl.data.ingest.engine import Counts, Outcome, ingest
 from jaxssl.errors import LeftOut
-from jaxssl.run.common import console_of
+from jaxssl.run.terminal import bar_on, console_of
 
 
 def data_ingest(
@@ -53,7 +53,7 @@ def data_ingest(
     """
     console = console_of(None)
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[said]}"), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    with bar_on(console, *columns) as bar:
         reading = bar.add_task("listing subjects", total=None, said="")
         joining = bar.add_task("joining", visible=False, said="images")
 
@@ -81,14 +81,13 @@ def data_ingest(
 
 def _say(console: Console, outcome: Outcome) -> None:
     before = " It was complete already." if outcome.complete_before else ""
-    console.print(f"{outcome.records} images of {outcome.subjects} subjects in {outcome.store}.{before}", markup=False)
+    console.print(f"{outcome.records} images of {outcome.subjects} subjects in {outcome.store}.{before}")
     if outcome.rejected:
-        console.print(f"{outcome.rejected} files left out, in whole or in part: see {outcome.rejects}.", markup=False)
+        console.print(f"{outcome.rejected} files left out, in whole or in part: see {outcome.rejects}.")
     if outcome.passing:
         console.print(
             f"{outcome.passing} of them may be of use another time, since something is not installed, or a disk or a "
             f"process failed: mend that, delete {outcome.store}, and give the same command again.",
-            markup=False,
         )
     made = "made just now: keep it, and to yourselves" if outcome.new_key else "by which the same names come again"
-    console.print(f"Pseudonyms are by the key {outcome.key}, {made}.", markup=False)
+    console.print(f"Pseudonyms are by the key {outcome.key}, {made}.")

@@ -14,6 +14,7 @@ from jaxssl.recipe import Recipe
 from jaxssl.run.classification import evaluate_classification, in_words, refuse_unlearnable
 from jaxssl.run.evaluation import evaluate_segmentation
 from jaxssl.run.openings import begun, opening, tested, told_apart
+from jaxssl.run.terminal import warner
 from jaxssl.workdir import Workdir
 
 
@@ -57,10 +58,9 @@ def judge(
     config.write_json(result, folder.path / FILES[on])
     console.print(task.in_words(result))
     if (result.get("opening") or 1) > 1:
-        console.print(
-            f"Warning: this is opening {result['opening']} of these test subjects, which have answered the same "
-            "question of another recipe before; choose by --on validation.",
-            style="yellow",
+        warner(console)(
+            f"this is opening {result['opening']} of these test subjects, which have answered the same question of "
+            "another recipe before; choose by --on validation."
         )
     return result
 

@@ -15,9 +15,10 @@ from jaxssl.bench.loader import BATCHES, rounds
 from jaxssl.bench.sides import ALONE, Against
 from jaxssl.errors import UserError
 from jaxssl.recipe import Recipe, load_recipe
-from jaxssl.run.common import console_of, opened
+from jaxssl.run.common import opened
 from jaxssl.run.comparing import check_turns, tell
 from jaxssl.run.feed import Feed
+from jaxssl.run.terminal import console_of
 from jaxssl.run.training import pretrain
 from jaxssl.workdir import commit
 

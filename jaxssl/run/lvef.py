@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
-from rich.progress import Progress
 
 from jaxssl.data.record import Record
 from jaxssl.data.store import Store, open_store, write_again
 from jaxssl.errors import UserError
 from jaxssl.evaluate.volume import ejected
-from jaxssl.run.common import console_of
+from jaxssl.run.terminal import bar_on, console_of
 
 LABEL, REDUCED, PRESERVED = "lvef", "reduced", "preserved"
 
@@ -36,7 +35,7 @@ def data_lvef(store: Annotated[Path, tyro.conf.Positional], out: Path, below: fl
     """
     console, old = console_of(None), open_store(store)
     _refuse(old)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+    with bar_on(console) as bar:
         task = bar.add_task("measuring ventricles", total=len(old))
 
         def records() -> Iterator[Record]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 from rich.table import Table
+from rich.text import Text
 
 from jaxssl import config
 from jaxssl.bench.chips import chip_named
@@ -18,8 +19,8 @@ from jaxssl.errors import UserError
 from jaxssl.files import put_text
 from jaxssl.recipe import Recipe, load_recipe
 from jaxssl.run.bench import simulate
-from jaxssl.run.common import console_of
 from jaxssl.run.planned import SIMULATED, Planned
+from jaxssl.run.terminal import console_of
 
 
 def plan(
@@ -117,12 +118,12 @@ def _table(planned: Planned, result: Mapping[str, Any]) -> Table:
     return table
 
 
-def _memory(planned: Planned, result: Mapping[str, Any]) -> dict[str, str]:
+def _memory(planned: Planned, result: Mapping[str, Any]) -> dict[str, str | Text]:
     memory, images = planned.memory, readable(result["image_bytes"], "B")
     least, most = (readable(memory.total(1 / share), "B") for share in reversed(SPREAD))
-    rows = {
-        "memory of a device": f"{_verdict(planned.verdict)}: {readable(memory.total(), 'B')} ({least} to {most}) "
-        f"of {readable(result['usable_bytes'], 'B')} usable",
+    needed = f": {readable(memory.total(), 'B')} ({least} to {most}) of {readable(result['usable_bytes'], 'B')} usable"
+    rows: dict[str, str | Text] = {
+        "memory of a device": _verdict(planned.verdict) + needed,
         "  state": f"{readable(memory.state, 'B')}, exact, with train.fsdp {result['fsdp']}",
         "  weights made whole": readable(memory.gathered, "B"),
         "  activations, gradients": f"{readable(memory.temporary, 'B')}, estimated from the arrays of the traced step: "
@@ -178,9 +179,8 @@ def _exchange(planned: Planned, result: Mapping[str, Any]) -> str:
     return f"{_seconds(result['exchange_seconds'])} over {links} ({source})"
 
 
-def _verdict(verdict: str) -> str:
-    colour = {"fits": "green", "may not fit": "yellow", "does not fit": "red"}[verdict]
-    return f"[{colour}]{verdict}[/]"
+def _verdict(verdict: str) -> Text:
+    return Text(verdict, {"fits": "green", "may not fit": "yellow", "does not fit": "red"}[verdict])
 
 
 def _switches(found: Sequence[Mapping[str, Any]]) -> Table:

@@ -7,17 +7,17 @@ from typing import Annotated, Any, Literal
 
 import tyro
 from rich.console import Console
-from rich.progress import Progress
 
 from jaxssl.data.datasets.folder import Folder
 from jaxssl.data.store import SUMMARY
 from jaxssl.data.subject import Series, Subject
 from jaxssl.errors import UserError
 from jaxssl.run import overlay
-from jaxssl.run.common import console_of, load_run, refuse_unfinished
+from jaxssl.run.common import load_run, refuse_unfinished
 from jaxssl.run.segmenter import Segmenter
 from jaxssl.run.shown import shown
 from jaxssl.run.sizes import Sizes
+from jaxssl.run.terminal import bar_on, console_of, warner
 from jaxssl.workdir import existing
 
 Place = Annotated[Path, tyro.conf.Positional]
@@ -54,15 +54,16 @@ def predict(
         raise UserError(f"There is no {source}; name a file or a folder of images.")
     if out.exists():
         raise UserError(f"{out} exists already; give another --out, or delete it first.")
-    loaded = load_run(workdir, lambda sentence: console.print(f"Warning: {sentence}", style="yellow"))
+    warn = warner(console)
+    loaded = load_run(workdir, warn)
     if loaded.method.task != "segmentation":
         raise UserError(f"{run} has not learnt to segment; name a run of jaxssl finetune segment.")
     if seen := shown(loaded.recipe):
-        console.print(f"Warning: in training {run} was shown {seen}.", style="yellow")
+        warn(f"in training {run} was shown {seen}.")
     segmenter, left_out = Segmenter(loaded, workdir.facts(), workdir.seen()), dict[Path, str]()
     subjects = list(_subjects(source, subject, left_out.setdefault))
     sizes, taken = Sizes(segmenter.classes), set[Path]()
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+    with bar_on(console) as bar:
         for who in bar.track(subjects, description="segmenting"):
             for volume, masks in segmenter(who, source, left_out.setdefault):
                 path = _free(out / volume.name, taken)
@@ -76,12 +77,11 @@ def predict(
         raise UserError(f"{source} has no image that could be segmented; name a folder of images of {segmenter.views}.")
     sizes.write(out)
     if segmenter.known:
-        console.print(
-            f"Warning: {segmenter.known} of {len(subjects)} subjects were trained on by {run} or what it started from: "
-            "their masks say nothing of how good it is.",
-            style="yellow",
+        warn(
+            f"{segmenter.known} of {len(subjects)} subjects were trained on by {run} or what it started from: their "
+            "masks say nothing of how good it is."
         )
-    console.print(f"{len(taken)} masks of {len(subjects)} subjects, their sizes and pictures in {out}.", markup=False)
+    console.print(f"{len(taken)} masks of {len(subjects)} subjects, their sizes and pictures in {out}.")
     return out
 
 
@@ -106,4 +106,4 @@ def _say(console: Console, left_out: dict[Path, str]) -> None:
         return
     lines = [f"{path}: {reason}" for path, reason in left_out.items()]
     more = [f"and {len(lines) - SAID} more"] if len(lines) > SAID else []
-    console.print(f"Left out: {len(lines)} files.", *lines[:SAID], *more, sep="\n  ", markup=False)
+    console.print(f"Left out: {len(lines)} files.", *lines[:SAID], *more, sep="\n  ")

@@ -18,11 +18,12 @@ from jaxssl.evaluate.linear import Samples, linear_probe
 from jaxssl.evaluate.metrics import measures
 from jaxssl.evaluate.representation import represent
 from jaxssl.recipe import Recipe
-from jaxssl.run.common import console_of, load_run, opened_again, refuse_unfinished
+from jaxssl.run.common import load_run, opened_again, refuse_unfinished
 from jaxssl.run.embedding import of_rows
 from jaxssl.run.encoder import encoder_of
 from jaxssl.run.openings import begun, opening, tested
 from jaxssl.run.table import write_table
+from jaxssl.run.terminal import console_of
 from jaxssl.workdir import Workdir, existing
 
 Folder = Annotated[Path, tyro.conf.Positional]

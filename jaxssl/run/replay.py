@@ -10,8 +10,8 @@ import tyro
 from rich.console import Console
 
 from jaxssl.errors import UserError
-from jaxssl.run.common import console_of
 from jaxssl.run.dump import Dump, read_dump
+from jaxssl.run.terminal import console_of, warner
 from jaxssl.train.blame import Blamed, blame
 from jaxssl.train.fingerprint import named
 from jaxssl.train.mesh import make_mesh
@@ -32,12 +32,7 @@ def replay(dump: Annotated[Path, tyro.conf.Positional]) -> str:
     Args:
         dump: The folder that the run named when it stopped.
     """
-    console = console_of(None)
-
-    def warn(sentence: str) -> None:
-        console.print(f"Warning: {sentence}", style="yellow")
-
-    found = _said(read_dump(Path(dump), warn))
+    found = _said(read_dump(Path(dump), warner(console_of(None))))
     Console(soft_wrap=True, highlight=False, markup=False).print(found)
     return found
 

@@ -12,7 +12,7 @@ from jaxssl.reporting.arms import Arm, arms
 from jaxssl.reporting.gains import Tables
 from jaxssl.reporting.page import write_page
 from jaxssl.reporting.read import read_runs
-from jaxssl.run.common import console_of
+from jaxssl.run.terminal import console_of
 
 
 def report(runs: Annotated[tuple[Path, ...], tyro.conf.Positional], out: Path = Path("report.html")) -> Path:

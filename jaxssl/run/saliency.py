@@ -21,10 +21,11 @@ from jaxssl.evaluate.saliency.sanity import drawn_anew
 from jaxssl.methods.base import build
 from jaxssl.models.vit import ViT
 from jaxssl.models.weights.paths import unrolled
-from jaxssl.run.common import LoadedRun, console_of, load_run, opened_again, refuse_unfinished
+from jaxssl.run.common import LoadedRun, load_run, opened_again, refuse_unfinished
 from jaxssl.run.feed import Feed
 from jaxssl.run.judging import of_whom
 from jaxssl.run.shown import shown
+from jaxssl.run.terminal import console_of, warner
 from jaxssl.train.keys import named_key
 from jaxssl.workdir import Workdir, existing
 
@@ -60,10 +61,7 @@ def saliency(
     """
     console, workdir = console_of(None), existing(run)
     refuse_unfinished(workdir)
-
-    def warn(sentence: str) -> None:
-        console.print(f"Warning: {sentence}", style="yellow")
-
+    warn = warner(console)
     loaded = load_run(workdir, warn)
     _refuse_other_runs(loaded, workdir)
     map = map or _usual(loaded)

@@ -20,7 +20,7 @@ from jaxssl.bench.step import STEP, call_of, compiled, turns
 from jaxssl.errors import UserError
 from jaxssl.files import beside, put_text
 from jaxssl.recipe import load_recipe
-from jaxssl.run.common import console_of
+from jaxssl.run.terminal import console_of
 from jaxssl.run.workbench import Workbench
 from jaxssl.train import monitors
 from jaxssl.workdir import provenance

@@ -8,7 +8,6 @@ from typing import Annotated
 import jax
 import numpy as np
 import tyro
-from rich.progress import Progress
 
 from jaxssl.data.cache import open_cache
 from jaxssl.data.plan import select
@@ -16,7 +15,8 @@ from jaxssl.data.record import Record
 from jaxssl.data.store import open_store, write_again
 from jaxssl.errors import UserError
 from jaxssl.evaluate.segment import predicted_masks
-from jaxssl.run.common import console_of, load_run, refuse_unfinished
+from jaxssl.run.common import load_run, refuse_unfinished
+from jaxssl.run.terminal import bar_on, console_of, warner
 from jaxssl.workdir import existing
 
 BATCH = 32
@@ -38,13 +38,13 @@ def segment(run: Annotated[Path, tyro.conf.Positional], store: Path, out: Path) 
     """
     console, workdir = console_of(None), existing(run)
     refuse_unfinished(workdir)
-    loaded = load_run(workdir, lambda sentence: console.print(f"Warning: {sentence}", style="yellow"))
+    loaded = load_run(workdir, warner(console))
     if loaded.method.task != "segmentation":
         raise UserError(f"{run} has not learnt to segment; name a run of jaxssl finetune segment.")
     assert loaded.method.predict is not None  # noqa: S101 - methods of a task have it
     predict, variables = jax.jit(loaded.method.predict), loaded.parts
     facts, old = workdir.facts(), open_store(store)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+    with bar_on(console) as bar:
         task = bar.add_task("segmenting", total=len(old))
         cache = open_cache(old, loaded.recipe.data.layout)
         rows = select(cache, views=loaded.recipe.data.views)

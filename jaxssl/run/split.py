@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
-from rich.progress import Progress
 from rich.table import Table
 
 from jaxssl.data.divide import Division, divide, values_of
@@ -15,7 +14,7 @@ from jaxssl.data.ingest.pseudonym import site_key
 from jaxssl.data.splitfile import PARTS
 from jaxssl.data.store import open_store
 from jaxssl.errors import UserError
-from jaxssl.run.common import console_of
+from jaxssl.run.terminal import bar_on, console_of
 
 
 def data_split(
@@ -61,7 +60,7 @@ def data_split(
     if out.exists():
         raise UserError(f"{out} exists already: runs may depend on it, so give another folder.")
     opened = open_store(store)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+    with bar_on(console) as bar:
         task = bar.add_task("reading labels", total=len(opened))
         values = values_of(opened, lambda done, total: bar.update(task, completed=done))
     parts = None if csv is None else given_split(csv, opened, site_key(key, store)[0] if opened.info.key_id else None)

@@ -16,7 +16,6 @@ from jaxssl.data.store import SUMMARY
 from jaxssl.errors import UserError
 from jaxssl.files import put_text, take_or_warn
 from jaxssl.recipe import PLACES, lasting, load_recipe
-from jaxssl.run.common import console_of
 from jaxssl.run.data import data_phantom
 from jaxssl.run.evaluate import evaluate
 from jaxssl.run.ingest import data_ingest
@@ -27,6 +26,7 @@ from jaxssl.run.saliency import saliency
 from jaxssl.run.segmentation import segment
 from jaxssl.run.split import data_split
 from jaxssl.run.stepping import bench_step
+from jaxssl.run.terminal import console_of, warner
 from jaxssl.run.training import finetune, pretrain
 from jaxssl.sweep import Stage
 from jaxssl.workdir import Workdir, now
@@ -133,7 +133,7 @@ def holding(root: Path, name: str, wait: bool = False) -> Iterator[bool]:
 @functools.cache
 def _warn_once(sentence: str) -> None:
     """Of a sweep's locks all are alike."""
-    console_of(None).print(f"Warning: {sentence}", style="yellow", markup=False)
+    warner(console_of(None))(sentence)
 
 
 @dataclass(frozen=True)

@@ -22,10 +22,11 @@ from jaxssl.bench.trace import exchanging, traced
 from jaxssl.errors import UserError
 from jaxssl.files import beside, put_text
 from jaxssl.recipe import Recipe, load_recipe
-from jaxssl.run.common import console_of, opened
+from jaxssl.run.common import opened
 from jaxssl.run.comparing import check_turns
 from jaxssl.run.feed import Feed
 from jaxssl.run.step_against import step_against
+from jaxssl.run.terminal import console_of, warner
 from jaxssl.run.workbench import Workbench
 from jaxssl.workdir import provenance
 
@@ -56,9 +57,7 @@ def bench_step(
             raise UserError("--against compares steps on views that are there: leave --fed and --profile out.")
         return step_against(recipe, against, rounds, seconds, out, console)
 
-    def warn(sentence: str) -> None:
-        console.print(f"Warning: {sentence}", style="yellow")
-
+    warn = warner(console)
     feed = Feed(opened(recipe.data, console), recipe.train) if fed else None
     bench = Workbench(recipe, feed)
     out.mkdir(parents=True, exist_ok=True)

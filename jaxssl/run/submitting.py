@@ -40,7 +40,7 @@ def submit_jobs(
     except (RuntimeError, ValueError, NameError, AssertionError) as error:  # what submitit refuses by
         sentence = " ".join(str(error).split()).rstrip(".")
         raise UserError(f"The jobs could not be handed to {cluster} ({sentence}); see --slurm.") from error
-    console.print(f"Jobs {', '.join(str(job.job_id) for job in handed)}; their logs are in {folder}.", markup=False)
+    console.print(f"Jobs {', '.join(str(job.job_id) for job in handed)}; their logs are in {folder}.")
 
 
 def _parameters(settings: Sequence[str]) -> dict[str, Any]:

@@ -23,10 +23,10 @@ from jaxssl.methods.base import build
 from jaxssl.recipe import load_recipe
 from jaxssl.run import comparing, contrasting
 from jaxssl.run.augmenting import bench_augment
-from jaxssl.run.common import console_of
 from jaxssl.run.comparing import compared
 from jaxssl.run.contrasting import bench_loss
 from jaxssl.run.saving import bench_checkpoint
+from jaxssl.run.terminal import console_of
 from jaxssl.train.step import Schedule
 
 FAKE = str(Path(__file__).parent / "fake_peer.py")

@@ -13,7 +13,7 @@ import pytest
 from jaxssl import config
 from jaxssl.cli import VERBS, main
 from jaxssl.cli.told import EXAMPLES
-from jaxssl.run.common import console_of
+from jaxssl.run.terminal import console_of
 from jaxssl.version import __version__
 from jaxssl.workdir import commit
 
