@@ -24,7 +24,7 @@ def result(options, devices, micro_batches):
     method = build(options, Backbone(), Spec(SIZE, dtype=jnp.float64))
     batch = {**batch_of(32), "place": np.arange(32, dtype=np.int32)}
     batch = {name: x.astype(np.float64) if x.dtype.kind == "f" else x for name, x in batch.items()}
-    params, carry = method.init(jax.random.key(0), jnp.zeros((1, 2, *SIZE, 1)))
+    params, carry = jax.jit(method.init)(jax.random.key(0), jnp.zeros((1, 2, *SIZE, 1)))
     mesh, progress = make_mesh(jax.devices()[:devices]), Schedule(steps=10, steps_per_epoch=4).progress(jnp.int32(0))
 
     @jax.jit
