@@ -1,4 +1,6 @@
-"""What speed was aimed at on CPUs, and what this machine reaches: all of it measured, and told in one table.
+"""What speed was aimed at on CPUs, and what this machine reaches: measured one after the other, and told in one table.
+
+As a whole it is *not run* yet: until results/throughput.md is there nobody has seen this table.
 
     python experiments/targets.py bench                              # what jaxssl takes, without PyTorch
     python experiments/targets.py bench --python torch/bin/python    # and by turns with PyTorch, by its interpreter

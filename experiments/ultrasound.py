@@ -22,7 +22,7 @@ same runs.
 smoke: heads, and planes of brains, of 12 synthetic fetuses, the recipes' variants for tests, one seed: shows that the
 machinery works and no more.
 small: 96 x 96 pixels, a small U-Net or its encoder, 20,480 images in each pretraining, three seeds; *measured* (commit
-a071e9d, experiments/results/ultrasound.md): nothing gained with few labels, +.046 AUROC on breasts with all after
+a071e9d, experiments/results/ultrasound.md): no gain found with few labels, +.046 AUROC on breasts with all after
 SimCLR.
 """
 

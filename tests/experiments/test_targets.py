@@ -44,7 +44,7 @@ def asked(targets, monkeypatch):
                 config.check(recipe)
             out = given[1] if recipe else more["out"]
             against = more["against"].against if "against" in more else None
-            seen.append((out.name, against, recipe.name if recipe else ""))
+            seen.append((out.name, against))
             file = FILES.get(verb, "against" if against else "step")
             out.mkdir(parents=True)
             (out / f"{file}.jsonl").write_text(json.dumps(LINE))
@@ -60,8 +60,8 @@ def asked(targets, monkeypatch):
 
 def test_every_benchmark_is_asked_once_and_its_figures_are_told(targets, asked, tmp_path, capsys):
     targets.main(tmp_path / "bench", python=Path("python"))
-    assert [name for name, _, _ in asked] == list(targets.BENCHMARKS)
-    assert {name for name, against, _ in asked if against} == {
+    assert [name for name, _ in asked] == list(targets.BENCHMARKS)
+    assert {name for name, against in asked if against} == {
         name for name, each in targets.BENCHMARKS.items() if each.compared
     }
     before = len(asked)
