@@ -42,9 +42,8 @@ def test_study_b_has_the_published_parameters_and_multiply_adds():
 
 def test_upsample_is_the_transposed_convolution():
     x = jax.random.normal(jax.random.key(0), (2, 3, 4, 5))
-    variables = Upsample(6, jnp.float32).init(jax.random.key(1), x)
-    y = Upsample(6, jnp.float32).apply(variables, x)
-    kernel = variables["params"]["kernel"]  # c, i, j, d -> i, j, c, d
+    kernel, bias = jax.random.normal(jax.random.key(1), (5, 2, 2, 6)), jnp.arange(6.0)  # kernel: c, i, j, d
+    y = Upsample(6, jnp.float32).apply({"params": {"kernel": kernel, "bias": bias}}, x) - bias
     expected = jax.lax.conv_transpose(
         x,
         kernel.transpose(1, 2, 0, 3)[::-1, ::-1],
@@ -55,6 +54,13 @@ def test_upsample_is_the_transposed_convolution():
     )
     np.testing.assert_allclose(y, expected, atol=1e-5)
     np.testing.assert_allclose(y[0, 5, 2], x[0, 2, 1] @ kernel[:, 1, 0], atol=1e-5)
+
+
+def test_upsampling_begins_without_a_checkerboard_and_keeps_the_variance():
+    x = jax.random.normal(jax.random.key(0), (4, 8, 8, 64))
+    y, _ = Upsample(256, jnp.float32).init_with_output(jax.random.key(1), x)
+    np.testing.assert_array_equal(y, jnp.repeat(jnp.repeat(y[:, ::2, ::2], 2, 1), 2, 2))
+    assert float(y.var()) == pytest.approx(float(x.var()), rel=0.1)
 
 
 @pytest.mark.parametrize("train", [True, False])
