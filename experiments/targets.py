@@ -21,8 +21,14 @@ from typing import Any
 
 import tyro
 
+from jaxssl.bench.loader import PEER as LOADER
+from jaxssl.bench.sides import OURS
+from jaxssl.run.augmenting import KORNIA
+from jaxssl.run.contrasting import PEERS as LOSSES
+from jaxssl.run.step_against import PEER as TORCH
+
 Line = Mapping[str, Any]
-TORCH, LIGHTLY, OURS = "torch", "torch, as lightly", "jaxssl"
+PLAIN, LIGHTLY = LOSSES
 AT_128 = ("--data.layout.size", "128", "128", "--train.precision", "float32")
 
 
@@ -91,7 +97,7 @@ class Target:
     """Whether a figure is what was aimed at; none where it is only reported."""
 
 
-def of_torch(name: str, what: str, side: str = TORCH, inverse: bool = False) -> Callable[[Mapping[str, Line]], Any]:
+def of_peer(name: str, what: str, side: str, inverse: bool = False) -> Callable[[Mapping[str, Line]], Any]:
     """How many times jaxssl's time or memory the other side takes, or the inverse of it."""
 
     def figure(lines: Mapping[str, Line]) -> float | None:
@@ -112,8 +118,8 @@ def at_most(bound: float) -> Callable[[float], bool]:
 def step_of(what: str, name: str, bound: float | None = None) -> list[Target]:
     """CPU time and memory of a step, in those of PyTorch."""
     aim = "as near as XLA allows" if bound is None else f"<= {bound:.1f}"
-    time = of_torch(name, "cpu", inverse=True)
-    memory = of_torch(name, "memory", inverse=True)
+    time = of_peer(name, "cpu", TORCH, inverse=True)
+    memory = of_peer(name, "memory", TORCH, inverse=True)
     return [
         Target(f"step of {what}: CPU time in torch eager's", aim, time, None if bound is None else at_most(bound)),
         Target(f"step of {what}: memory above idle in torch's", "<= 1.2", memory, at_most(1.2)),
@@ -121,9 +127,16 @@ def step_of(what: str, name: str, bound: float | None = None) -> list[Target]:
 
 
 TARGETS = [
-    Target("contrastive loss, 8,192 pairs: plain torch takes, times", ">= 4.5", of_torch("loss", "cpu"), at_least(4.5)),
-    Target("the same: as lightly computes it", ">= 7.5", of_torch("loss", "cpu", LIGHTLY), at_least(7.5)),
-    Target("the same: memory above idle of plain torch, times", ">= 40", of_torch("loss", "memory"), at_least(40)),
+    Target(
+        "contrastive loss, 8,192 pairs: plain torch takes, times",
+        ">= 4.5",
+        of_peer("loss", "cpu", PLAIN),
+        at_least(4.5),
+    ),
+    Target("the same: as lightly computes it", ">= 7.5", of_peer("loss", "cpu", LIGHTLY), at_least(7.5)),
+    Target(
+        "the same: memory above idle of plain torch, times", ">= 40", of_peer("loss", "memory", PLAIN), at_least(40)
+    ),
     Target(
         "loss of 32,768 pairs: MB above idle",
         "<= 100",
@@ -154,10 +167,19 @@ TARGETS = [
         at_most(2),
     ),
     Target("the same without a cache: seconds", "none", lambda lines: lines["start"]["compile_seconds"]),
-    Target("loading, 80 px: a DataLoader of 2 workers takes, times", ">= 10", of_torch("loader", "wall"), at_least(10)),
-    Target("loading, 256 px: the same", ">= 10", of_torch("loader-256", "wall"), at_least(10)),
-    Target("views, 80 px: a DataLoader of 2 workers takes, times", ">= 2", of_torch("augment", "cpu"), at_least(2)),
-    Target("views, 256 px: the same", ">= 2", of_torch("augment-256", "cpu"), at_least(2)),
+    Target(
+        "loading, 80 px: a DataLoader of 2 workers takes, times",
+        ">= 10",
+        of_peer("loader", "wall", LOADER),
+        at_least(10),
+    ),
+    Target("loading, 256 px: the same", ">= 10", of_peer("loader-256", "wall", LOADER), at_least(10)),
+    Target(
+        "views, 80 px: a DataLoader of 2 workers takes, times", ">= 2", of_peer("augment", "cpu", LOADER), at_least(2)
+    ),
+    Target("views, 256 px: the same", ">= 2", of_peer("augment-256", "cpu", LOADER), at_least(2)),
+    Target("views, 80 px: kornia takes, times", ">= 5", of_peer("augment", "cpu", KORNIA), at_least(5)),
+    Target("views, 256 px: the same", ">= 5", of_peer("augment-256", "cpu", KORNIA), at_least(5)),
     Target(
         "mim:small fed by a store, of a batch that is there",
         ">= .95",
@@ -198,7 +220,7 @@ def row(target: Target, lines: Mapping[str, Line]) -> str | None:
     except KeyError:
         return None
     if figure is None:
-        return f"| {target.what} | {target.aim} | torch did not run | |"
+        return f"| {target.what} | {target.aim} | was not there | |"
     verdict = "reported" if target.met is None else "met" if target.met(figure) else "**missed**"
     return f"| {target.what} | {target.aim} | {figure:.3g} | {verdict} |"
 

@@ -87,13 +87,19 @@ def check_torch(python: str | None) -> None:
     """Refuse to compare with torch where there is none, or where the peers are missing."""
     if not PEERS.is_dir():
         raise UserError(f"The PyTorch peers belong to a checkout of jaxssl, experiments/peers, and {PEERS} is missing.")
-    asked = (python or sys.executable, "-c", "import importlib.util as u, sys; sys.exit(u.find_spec('torch') is None)")
+    if not has_module("torch", python):
+        raise UserError(
+            f"{python or sys.executable} has no torch to compare with; name an interpreter that has, by --python PATH."
+        )
+
+
+def has_module(name: str, python: str | None) -> bool:
+    """Whether the interpreter of the peers could import it."""
+    program = f"import importlib.util as u, sys; sys.exit(u.find_spec({name!r}) is None)"
     try:
-        found = subprocess.run(asked, check=False).returncode == 0  # noqa: S603 - the interpreter the user named
+        return subprocess.run((python or sys.executable, "-c", program), check=False).returncode == 0  # noqa: S603 - the interpreter the user named
     except OSError as error:
         raise UserError(f"--python {python} cannot be run ({error.strerror}); name an interpreter.") from error
-    if not found:
-        raise UserError(f"{asked[0]} has no torch to compare with; name an interpreter that has, by --python PATH.")
 
 
 @contextmanager

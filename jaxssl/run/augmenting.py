@@ -13,13 +13,14 @@ from jaxssl import config
 from jaxssl.bench.batch import fixed_batch
 from jaxssl.bench.compare import unlike
 from jaxssl.bench.loader import PEER, WORKERS
-from jaxssl.bench.sides import ALONE, OURS, Against, Side, ours, peer
+from jaxssl.bench.sides import ALONE, OURS, Against, Side, has_module, ours, peer
 from jaxssl.bench.views import certain, views_of
 from jaxssl.data.record import CINE_CLASSES
 from jaxssl.recipe import Recipe, load_recipe
 from jaxssl.run.comparing import check_turns, compared, tell
 from jaxssl.run.terminal import console_of
 
+KORNIA = "kornia"
 IMAGES = 512
 """That a DataLoader shuffles, or one batch where that is more."""
 BOUND = 3e-4
@@ -37,7 +38,8 @@ def bench_augment(
     """Time how a recipe's views are made, of a batch of noise that lies on the device.
 
     With `--against torch` a DataLoader of two workers makes as many views of as many images, sample by sample, by the
-    same operations with the same probabilities; random moves and one view without chance are compared first.
+    same operations with the same probabilities; random moves and one view without chance are compared first. Where
+    kornia is installed it makes them too, a batch at a time, unless the recipe's masks go with its images.
 
     Args:
         recipe: Whose views to make.
@@ -56,10 +58,10 @@ def bench_augment(
         sides = _sides(Path(folder), chosen, plan, against)
 
         def check(processes) -> str | None:
-            if len(processes) == 1:
+            if PEER not in processes:
                 return None
-            for process in processes.values():
-                process.check(Path(folder))
+            for name in (OURS, PEER):
+                processes[name].check(Path(folder))
             here, there = (np.load(Path(folder) / f"{name}.npy", allow_pickle=False) for name in (OURS, "torch"))
             return unlike("a view", here, there, BOUND)
 
@@ -89,4 +91,7 @@ def _sides(folder: Path, recipe: Recipe, plan: list[dict[str, Any]], against: Ag
         "views": plan,
         "certain": asdict(certain(recipe.method.augment)),
     }
-    return [*found, peer(PEER, "augment.py", options, against.python)]
+    found.append(peer(PEER, "augment.py", options, against.python))
+    if not recipe.data.masks and has_module("kornia", against.python):
+        found.append(peer(KORNIA, "kornia_views.py", options, against.python))
+    return found
