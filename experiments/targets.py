@@ -195,8 +195,8 @@ TARGETS = [
 ]
 
 
-def measured(name: str, folder: Path, python: Path | None) -> Line:
-    """The line of a benchmark; that which is there, if there is one."""
+def measured(name: str, folder: Path, python: Path | None) -> Line | None:
+    """The line of a benchmark, that which is there if there is one; none where it failed."""
     benchmark, own = BENCHMARKS[name], folder / name
     line = own / f"{benchmark.line}.jsonl"
     if not line.exists():
@@ -204,17 +204,17 @@ def measured(name: str, folder: Path, python: Path | None) -> Line:
         if python and benchmark.compared:
             words += ["--against", "torch", "--python", str(python), "--threads", "1"]
         jaxssl("bench", *words, "--out", str(own))
-    return json.loads(line.read_text())
+    return json.loads(line.read_text()) if line.exists() else None
 
 
 def jaxssl(*words: str) -> None:
-    """In a process of its own, as memory is that of a process."""
+    """In a process of its own, as memory is that of a process; one that fails says why, and stops no other."""
     print("jaxssl", *words, flush=True)
-    subprocess.run([sys.executable, "-m", "jaxssl", *words], check=True)  # noqa: S603 - words of this file
+    subprocess.run([sys.executable, "-m", "jaxssl", *words], check=False)  # noqa: S603 - words of this file
 
 
 def row(target: Target, lines: Mapping[str, Line]) -> str | None:
-    """Of the table; none where its benchmark was not asked for."""
+    """Of the table; none where its benchmark was not asked for, or failed."""
     try:
         figure = target.figure(lines)
     except KeyError:
@@ -236,11 +236,14 @@ def main(folder: Path, /, python: Path | None = None, only: tuple[str, ...] = ()
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "store").exists():
         jaxssl("data", "phantom", "--out", str(folder / "store"), "--subjects", "20")
-    lines = {name: measured(name, folder, python) for name in only or BENCHMARKS}
+    found = {name: measured(name, folder, python) for name in only or BENCHMARKS}
+    lines = {name: line for name, line in found.items() if line}
     rows = [each for each in (row(target, lines) for target in TARGETS) if each]
     table = "\n".join(["| what | aim | measured | |", "|---|---|--:|---|", *rows])
     (folder / "targets.md").write_text(table + "\n")
     print(table)
+    if failed := [name for name in found if name not in lines]:
+        sys.exit(f"Failed, as is said above, and missing in the table: {', '.join(failed)}.")
 
 
 if __name__ == "__main__":

@@ -2,14 +2,13 @@
 
     python loss.py '{"embeddings": "rows.npy", "temperature": 0.1, "as": "plain"}'
 
-plain: all similarities at once, the own one left out, and cross-entropy. lightly: its NTXentLoss where it is installed,
-otherwise our own from what that computes: four products of views with views, from two of which the diagonal is taken
-out, put together as logits.
+plain: all similarities at once, the own one left out, and cross-entropy. lightly: its NTXentLoss where it can be
+imported, otherwise our own from what that computes: four products of views with views, from two of which the diagonal
+is taken out, put together as logits.
 """
 
 from collections.abc import Callable
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -43,18 +42,15 @@ def like_lightly(rows: torch.Tensor, temperature: float) -> torch.Tensor:
     return F.cross_entropy(logits, torch.arange(count, device=rows.device).repeat(2))
 
 
-def of_lightly(rows: torch.Tensor, temperature: float) -> torch.Tensor:
-    """lightly's own."""
-    from lightly.loss import NTXentLoss
-
-    return NTXentLoss(temperature)(*rows.chunk(2))
-
-
 def chosen(kind: str) -> tuple[Callable[[torch.Tensor, float], torch.Tensor], str]:
     """The loss, and what it is called."""
     if kind == "plain":
         return plain, "plain"
-    return (of_lightly, "lightly") if find_spec("lightly") else (like_lightly, "written after lightly")
+    try:
+        from lightly.loss import NTXentLoss
+    except ImportError:
+        return like_lightly, "written after lightly"
+    return lambda rows, temperature: NTXentLoss(temperature)(*rows.chunk(2)), "lightly"
 
 
 def make(options: dict[str, Any]) -> Side:

@@ -1,6 +1,6 @@
 """The training step of a recipe in plain, careful PyTorch, on views that are given.
 
-    python step.py '{"recipe": {...}, "classes": 4, "heat": 0.04}'
+    python step.py '{"recipe": {...}, "classes": 4, "heat": 0.04, "compiled": false}'
 
 Forward and backward pass, optimiser and teacher of SimCLR, DINO, MAE and segmentation on a ResNet, U-Net or ViT: sizes,
 losses and optimiser are the recipe's. Weights and views come from jaxssl, so that losses and gradients can be compared.
@@ -87,6 +87,7 @@ class Training:
         fill(self.method.net, np.load(folder / "params.npz"))
         self.method.begin()
         self.net = self.method.to(DEVICE).net
+        self.loss = torch.compile(self.method.loss) if options["compiled"] else self.method.loss
         self.views = {k: torch.from_numpy(v).to(DEVICE) for k, v in np.load(folder / "views.npz").items()}
         self.optim = recipe["optim"]
         self.optimiser = optimiser_of(self.net, self.optim)
@@ -96,7 +97,7 @@ class Training:
         """The loss; gradients lie in the parameters."""
         self.optimiser.zero_grad(set_to_none=True)
         with torch.autocast(DEVICE.type, torch.bfloat16, enabled=self.half):
-            loss = self.method.loss(self.views)
+            loss = self.loss(self.views)
         loss.backward()
         return loss.detach()
 

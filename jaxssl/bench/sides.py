@@ -22,9 +22,9 @@ OURS = "jaxssl"
 class Against:
     """What to compare with, and on what."""
 
-    against: Literal["torch"] | None = None
+    against: Literal["torch", "torch.compile"] | None = None
     """Do the same in PyTorch by turns with jaxssl, by peers of our own, all but the loader after both have given the
-    same results."""
+    same results; torch.compile, for a step alone, adds the same step compiled."""
     python: str | None = None
     """The interpreter that has torch, where this one has not."""
     threads: int | None = None

@@ -48,8 +48,9 @@ BENCHES = """usage: jaxssl bench {step,augment,loader,checkpoint,scale} RECIPE [
 
 jaxssl bench step RECIPE --help, or jaxssl bench loader --help, lists the options.
 With --against torch step, loss, augment and loader run by turns with PyTorch, all
-but loader once both have given the same results; --python PATH is the interpreter
-that has it, --threads 1 gives either side one core.
+but loader once both have given the same results, and --against torch.compile step
+also with it compiled; --python PATH is the interpreter that has it, --threads 1
+gives either side one core.
 
 Example: jaxssl bench step simclr:small --out bench
 """

@@ -20,12 +20,14 @@ Check = Callable[[Mapping[str, Process]], str | None]
 """Asks the sides for results; why they are not the same, if they are not."""
 
 
-def check_turns(against: Against, rounds: int, seconds: float, out: Path) -> None:
+def check_turns(against: Against, rounds: int, seconds: float, out: Path, compiles: bool = False) -> None:
     """Refuse what is no turn, and a comparison that cannot be made, or not be told in `out`."""
     if rounds < 1 or not seconds > 0:
         raise UserError(f"--rounds must be at least 1 and --seconds above 0, not {rounds} and {seconds}.")
     if not can_be_made(out):
         raise UserError(f"{out} cannot be written; choose another --out.")
+    if against.against == "torch.compile" and not compiles:
+        raise UserError("--against torch.compile is for bench step alone; say --against torch.")
     if against.against:
         check_torch(against.python)
 

@@ -17,10 +17,11 @@ from jaxssl.methods.base import Progress
 from jaxssl.recipe import Recipe
 from jaxssl.run.comparing import compared, tell
 
+Arrays = Mapping[str, np.ndarray]
 BOUNDS = {"float32": (1e-5, 1e-3), "bfloat16": (1e-2, 0.1)}
 """How far losses and gradients may lie apart, of the loss and of the gradient's norm. Mathematics that differs does so
 in every entry; rounding that turns a rectifier over moves few of them, but these by more than rounding."""
-PEER = "torch"
+PEER, COMPILED = "torch", "torch.compile"
 
 
 def step_against(
@@ -29,10 +30,10 @@ def step_against(
     """Forward and backward pass, optimiser and teacher of both, from the same weights; views are made beforehand."""
     with tempfile.TemporaryDirectory() as folder:
         config.save(recipe, Path(folder) / "recipe.json")
-        sides = [
-            ours("jaxssl.run.sides", {"side": "step", "recipe": f"{folder}/recipe.json"}),
-            peer(PEER, "step.py", _told(recipe), against.python),
-        ]
+        sides = [ours("jaxssl.run.sides", {"side": "step", "recipe": f"{folder}/recipe.json"})]
+        for name in (PEER, COMPILED) if against.against == COMPILED else (PEER,):
+            options = _told(recipe) | {"compiled": name == COMPILED}
+            sides.append(peer(name, "step.py", options, against.python))
         record = compared(
             sides,
             lambda processes: _check(processes, Path(folder), BOUNDS[recipe.train.precision]),
@@ -61,14 +62,25 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def _check(processes: Mapping[str, Process], folder: Path, bounds: tuple[float, float]) -> str | None:
-    """Loss and gradient by every parameter; what only jaxssl has must have no gradient."""
-    here, there = processes[OURS].check(folder), processes[PEER].check(folder)
-    own, theirs = (_arrays(folder / f"{name}.npz") for name in ("jaxssl", "torch"))
+    """Loss and gradient of jaxssl, and of each peer in turn, whose gradients all lie in one file."""
+    here = processes[OURS].check(folder)
+    own = _arrays(folder / "jaxssl.npz")
+    for name, process in processes.items():
+        if name == OURS:
+            continue
+        there = process.check(folder)["loss"]
+        if found := _difference(here, there, own, _arrays(folder / "torch.npz"), bounds):
+            return f"{found}, in {name}"
+    return None
+
+
+def _difference(here: float, there: float, own: Arrays, theirs: Arrays, bounds: tuple[float, float]) -> str | None:
+    """By every parameter; what only jaxssl has must have no gradient."""
     if missing := theirs.keys() - own.keys():
         return f"torch trains {', '.join(sorted(missing))}, and jaxssl does not"
     of_loss, of_gradient = bounds
-    if abs(there["loss"] - here) > of_loss * abs(here):
-        return f"the loss is {there['loss']} there and {here} here"
+    if abs(there - here) > of_loss * abs(here):
+        return f"the loss is {there} there and {here} here"
     apart = {name: float(np.linalg.norm(own[name] - theirs.get(name, 0))) for name in own}
     norm = float(np.linalg.norm([np.linalg.norm(gradient) for gradient in own.values()]))
     if np.linalg.norm(list(apart.values())) > of_gradient * norm:

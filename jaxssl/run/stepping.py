@@ -51,7 +51,7 @@ def bench_step(
     recipe = config.override(load_recipe(recipe) if isinstance(recipe, str) else recipe, overrides or {})
     config.check(recipe)
     console, out = console_of(None), Path(out)
-    check_turns(against, rounds, seconds, out)
+    check_turns(against, rounds, seconds, out, compiles=True)
     if against.against:
         if fed or profile:
             raise UserError("--against compares steps on views that are there: leave --fed and --profile out.")

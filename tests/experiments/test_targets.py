@@ -91,6 +91,18 @@ def test_every_benchmark_is_asked_once_and_its_figures_are_told(targets, asked, 
         assert wanted in rows
 
 
+def test_one_that_fails_is_named_and_stops_no_other(targets, tmp_path, monkeypatch):
+    def other_than_the_loss(*words):
+        if words[:2] == ("bench", "step"):
+            (tmp_path / words[1 + words.index("--out")]).mkdir()
+            (tmp_path / words[1 + words.index("--out")] / "step.jsonl").write_text(json.dumps(LINE))
+
+    monkeypatch.setattr(targets, "jaxssl", other_than_the_loss)
+    with pytest.raises(SystemExit, match=r"missing in the table: loss\.$"):
+        targets.main(tmp_path, only=("loss", "fed"))
+    assert "of a batch that is there" in (tmp_path / "targets.md").read_text()
+
+
 @pytest.mark.usefixtures("asked")
 def test_without_torch_and_of_some_there_are_the_rows_that_can_be_told(targets, tmp_path, monkeypatch):
     alone = {**LINE, "sides": OURS}
