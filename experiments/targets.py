@@ -1,23 +1,23 @@
-"""What speed was aimed at on CPUs, and what this machine reaches: measured one after the other, and told in one table.
+"""What speed was aimed at, and what this machine reaches: measured one after the other, and told in one table.
 
-As a whole it is *not run* yet: until results/throughput.md is there nobody has seen this table.
-
-    python experiments/targets.py bench                              # what jaxssl takes, without PyTorch
+    python experiments/targets.py bench                              # what jaxssl takes on a CPU, without PyTorch
     python experiments/targets.py bench --python torch/bin/python    # and by turns with PyTorch, by its interpreter
     python experiments/targets.py bench --only loss loss-half loss-large
+    python experiments/targets.py bench --chip h200 --python torch/bin/python    # *not run*: nobody had one
 
 Each row is of some `jaxssl bench`, whose line and figure lie in a folder of their own; a line that is there is taken as
-it is, so the same command goes on where it was stopped. Sides that are compared have one core each, by turns, and are
-compared by CPU time, which other work on the machine disturbs least. The table is printed, and in bench/targets.md.
+it is, so the same command goes on where it was stopped. On a CPU sides that are compared have one core each, by turns,
+and are compared by CPU time, which other work on the machine disturbs least. The table is printed, and lies in
+bench/targets.md.
 """
 
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import tyro
 
@@ -25,6 +25,7 @@ from jaxssl.bench.loader import PEER as LOADER
 from jaxssl.bench.sides import OURS
 from jaxssl.run.augmenting import KORNIA
 from jaxssl.run.contrasting import PEERS as LOSSES
+from jaxssl.run.step_against import COMPILED
 from jaxssl.run.step_against import PEER as TORCH
 
 Line = Mapping[str, Any]
@@ -38,14 +39,14 @@ class Benchmark:
 
     words: tuple[str, ...]
     line: str
-    compared: bool = True
-    """Whether PyTorch takes part where its interpreter is given."""
+    against: Literal["torch", "torch.compile"] | None = "torch"
+    """What takes part where an interpreter with PyTorch is given."""
 
 
-BENCHMARKS = {
+ON_CPU = {
     "loss": Benchmark(("loss", "--rows", "16384", "--rounds", "3"), "loss"),
-    "loss-half": Benchmark(("loss", "--rows", "32768", "--rounds", "3"), "loss", compared=False),
-    "loss-large": Benchmark(("loss", "--rows", "65536", "--rounds", "3"), "loss", compared=False),
+    "loss-half": Benchmark(("loss", "--rows", "32768", "--rounds", "3"), "loss", against=None),
+    "loss-large": Benchmark(("loss", "--rows", "65536", "--rounds", "3"), "loss", against=None),
     "dino-vit-ti": Benchmark(
         (
             *("step", "dino:vit", *AT_128, "--train.batch", "4", "--method.local-views", "6"),
@@ -75,15 +76,36 @@ BENCHMARKS = {
     "segment-unet": Benchmark(
         ("step", "segment", *AT_128, "--train.batch", "4", "--model.norm.group", "4", "--method.scales", "1"), "against"
     ),
-    "start": Benchmark(("step", "mim:small"), "step", compared=False),
+    "start": Benchmark(("step", "mim:small"), "step", against=None),
     "loader": Benchmark(("loader", "mim:small", "--store", "{store}", "--steps", "0"), "loading"),
     "loader-256": Benchmark(("loader", "mim", "--store", "{store}", "--steps", "0"), "loading"),
     "augment": Benchmark(("augment", "simclr:small"), "augment"),
     "augment-256": Benchmark(("augment", "simclr", "--batch", "16"), "augment"),
-    "fed": Benchmark(("step", "mim:small", "--fed", "--data.store", "{store}"), "step", compared=False),
-    "beside": Benchmark(("checkpoint", "mim:small"), "checkpoint", compared=False),
+    "fed": Benchmark(("step", "mim:small", "--fed", "--data.store", "{store}"), "step", against=None),
+    "beside": Benchmark(("checkpoint", "mim:small"), "checkpoint", against=None),
 }
 """By name; {store} is one of 20 synthetic hearts."""
+
+PLAIN_VIT = ("--data.layout.size", "224", "224", "--train.batch", "256", "--model.no-scan")
+DINO_OF_2021 = ("--method.targets", "centre", "--method.koleo", "0", "--method.ibot", "0", "--model.drop-path", "0")
+ON_H200 = {
+    "simclr-vit-s": Benchmark(("step", "simclr:vit", *PLAIN_VIT, "--model.no-remat"), "step", against=None),
+    "simclr-vit-b": Benchmark(
+        ("step", "simclr:vit", *PLAIN_VIT, "--model.no-remat", "--model.width", "768", "--model.heads", "12"),
+        "step",
+        against=None,
+    ),
+    "dino-vit-s": Benchmark(("step", "dino:vit", *PLAIN_VIT, "--model.no-remat", *DINO_OF_2021), "step", against=None),
+    "dino-vit-s-torch": Benchmark(
+        ("step", "dino:vit", *PLAIN_VIT, "--model.no-remat", *DINO_OF_2021), "against", against="torch.compile"
+    ),
+    "mae-vit-b": Benchmark(("step", "mae", *PLAIN_VIT), "step", against=None),
+    "loss": Benchmark(("loss", "--rows", "65536"), "loss"),
+    **{name: Benchmark(("step", name), "step", against=None) for name in ("simclr", "dino", "mim")},
+    "fed": Benchmark(("step", "mim:small", "--fed", "--data.store", "{store}"), "step", against=None),
+    "beside": Benchmark(("checkpoint", "mim:small"), "checkpoint", against=None),
+}
+"""The same where there is an accelerator."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +148,18 @@ def step_of(what: str, name: str, bound: float | None = None) -> list[Target]:
     ]
 
 
-TARGETS = [
+FED = Target(
+    "mim:small fed by a store, of a batch that is there",
+    ">= .95 on a CPU, .97 on a GPU",
+    lambda lines: lines["fed"]["fed_of_fixed"],
+)
+BESIDE = Target(
+    "mim:small, share of all beside forward and backward pass",
+    "<= .02",
+    lambda lines: lines["beside"]["share"],
+    at_most(0.02),
+)
+OF_CPU = [
     Target(
         "contrastive loss, 8,192 pairs: plain torch takes, times",
         ">= 4.5",
@@ -180,29 +213,66 @@ TARGETS = [
     Target("views, 256 px: the same", ">= 2", of_peer("augment-256", "cpu", LOADER), at_least(2)),
     Target("views, 80 px: kornia takes, times", ">= 5", of_peer("augment", "cpu", KORNIA), at_least(5)),
     Target("views, 256 px: the same", ">= 5", of_peer("augment-256", "cpu", KORNIA), at_least(5)),
-    Target(
-        "mim:small fed by a store, of a batch that is there",
-        ">= .95",
-        lambda lines: lines["fed"]["fed_of_fixed"],
-        at_least(0.95),
-    ),
-    Target(
-        "mim:small, share of all beside forward and backward pass",
-        "<= .02",
-        lambda lines: lines["beside"]["share"],
-        at_most(0.02),
-    ),
+    replace(FED, met=at_least(0.95)),
+    BESIDE,
 ]
 
 
-def measured(name: str, folder: Path, python: Path | None) -> Line | None:
+def utilised(what: str, name: str, bound: float) -> Target:
+    """Share of what the chip can."""
+    return Target(f"{what}: MFU", f">= {bound}", lambda lines: lines[name]["mfu"], at_least(bound))
+
+
+def pretrained(name: str, bound: float) -> Target:
+    """Minutes of study B's pretraining: 100 epochs of 90,618 slices."""
+
+    def minutes(lines: Mapping[str, Line]) -> float:
+        return 100 * 90_618 / lines[name]["images_per_second"] / 60
+
+    return Target(f"study B's pretraining by {name}: minutes", f"<= {bound:.0f}", minutes, at_most(bound))
+
+
+OF_H200 = [
+    utilised("SimCLR, ViT-S/16, 224 px", "simclr-vit-s", 0.45),
+    utilised("SimCLR, ViT-B/16, 224 px", "simclr-vit-b", 0.55),
+    utilised("DINO, ViT-S/16, 2 x 224 + 8 x 96 px", "dino-vit-s", 0.40),
+    Target("the same: torch eager takes, times", ">= 3", of_peer("dino-vit-s-torch", "wall", TORCH), at_least(3)),
+    Target(
+        "the same: torch.compile takes, times", ">= 1.3", of_peer("dino-vit-s-torch", "wall", COMPILED), at_least(1.3)
+    ),
+    utilised("MAE, ViT-B/16, 224 px", "mae-vit-b", 0.50),
+    Target("loss of 65,536 rows: ms", "<= 5", lambda lines: 1e3 * lines["loss"]["sides"][OURS]["wall"], at_most(5)),
+    Target(
+        "the same: MB above idle", "<= 100", lambda lines: lines["loss"]["sides"][OURS]["memory"] / 1e6, at_most(100)
+    ),
+    pretrained("simclr", 20),
+    pretrained("dino", 45),
+    pretrained("mim", 20),
+    replace(FED, met=at_least(0.97)),
+    BESIDE,
+]
+
+
+@dataclass(frozen=True)
+class Chip:
+    """What is measured on it, what is aimed at, and how sides share it."""
+
+    benchmarks: Mapping[str, Benchmark]
+    targets: Sequence[Target]
+    shared: tuple[str, ...] = ()
+
+
+CHIPS = {"cpu": Chip(ON_CPU, OF_CPU, ("--threads", "1")), "h200": Chip(ON_H200, OF_H200)}
+
+
+def measured(chip: Chip, name: str, folder: Path, python: Path | None) -> Line | None:
     """The line of a benchmark, that which is there if there is one; none where it failed."""
-    benchmark, own = BENCHMARKS[name], folder / name
+    benchmark, own = chip.benchmarks[name], folder / name
     line = own / f"{benchmark.line}.jsonl"
     if not line.exists():
         words = [word.format(store=folder / "store") for word in benchmark.words]
-        if python and benchmark.compared:
-            words += ["--against", "torch", "--python", str(python), "--threads", "1"]
+        if python and benchmark.against:
+            words += ["--against", benchmark.against, "--python", str(python), *chip.shared]
         jaxssl("bench", *words, "--out", str(own))
     return json.loads(line.read_text()) if line.exists() else None
 
@@ -225,20 +295,24 @@ def row(target: Target, lines: Mapping[str, Line]) -> str | None:
     return f"| {target.what} | {target.aim} | {figure:.3g} | {verdict} |"
 
 
-def main(folder: Path, /, python: Path | None = None, only: tuple[str, ...] = ()) -> None:
+def main(
+    folder: Path, /, python: Path | None = None, only: tuple[str, ...] = (), chip: Literal["cpu", "h200"] = "cpu"
+) -> None:
     """Measure, and tell what was aimed at and what is reached.
 
     Args:
         folder: For all that is measured, and for targets.md.
         python: An interpreter with torch; none leaves PyTorch out.
         only: Some of the benchmarks, by the names of their folders.
+        chip: Whose table it is.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "store").exists():
         jaxssl("data", "phantom", "--out", str(folder / "store"), "--subjects", "20")
-    found = {name: measured(name, folder, python) for name in only or BENCHMARKS}
+    asked = CHIPS[chip]
+    found = {name: measured(asked, name, folder, python) for name in only or asked.benchmarks}
     lines = {name: line for name, line in found.items() if line}
-    rows = [each for each in (row(target, lines) for target in TARGETS) if each]
+    rows = [each for each in (row(target, lines) for target in asked.targets) if each]
     table = "\n".join(["| what | aim | measured | |", "|---|---|--:|---|", *rows])
     (folder / "targets.md").write_text(table + "\n")
     print(table)
