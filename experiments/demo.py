@@ -3,7 +3,7 @@
     make demo
 
 Makes a phantom cine data set, pretrains a U-Net on it by masked images, fine-tunes segmentation from two labelled
-subjects with and without it, and compares. Started again, it goes on where it was. About 5 minutes on 2 CPU cores.
+subjects with and without it, and compares. Started again, it goes on where it was. 5 to 10 minutes on 2 CPU cores.
 """
 
 import sys
