@@ -78,9 +78,9 @@ ON_CPU = {
     ),
     "start": Benchmark(("step", "mim:small"), "step", against=None),
     "loader": Benchmark(("loader", "mim:small", "--store", "{store}", "--steps", "0"), "loading"),
-    "loader-256": Benchmark(("loader", "mim", "--store", "{store}", "--steps", "0"), "loading"),
+    "loader-256": Benchmark(("loader", "mim", "--store", "{store}", "--steps", "0", "--batch", "128"), "loading"),
     "augment": Benchmark(("augment", "simclr:small"), "augment"),
-    "augment-256": Benchmark(("augment", "simclr", "--batch", "16"), "augment"),
+    "augment-256": Benchmark(("augment", "simclr"), "augment"),
     "fed": Benchmark(("step", "mim:small", "--fed", "--data.store", "{store}"), "step", against=None),
     "beside": Benchmark(("checkpoint", "mim:small"), "checkpoint", against=None),
 }

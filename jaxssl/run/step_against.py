@@ -18,9 +18,11 @@ from jaxssl.recipe import Recipe
 from jaxssl.run.comparing import compared, tell
 
 Arrays = Mapping[str, np.ndarray]
-BOUNDS = {"float32": (1e-5, 1e-3), "bfloat16": (1e-2, 0.1)}
-"""How far losses and gradients may lie apart, of the loss and of the gradient's norm. Mathematics that differs does so
-in every entry; rounding that turns a rectifier over moves few of them, but these by more than rounding."""
+BOUNDS = {"float32": (1e-5, 0.03), "bfloat16": (1e-2, 0.1)}
+"""How far losses and gradients may lie apart, of the loss and of the gradient's norm. A forward pass that differs shows
+in the loss. The gradient is known less well: where rounding turns a millionth of the rectifiers over, a thousandth of
+its norm changes in each layer. Of jaxssl itself, compiled with and without optimisation, a ResNet-18's gradient
+differed by .002 of its norm, and that of a U-Net of seven levels by .012."""
 PEER, COMPILED = "torch", "torch.compile"
 
 

@@ -82,7 +82,13 @@ def test_several_steps_a_dispatch_change_nothing(store, tmp_path):
     for line in fewer:
         same = lines[line["step"] - 1]
         np.testing.assert_allclose([line[name] for name in same], list(same.values()), rtol=1e-5)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), state, in_pairs)
+    jax.tree.map(assert_rounded_alike, state, in_pairs)
+
+
+def assert_rounded_alike(a, b):
+    """Arrays that two programs have made: they round what is summed, and not by what is left of it."""
+    apart, size = (np.linalg.norm(np.asarray(x, np.float64)) for x in (np.asarray(a) - np.asarray(b), a))
+    assert apart <= 1e-5 * size + 1e-6, (apart, size)
 
 
 def test_a_step_is_traced_once(store, tmp_path, monkeypatch):
