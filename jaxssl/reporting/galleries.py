@@ -21,6 +21,8 @@ class Segmentations:
     """Runs that predicted the same images."""
 
     runs: tuple[Run, ...]
+    asked: str
+    """Of which part the subjects are."""
     classes: tuple[str, ...]
     samples: tuple[pictures.Segmented, ...]
 
@@ -30,6 +32,7 @@ class Beat:
     """Runs that predicted the frames of the same slice."""
 
     runs: tuple[Run, ...]
+    asked: str
     frames: tuple[pictures.Frame, ...]
 
 
@@ -109,6 +112,7 @@ def beats(runs: Sequence[Run], samples: int) -> list[Beat]:
     return [
         Beat(
             tuple(group),
+            _asked(group),
             tuple(pictures.beat(group[0].pictures["cine/image"], [run.pictures["cine/prediction"] for run in group])),
         )
         for group in groups[:samples]
@@ -144,6 +148,11 @@ def _shown_alike(runs: Sequence[Run], *names: str) -> list[list[Run]]:
     return list(groups.values())
 
 
+def _asked(group: Sequence[Run]) -> str:
+    """Whose pictures they are; of a run whose scores cannot be read it is not known."""
+    return next((run.judged.task.on for run in group if run.judged), "held-out")
+
+
 def _segmentation(group: Sequence[Run], most: int) -> Segmentations:
     first = group[0].pictures
     images, truths = first["segmentation/image"], first["segmentation/truth"]
@@ -152,7 +161,7 @@ def _segmentation(group: Sequence[Run], most: int) -> Segmentations:
         for place, (image, truth) in enumerate(zip(images[:most], truths, strict=False))
     ]
     named = (run.judged.task.classes if isinstance(run.judged, Segmentation) else run.facts.classes for run in group)
-    return Segmentations(tuple(group), next(filter(None, named), ()), tuple(samples))
+    return Segmentations(tuple(group), _asked(group), next(filter(None, named), ()), tuple(samples))
 
 
 def _spread(count: int, most: int) -> np.ndarray:

@@ -129,11 +129,13 @@ def headline(runs: Sequence[Run], arms: Sequence[Arm]) -> str:
         kinds = listed(f"{run.facts.verb or 'run'} {run.facts.method or run.facts.name}".strip() for run in runs)
         return f"{_counts([len(runs)], 'run')}{f' on {data}' if data else ''}: {kinds}."
     labelled = sorted({arm.task.training_subjects for arm in arms})
-    tested = sorted({len(arm.subjects) for arm in arms})
-    parts = listed(dict.fromkeys(arm.task.on for arm in arms))
+    tested = [
+        _counts(sorted({len(arm.subjects) for arm in arms if arm.task.on == part}), f"{part} subject")
+        for part in dict.fromkeys(arm.task.on for arm in arms)
+    ]
     return (
         f"{_starts(arms)} {listed(arm.task.kind for arm in arms)} after fine-tuning on "
-        f"{_counts(labelled, 'labelled subject')}{of_data}, measured on {_counts(tested, f'{parts} subject')}."
+        f"{_counts(labelled, 'labelled subject')}{of_data}, measured on {listed(tested)}."
     )
 
 
@@ -156,11 +158,13 @@ def warnings(arms: Sequence[Arm]) -> list[str]:
     few = sorted({len(arm.subjects) for arm in arms if len(arm.subjects) < ENOUGH})
     if few:
         found.append(
-            f"Only {listed(map(str, few))} subjects: below {ENOUGH}, an interval is too narrow and a difference may "
+            f"Only {_counts(few, 'subject')}: below {ENOUGH}, an interval is too narrow and a difference may "
             "well be chance."
         )
     if few and few[0] < CANNOT:
-        found.append(f"With {few[0]} subjects no p can fall below {2 / 2 ** few[0]:.3g}, whatever they show.")
+        found.append(
+            f"With {_counts(few[:1], 'subject')} no p can fall below {2 / 2 ** few[0]:.3g}, whatever they show."
+        )
     if any(arm.task.on != "test" for arm in arms):
         found.append("Some arms were measured on validation subjects, by which choices are made: that is no result.")
     for arm in arms:

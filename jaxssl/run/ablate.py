@@ -1,6 +1,7 @@
 """`ablate`: the points of a study one after the other, each stage once, whoever else is at work in the same folder."""
 
 import contextlib
+import json
 import platform
 import time
 from collections import defaultdict
@@ -14,6 +15,7 @@ from rich.table import Column, Table
 
 from jaxssl import config
 from jaxssl.errors import UserError
+from jaxssl.files import put_text
 from jaxssl.run.judging import FILES, JUDGES
 from jaxssl.run.rates import refuse_elsewhere
 from jaxssl.run.report import report_on
@@ -27,6 +29,10 @@ SEEDS = ("train.seed", "data.subset_seed")
 """Options on which the time that a stage takes does not depend."""
 SAYING: tuple[State, ...] = ("failed", "running", "begun", "to do", "finished")
 """A point is in the first of these states that one of its stages is in."""
+
+
+STUDY = "study.json"
+"""In a folder of a study: whose it is."""
 
 
 class PointsFailed(UserError):
@@ -60,8 +66,10 @@ def ablate(
     {'mim/2-labelled/seed-0': 'to do'}
     """
     console, root = console_of(None), Path(workdir).absolute()
-    asked = select(load_study(study).points(given), points)
+    whole = load_study(study).points(given)
+    asked = select(whole, points)
     chosen = select(asked, only=only)
+    _refuse_another(Path(study).stem, root)
     failed: Sequence[str] = ()
     if submit:
         if only is not None:
@@ -73,12 +81,16 @@ def ablate(
         _report(chosen, root)
     elif not list:
         refuse_elsewhere(_missing(chosen, root))
+        root.mkdir(parents=True, exist_ok=True)
+        put_text(root / STUDY, json.dumps({"study": Path(study).stem}) + "\n")
         with _shared_programs(root):
             failed = _work(chosen, root, console)
         if _at_an_end(asked, root) and _runs(asked, root):
             with holding(root, "report") as mine:  # all processes come here at once; one page is enough
                 if mine:
-                    _report(asked, root)
+                    _report(whole, root)
+        elif only is not None and not list:
+            console.print("The page comes when the other parts are at their end as well; --report makes it before.")
     if list:
         Console().print(_table(chosen, root))
     states: dict[str, State] = {point.name: _state(point, root) for point in chosen}
@@ -87,6 +99,13 @@ def ablate(
     if failed:
         raise PointsFailed(f"{len(failed)} points failed ({', '.join(failed)}); the same command tries them again.")
     return states
+
+
+def _refuse_another(study: str, root: Path) -> None:
+    """A folder has one page, that of one study."""
+    path = root / STUDY
+    if path.exists() and (known := config.read_json(path)["study"]) != study:
+        raise UserError(f"{root} is a folder of {known}; choose another --workdir for {study}.")
 
 
 def _work(points: Sequence[Point], root: Path, console: Console) -> list[str]:

@@ -141,6 +141,7 @@ def test_a_later_opening_and_a_look_at_validation_are_said(make_run, tmp_path):
     text = write_report([first, again, looked], tmp_path / "report.html").read_text()
     assert "again is opening 2 of its test subjects" in text
     assert "Some arms were measured on validation subjects" in text
+    assert "measured on 12 test subjects and 12 validation subjects." in text
     assert [(arm.label, arm.task.on) for arm in arms(read_runs([first, looked]))] == [
         ("first", "test"),
         ("looked", "validation"),

@@ -64,6 +64,29 @@ def test_what_points_share_is_done_once_and_what_is_done_is_never_done_again(stu
     assert [name for _, name, *_ in sweeping.asked(journal)[8:]] == [gone.name]
 
 
+def test_the_page_is_of_all_that_is_finished_and_a_part_says_how_to_have_it(study, journal, tmp_path, capsys):
+    root = tmp_path / "sweep"
+    first, *_, last = [point.name for point in load_study(study).points({})]
+    jaxssl.ablate(study, root, [first])
+    shown = (root / "report.html").read_text().count("finetune")
+    jaxssl.ablate(study, root, [last])
+    assert (root / "report.html").read_text().count("finetune") > shown
+    capsys.readouterr()
+    jaxssl.ablate(study, root, only="1/6")
+    assert "--report makes it before" in capsys.readouterr().err
+
+
+def test_a_folder_is_of_one_study(study, journal, tmp_path, capsys):
+    jaxssl.ablate(study, tmp_path / "sweep", only="0/6")
+    other = shutil.copy(study, tmp_path / "other.py")
+    done = sweeping.verbs(journal)
+    assert main(["ablate", str(other), "--workdir", str(tmp_path / "sweep")]) == 2
+    assert f"is a folder of {Path(study).stem}; choose another --workdir for other." in " ".join(
+        capsys.readouterr().err.split()
+    )
+    assert sweeping.verbs(journal) == done
+
+
 def test_options_reach_the_recipe_and_the_verb(study, journal, tmp_path):
     root = tmp_path / "sweep"
     assert main(["ablate", str(study), "--workdir", str(root), "--scale", "small", "--lr", "0.5"]) == 0

@@ -109,8 +109,8 @@ class Folder(Set):
             folders = sorted({first_folder(path, source) or "." for path in paths})
             raise UserError(
                 f"Whose the {len(paths)} pictures and clips in {source} are cannot be told (folders: "
-                f"{', '.join(folders[:8])}): add a csv with the columns file and subject, or say --subject folder "
-                "if each folder is one person, --subject file if each is another person and folders are classes."
+                f"{', '.join(folders[:8])}): put a csv with the columns file and subject into it, or say --subject "
+                "folder if each folder is one person, --subject file if each is another person and folders are classes."
             )
         folders = {path: first_folder(path, source) for path in paths}
         sorts = sorted({folder for folder in folders.values() if folder and not STRUCTURAL(folder)})

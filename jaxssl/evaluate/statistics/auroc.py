@@ -4,7 +4,7 @@ import numpy as np
 from scipy.optimize import root_scalar
 from scipy.special import ndtri
 
-from jaxssl.evaluate.statistics.intervals import UNKNOWN, Interval
+from jaxssl.evaluate.statistics.intervals import FEWEST, UNKNOWN, Interval
 
 
 def auroc_interval(auroc: float, positives: int, negatives: int, level: float = 0.95) -> Interval:
@@ -14,7 +14,7 @@ def auroc_interval(auroc: float, positives: int, negatives: int, level: float = 
     and McNeil, their class sizes averaged (R. G. Newcombe, Statistics in Medicine 25, 2006, method 5). Unlike any
     resampling it has something to say of classes that do not overlap in the sample.
     """
-    if min(positives, negatives) < 1 or not np.isfinite(auroc):
+    if min(positives, negatives) < 1 or positives + negatives < FEWEST or not np.isfinite(auroc):
         return UNKNOWN
     quantile, pairs, half = ndtri((1 + level) / 2), positives * negatives, (positives + negatives) / 2
 

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float, Integer, Shaped
 from scipy.special import ndtr, ndtri
 
-from jaxssl.evaluate.statistics.intervals import UNKNOWN, Interval
+from jaxssl.evaluate.statistics.intervals import FEWEST, UNKNOWN, Interval
 
 
 def bca(
@@ -24,7 +24,7 @@ def bca(
     _, owner = np.unique(subjects, return_inverse=True)
     rows_of = [np.flatnonzero(owner == subject) for subject in range(owner.max(initial=-1) + 1)]
     n = len(rows_of)
-    if n < 2:
+    if n < FEWEST:
         return UNKNOWN
     drawn = np.random.default_rng(seed).integers(0, n, (resamples, n))
     replicates = [measure(np.concatenate([rows_of[subject] for subject in one])) for one in drawn]

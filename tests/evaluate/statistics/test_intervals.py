@@ -191,3 +191,14 @@ def test_the_score_interval_of_the_auroc_of_20_patients_holds_it():
         auroc = float(np.mean(scores[ill][:, None] > scores[~ill]))
         held.append(holds(auroc_interval(auroc, 8, 12), 0.9))
     assert 0.93 <= np.mean(held) <= 0.98
+
+
+@pytest.mark.parametrize(("patients", "known"), [(FEWEST - 1, False), (FEWEST, True)])
+def test_of_fewer_than_five_patients_no_measure_has_an_interval(patients, known):
+    values = np.random.default_rng(0).normal(size=patients)
+    found = (
+        studentised(values),
+        bca(lambda rows: float(np.median(values[rows])), np.arange(patients)),
+        auroc_interval(0.5, 2, patients - 2),
+    )
+    assert [bool(np.isfinite(each.low)) for each in found] == [known] * 3
