@@ -42,6 +42,8 @@ class SplitFile:
 def read_split(path: str | Path) -> SplitFile:
     """A file as `jaxssl data split` writes it, or as anyone may: the parts, with the store and its fingerprint."""
     path = Path(path)
+    if path.is_dir():
+        raise UserError(f"{path} is a folder of splits: name one of them, as {path / 'split.json'}.")
     if not path.is_file():
         raise UserError(f"There is no split {path}: make one with `jaxssl data split STORE --out FOLDER`.")
     content = config.read_json(path)

@@ -198,6 +198,8 @@ def test_options_that_contradict_a_file_are_refused(store, folder):
         open_source(data(store, split=str(folder / "phase-ES.json"), moments=("ED",)))
     with pytest.raises(UserError, match="There is no split nowhere"):
         open_source(data(store, split="nowhere"))
+    with pytest.raises(UserError, match=r"is a folder of splits: name one of them, as .*split\.json"):
+        open_source(data(store, split=str(folder)))
 
 
 @pytest.mark.parametrize(
