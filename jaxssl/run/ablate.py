@@ -81,8 +81,9 @@ def ablate(
         _report(chosen, root)
     elif not list:
         refuse_elsewhere(_missing(chosen, root))
-        root.mkdir(parents=True, exist_ok=True)
-        put_text(root / STUDY, json.dumps({"study": Path(study).stem}) + "\n")
+        if not (root / STUDY).exists():
+            root.mkdir(parents=True, exist_ok=True)
+            put_text(root / STUDY, json.dumps({"study": Path(study).stem}) + "\n")
         with _shared_programs(root):
             failed = _work(chosen, root, console)
         if _at_an_end(asked, root) and _runs(asked, root):
