@@ -8,7 +8,7 @@ mean 3D Dice from scratch, .86 after masked image modelling. From scratch its le
 study_c: fine-tuning as in study C (Zhang et al. 2024, arXiv 2403.16499) by its U-Net: 1.367 mm, Adam at 1e-3, batch 10.
 Ours are the size of the image, 300 epochs, a cosine where the study halves the learning rate every 50 epochs, Dice
 beside its cross-entropy, and augmentation; *not run*.
-small: a small U-Net on the phantom; 40 to 80 seconds on 2 CPU cores. *Measured* on 40 synthetic subjects, 2 of them
+small: a small U-Net on the phantom; 40 to 90 seconds on 2 CPU cores. *Measured* on 40 synthetic subjects, 2 of them
 labelled (commit 771199e, 2 CPU cores, one seed, 12 test subjects): .894 mean Dice from scratch, .886 after mim:small.
 resnet18, densenet121, vgg16: study_b with the encoders of awcl, of simclr:study_a and of simclr:study_a_vgg; *not run*.
 A representation behind the pooled map is left behind.
