@@ -138,7 +138,7 @@ def test_whose_pictures_are_has_to_be_told(tmp_path: Path, made: Callable):
         name: picture(tmp_path / f"{name}.png") for name in ("benign/a", "benign/b", "malignant/a", "malignant/c")
     }
     picture(tmp_path / "benign" / "b_mask.png")
-    with pytest.raises(UserError, match=r"cannot be told \(folders: benign, malignant\): add a csv .* --subject file"):
+    with pytest.raises(UserError, match=r"cannot be told \(folders: benign, malignant\): put a csv .* --subject file"):
         list(set_of("folder").subjects(tmp_path))
     found = made(set_of("folder", subject="file", labels=("class",)), tmp_path)
     assert {name: records[0].labels for name, records in found.items()} == {
