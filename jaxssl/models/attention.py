@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, DTypeLike, Float
 
+from jaxssl.models.device import traced_for
+
 FLASH_FROM = 200
 """Tokens from which a fused kernel pays: others report a draw between 150 and 200."""
 FLASH_DIM = 128
@@ -24,7 +26,7 @@ def attend(
     if query.dtype == jnp.float64:  # jax's own takes every softmax in float32, where exactness could not be tested
         scores = jnp.einsum("bqhd,bkhd->bhqk", query, key) / query.shape[-1] ** 0.5
         return jnp.einsum("bhqk,bkhd->bqhd", jax.nn.softmax(scores), value)
-    if fastest(*_device(), query.dtype, tokens=query.shape[1], dim=query.shape[-1]) == "cudnn":
+    if fastest(*traced_for(), query.dtype, tokens=query.shape[1], dim=query.shape[-1]) == "cudnn":
         return _flash(query, key, value)
     return jax.nn.dot_product_attention(query, key, value, implementation="xla")
 
@@ -60,10 +62,3 @@ def _flash(
         implementation="cudnn",
     )
     return seen[:, :tokens]
-
-
-def _device() -> tuple[str, str]:
-    """Platform and compute capability of what is computed on by default, which is known while tracing."""
-    default = jax.config.jax_default_device  # type: ignore[attr-defined]  # jax adds its options as it starts
-    device = default if isinstance(default, jax.Device) else jax.local_devices(backend=default)[0]
-    return device.platform, getattr(device, "compute_capability", "")

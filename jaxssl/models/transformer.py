@@ -7,9 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
+from jax import lax
 from jaxtyping import Array, Float, Key
 
 from jaxssl.models.attention import attend
+from jaxssl.models.device import traced_for
 from jaxssl.models.norm import parameter_type
 from jaxssl.models.stochastic import drop_path
 
@@ -25,7 +27,41 @@ def layer_norm(dtype: Any, name: str) -> nn.LayerNorm:
 
 def linear(width: int, dtype: Any, name: str) -> nn.Dense:
     """A linear layer with bias that begins near zero."""
-    return nn.Dense(width, kernel_init=SMALL_NORMAL, dtype=dtype, param_dtype=parameter_type(dtype), name=name)
+    return nn.Dense(
+        width,
+        kernel_init=SMALL_NORMAL,
+        dtype=dtype,
+        param_dtype=parameter_type(dtype),
+        dot_general=product_of_matrices,
+        name=name,
+    )
+
+
+def product_of_matrices(
+    x: Float[Array, "*batch channel"],
+    kernel: Float[Array, "channel out"],
+    dimensions: lax.DotDimensionNumbers,
+    precision: lax.PrecisionLike = None,
+) -> Float[Array, "*batch out"]:
+    """x times a kernel, all tokens of all samples as rows of one matrix; `dimensions` are those that `nn.Dense` names.
+
+    The gradient of the kernel is a product of two matrices then as well. Of three axes XLA would transpose and copy
+    the larger of its operands first, which on a CPU takes a fifth of a step.
+    """
+    del dimensions
+    rows = x.reshape(-1, x.shape[-1])
+    return lax.dot(rows, kernel, precision=precision).reshape(*x.shape[:-1], -1)
+
+
+def computed_once(x: Float[Array, "batch token channel"]) -> Float[Array, "batch token channel"]:
+    """x itself, for a branch to read, which on a CPU is kept from being computed anew there.
+
+    What runs past the branches of all blocks is a long sum. XLA's CPU compiler would put the whole of it into each
+    layer that reads it, which is work that grows with the square of the depth. (The sum itself has to go around this:
+    where it came through as well, the compiler did as before.)
+    """
+    platform, _ = traced_for()
+    return lax.optimization_barrier(x) if platform == "cpu" else x
 
 
 class Attention(nn.Module):
@@ -80,7 +116,7 @@ class Block(nn.Module):
         attention = Attention(self.heads, self.dtype, name="attention")
         perceptron = Perceptron(self.hidden, self.dtype, name="mlp")
         for place, (name, branch) in enumerate({"attention": attention, "mlp": perceptron}.items()):
-            change = branch(layer_norm(self.dtype, name=f"{name}_norm")(x))
+            change = branch(layer_norm(self.dtype, name=f"{name}_norm")(computed_once(x)))
             if self.layer_scale is not None:
                 begin = nn.initializers.constant(self.layer_scale)
                 scale = self.param(f"{name}_scale", begin, x.shape[-1:], parameter_type(self.dtype))

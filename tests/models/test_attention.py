@@ -119,7 +119,7 @@ def lowered_for_cuda():
 def test_a_vit_is_lowered_to_the_flash_kernel_of_cudnn_in_both_directions(monkeypatch):
     """Not run: there is no such device here, and jax is told of one."""
     assert "257x257" in lowered_for_cuda()
-    monkeypatch.setattr(attention, "_device", lambda: ("gpu", "9.0"))
+    monkeypatch.setattr(attention, "traced_for", lambda: ("gpu", "9.0"))
     monkeypatch.setattr(fused_attention_stablehlo, "check_cudnn_version", lambda: 91_100)
     monkeypatch.setattr(fused_attention_stablehlo, "check_compute_capability", lambda wanted: wanted <= "9.0")
     monkeypatch.setattr(fused_attention_stablehlo, "is_cuda_compute_capability_equal", lambda wanted: wanted == "9.0")

@@ -1,5 +1,7 @@
 """A transformer block against its equations, and which branches are left out."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +9,7 @@ import pytest
 from flax import linen as nn
 from scipy.special import erf
 
-from jaxssl.models.transformer import Block, run_blocks
+from jaxssl.models.transformer import Block, linear, run_blocks
 
 
 def test_a_block_is_what_its_equations_say():
@@ -68,3 +70,40 @@ def test_stochastic_depth_rises_from_nothing_by_layer_and_keeps_the_expectation(
         np.testing.assert_allclose(y[~gone, 0, layer], 1 / (1 - rate), rtol=1e-6)
     second, third = (y[:, 0, layer] == 0 for layer in (1, 2))
     assert abs((second & third).mean() - 0.18) < 4 * np.sqrt(0.18 * 0.82 / n)  # layers draw independently
+
+
+def operands_of_loops(depth: int) -> int:
+    """What the loops of a compiled gradient read, counted over all of them."""
+    block = Block(heads=2, hidden=32, layer_scale=None, dtype=jnp.float32)
+    x, still = jnp.ones((3, 5, 16)), jnp.zeros(())
+    params = [block.init(jax.random.key(layer), x, None, still) for layer in range(depth)]
+
+    def loss(params, x):
+        for of_block in params:
+            x, _ = block.apply(of_block, x, None, still)
+        return x.sum()
+
+    program = jax.jit(jax.grad(loss)).lower(params, x).compile().as_text()
+    return sum(read.count("%") for read in re.findall(r" fusion\(([^)]*)\), kind=kLoop", program))
+
+
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="It is the compiler for CPUs that would do more.")
+def test_work_on_a_cpu_grows_with_the_depth_and_not_with_its_square():
+    """The sum that runs past all branches is computed once, and not by every layer that reads it."""
+    shallow, middle, deep = map(operands_of_loops, (2, 6, 10))
+    assert deep - middle <= 1.1 * (middle - shallow)
+
+
+def test_the_gradient_of_a_kernel_is_one_product_of_two_matrices():
+    """Of three axes the compiler would copy the larger operand first."""
+    layer = linear(8, jnp.float32, "x")
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(3, 5, 4)), jnp.float32)
+    params = layer.init(jax.random.key(0), x)
+    program = jax.make_jaxpr(jax.grad(lambda params: (layer.apply(params, x) ** 2).sum()))(params)
+    products = [equation for equation in program.eqns if equation.primitive.name == "dot_general"]
+    assert [tuple(operand.aval.shape for operand in product.invars) for product in products] == [
+        ((15, 4), (4, 8)),
+        ((15, 8), (15, 4)),
+    ]
+    kernel, bias = params["params"]["kernel"], params["params"]["bias"]
+    np.testing.assert_allclose(layer.apply(params, x), np.einsum("btc,cd->btd", x, kernel) + bias, atol=1e-6)

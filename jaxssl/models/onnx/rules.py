@@ -47,7 +47,7 @@ RULES |= {
 }
 
 
-@rule("stop_gradient", "copy")
+@rule("stop_gradient", "copy", "optimization_barrier")
 def same(graph: Graph, equation: Equation, x: Operand) -> Outputs:
     return x
 
