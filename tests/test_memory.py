@@ -1,4 +1,8 @@
-"""The memory that can be had is that of the machine, or of the container where that is less."""
+"""The memory that can be had: that of the machine, or of the container where that is less; what is freed is kept."""
+
+import platform
+import subprocess
+import sys
 
 import pytest
 
@@ -18,3 +22,36 @@ def test_a_container_may_have_less_than_its_machine(limit, used, wanted, tmp_pat
         if text is not None:
             (tmp_path / name).write_text(f"{text}\n")
     assert available(machine, tmp_path) == wanted
+
+
+# Pages that were touched for the first time while a thread took 200 MB once more.
+AGAIN = """
+import resource, sys, threading
+import numpy as np
+from jaxssl.memory import keep_freed
+
+kept, faults = "keep" in sys.argv and keep_freed(), []
+
+def take():
+    for _ in range(2):
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        np.full(25_000_000, 1.0)
+        faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+
+thread = threading.Thread(target=take)
+thread.start()
+thread.join()
+print(int(kept), faults[1])
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="Other C libraries have no such options.")
+def test_memory_that_is_kept_has_not_to_be_cleared_again():
+    def again(*words: str) -> tuple[int, int]:
+        ran = subprocess.run([sys.executable, "-c", AGAIN, *words], capture_output=True, text=True, check=True)
+        kept, faults = map(int, ran.stdout.split())
+        return kept, faults
+
+    (kept, few), (_, many) = again("keep"), again()
+    assert kept == 1
+    assert few < 100 < many
