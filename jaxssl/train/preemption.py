@@ -3,7 +3,9 @@
 That code, EX_TEMPFAIL, says that the same command would go on. Between steps nothing is waited for but the save.
 """
 
+import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +17,9 @@ from jax.experimental import multihost_utils
 from jaxssl.errors import Preempted
 from jaxssl.train.loop import Hook, Tick
 
+MOMENT = 0.05
+"""Seconds after which a signal is sent again that nobody could hear."""
+
 
 @contextmanager
 def ended_at_once() -> Iterator[None]:
@@ -23,7 +28,7 @@ def ended_at_once() -> Iterator[None]:
     def end(*_: Any) -> None:
         raise Preempted("Told to stop (SIGTERM); the same command continues from what is on the disk.")
 
-    with _handler(end):
+    with _handler(end), _heard_again():
         yield
 
 
@@ -50,6 +55,24 @@ def ended_after_a_save(save: Callable[[Tick], None]) -> Iterator[Hook]:
             raise
         if told:
             raise Preempted("Told to stop (SIGTERM) after the last step; the same command does what comes after it.")
+
+
+@contextmanager
+def _heard_again() -> Iterator[None]:
+    """Where Python lets no exception out, as of what is done while garbage is collected, the signal comes once more."""
+    before = sys.unraisablehook
+
+    def look(lost: Any) -> None:
+        if isinstance(lost.exc_value, Preempted):
+            threading.Timer(MOMENT, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        else:
+            before(lost)
+
+    sys.unraisablehook = look
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
 
 
 @contextmanager
