@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,18 @@ DOTS = 5_000
 """Dots of all embedding maps of one colouring together."""
 
 
+@dataclass(frozen=True)
+class OfStudy:
+    """What a study wants to stand on its page."""
+
+    name: str
+    question: str
+    tables: Tables
+
+
+OF_NONE = OfStudy("", "", {})
+
+
 def write_report(runs: Sequence[Path], out: Path) -> Path:
     """Write one HTML page about the run folders to `out` (or to `out`/report.html) and return where it stands.
 
@@ -36,10 +49,10 @@ def write_report(runs: Sequence[Path], out: Path) -> Path:
     return write_page(found, arms.arms(found), out)
 
 
-def write_page(runs: Sequence[Run], found: Sequence[arms.Arm], out: Path, asked: Tables | None = None) -> Path:
-    """The same of runs that were read, and of their arms, with the tables of gains that are asked for."""
+def write_page(runs: Sequence[Run], found: Sequence[arms.Arm], out: Path, study: OfStudy = OF_NONE) -> Path:
+    """The same of runs that were read, and of their arms, with what a study wants of it."""
     target = Path(out) / "report.html" if Path(out).is_dir() else Path(out)
-    text = _fitting(runs, found, asked or {})
+    text = _fitting(runs, found, study)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with beside(target) as unfinished:
@@ -49,9 +62,9 @@ def write_page(runs: Sequence[Run], found: Sequence[arms.Arm], out: Path, asked:
     return target
 
 
-def _fitting(runs: Sequence[Run], found: Sequence[arms.Arm], asked: Tables) -> str:
+def _fitting(runs: Sequence[Run], found: Sequence[arms.Arm], study: OfStudy) -> str:
     """The page with as many pictures as fit."""
-    context = _figures(runs, found, asked)
+    context = _figures(runs, found, study)
     text = ""
     for samples in SAMPLES:
         text = _render(context | _pictures(runs, samples))
@@ -60,12 +73,13 @@ def _fitting(runs: Sequence[Run], found: Sequence[arms.Arm], asked: Tables) -> s
     return text
 
 
-def _figures(runs: Sequence[Run], found: Sequence[arms.Arm], asked: Tables) -> dict[str, Any]:
+def _figures(runs: Sequence[Run], found: Sequence[arms.Arm], study: OfStudy) -> dict[str, Any]:
     """Everything but the pictures."""
     segmented, classified = ([arm for arm in found if arm.task.kind == kind] for kind in read.KINDS)
     look = charts.styles(runs)
     origins = {run.label: arms.origin(run, runs) for run in runs}
     return {
+        "study": study,
         "runs": runs,
         "arms": found,
         "segmented": [(arm, tables.overlap(arm)) for arm in segmented],
@@ -73,7 +87,7 @@ def _figures(runs: Sequence[Run], found: Sequence[arms.Arm], asked: Tables) -> d
         "shortcuts": arms.by_input(classified),
         "styles": list(arms.STYLES.values()),
         "agreements": tables.agreements(segmented),
-        "gains": gains.gains(runs, found, look, asked),
+        "gains": gains.gains(runs, found, look, study.tables),
         "look": look,
         "origins": origins,
         "described": {run.label: words.described(run, origins[run.label]) for run in runs},

@@ -16,13 +16,14 @@ from rich.table import Column, Table
 from jaxssl import config
 from jaxssl.errors import UserError
 from jaxssl.files import put_text
+from jaxssl.reporting.page import OfStudy
 from jaxssl.run.judging import FILES, JUDGES
 from jaxssl.run.rates import refuse_elsewhere
 from jaxssl.run.report import report_on
 from jaxssl.run.stages import Busy, Failed, Place, State, holding
 from jaxssl.run.submitting import Cluster, submit_jobs
 from jaxssl.run.terminal import console_of
-from jaxssl.sweep import Point, Stage, Within, in_order, load_study, select
+from jaxssl.sweep import Point, Stage, Study, Within, in_order, load_study, select
 from jaxssl.train.cache import cached_in
 
 SEEDS = ("train.seed", "data.subset_seed")
@@ -66,10 +67,11 @@ def ablate(
     {'mim/2-labelled/seed-0': 'to do'}
     """
     console, root = console_of(None), Path(workdir).absolute()
-    whole = load_study(study).points(given)
+    read = load_study(study)
+    whole = read.points(given)
     asked = select(whole, points)
     chosen = select(asked, only=only)
-    _refuse_another(Path(study).stem, root)
+    _refuse_another(read, root)
     failed: Sequence[str] = ()
     if submit:
         if only is not None:
@@ -78,19 +80,19 @@ def ablate(
         calls = [{**common, "only": f"{job}/{jobs}"} for job in range(jobs)]
         submit_jobs(ablate, calls, root / "jobs", submit, slurm, console)
     elif report:
-        _report(chosen, root)
+        _report(read, chosen, root)
     elif not list:
         refuse_elsewhere(_missing(chosen, root))
         if not (root / STUDY).exists():
             root.mkdir(parents=True, exist_ok=True)
-            put_text(root / STUDY, json.dumps({"study": Path(study).stem}) + "\n")
+            put_text(root / STUDY, json.dumps({"study": read.name}) + "\n")
         with _shared_programs(root):
             failed = _work(chosen, root, console)
         if _at_an_end(asked, root) and _runs(asked, root):
             with holding(root, "report") as mine:  # all processes come here at once; one page is enough
                 if mine:
-                    _report(whole, root)
-        elif only is not None and not list:
+                    _report(read, whole, root)
+        elif only is not None:
             console.print("The page comes when the other parts are at their end as well; --report makes it before.")
     if list:
         Console().print(_table(chosen, root))
@@ -102,11 +104,11 @@ def ablate(
     return states
 
 
-def _refuse_another(study: str, root: Path) -> None:
+def _refuse_another(study: Study, root: Path) -> None:
     """A folder has one page, that of one study."""
     path = root / STUDY
-    if path.exists() and (known := config.read_json(path)["study"]) != study:
-        raise UserError(f"{root} is a folder of {known}; choose another --workdir for {study}.")
+    if path.exists() and (known := config.read_json(path)["study"]) != study.name:
+        raise UserError(f"{root} is a folder of {known}; choose another --workdir for {study.name}.")
 
 
 def _work(points: Sequence[Point], root: Path, console: Console) -> list[str]:
@@ -254,12 +256,12 @@ def _runs(points: Sequence[Point], root: Path) -> tuple[Path, ...]:
     return tuple(place.folder for place in places if place.stage.verb in ("pretrain", "finetune") and place.done)
 
 
-def _report(points: Sequence[Point], root: Path) -> None:
-    """The page about them."""
+def _report(study: Study, points: Sequence[Point], root: Path) -> None:
+    """The page about points of a study."""
     if not (runs := _runs(points, root)):
         raise UserError(f"No run of these points is finished in {root}; without --report the command does them.")
     tables: dict[str, list[Path]] = {}
     for point in points:
         for caption in point.tables:
             tables.setdefault(caption, []).extend(stage.folder(root) for stage in point.stages)
-    report_on(runs, root / "report.html", tables)
+    report_on(runs, root / "report.html", OfStudy(study.name, study.question, tables))

@@ -9,8 +9,7 @@ import tyro
 
 from jaxssl.evaluate.statistics import ENOUGH, Estimate
 from jaxssl.reporting.arms import Arm, arms
-from jaxssl.reporting.gains import Tables
-from jaxssl.reporting.page import write_page
+from jaxssl.reporting.page import OF_NONE, OfStudy, write_page
 from jaxssl.reporting.read import read_runs
 from jaxssl.run.terminal import console_of
 
@@ -32,14 +31,14 @@ def report(runs: Annotated[tuple[Path, ...], tyro.conf.Positional], out: Path = 
     if others and len(others) < len(runs):
         console.print(f"Passed over, being no run folders: {', '.join(map(str, others))}.")
         runs = tuple(run for run in runs if run not in others)
-    return report_on(runs, out, {})
+    return report_on(runs, out)
 
 
-def report_on(runs: Sequence[Path], out: Path, tables: Tables) -> Path:
-    """The page, with the tables of gains that are asked for, and each arm in a sentence on the console."""
+def report_on(runs: Sequence[Path], out: Path, study: OfStudy = OF_NONE) -> Path:
+    """The page, with what a study wants of it, and each arm in a sentence on the console."""
     console, read = console_of(None), read_runs(runs)
     found = arms(read)
-    page = write_page(read, found, out, tables)
+    page = write_page(read, found, out, study)
     for arm in found:
         console.print(_in_words(arm))
     console.print(f"The page is {page}.")

@@ -29,6 +29,17 @@ class Study:
     """Its docstring: question, findings, commands, time."""
     sweep: Callable[..., Iterable[Point]]
 
+    @property
+    def name(self) -> str:
+        """That of its file."""
+        return self.path.stem
+
+    @property
+    def question(self) -> str:
+        """What its docstring begins with, as far as the first question mark; else its first line."""
+        asked = re.match(r"[^?]*\?", " ".join(self.about.split()))
+        return asked[0] if asked else self.about.partition("\n")[0]
+
     def points(self, given: Mapping[str, Any]) -> tuple[Point, ...]:
         """The points that `sweep` yields for the keywords given, once they are known to be of one mind."""
         try:
@@ -51,8 +62,8 @@ class Study:
 def load_study(path: str | Path) -> Study:
     """Read the file of a study.
 
-    >>> load_study("experiments/cine_segmentation.py").about.split("?")[0]
-    'Which pretraining helps cine segmentation, and with how many labels'
+    >>> load_study("experiments/cine_segmentation.py").question
+    'Which pretraining helps cine segmentation, and with how many labels?'
     """
     path = Path(path)
     if path.suffix != ".py" or not path.is_file():

@@ -125,4 +125,5 @@ def test_a_cut_of_the_study_runs_to_its_page_and_is_asked_on_the_test_without_ne
     assert "against scratch" in said.err
     page = (tmp_path / "report.html").read_text()
     assert "mim-2-labelled-seed-0" in page
+    assert "the study cine_segmentation: Which pretraining helps cine segmentation" in page
     assert "synthetic" in page
