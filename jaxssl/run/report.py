@@ -50,8 +50,8 @@ def _in_words(arm: Arm) -> str:
     task, measure = arm.task, "Dice" if arm.task.kind == "segmentation" else f"{arm.task.target}, AUROC"
     subjects = len(set(arm.subjects))
     sentence = (
-        f"{arm.label}: {measure} {arm.estimate.value:.3f}{_ends(arm.estimate)} on {subjects} {task.on} subjects of "
-        f"{task.data}, {task.training_subjects} labelled, {arm.origin}"
+        f"{arm.label}: {measure} {arm.estimate.value:.3f}{_ends(arm.estimate)} on {subjects} {task.on} "
+        f"subject{'' if subjects == 1 else 's'} of {task.data}, {task.training_subjects} labelled, {arm.origin}"
     )
     if arm.paired is None:
         return f"{sentence}."
