@@ -1,10 +1,15 @@
 """How much memory can still be had, and what becomes of memory that is freed."""
 
 import ctypes
+import os
 import platform
+from importlib.metadata import entry_points
+from importlib.util import find_spec
 from pathlib import Path
 
 MACHINE, GROUP = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
+ONE_HEAP, NO_MAPS, NEVER_GIVEN_BACK = (-8, 1), (-4, 0), (-1, -1)
+"""glibc's M_ARENA_MAX, M_MMAP_MAX and M_TRIM_THRESHOLD, as its malloc.h numbers them, with what each is set to."""
 
 
 def available(machine: Path = MACHINE, group: Path = GROUP) -> int:
@@ -17,18 +22,21 @@ def available(machine: Path = MACHINE, group: Path = GROUP) -> int:
     return free
 
 
-ONE_HEAP, NO_MAPS, NEVER_GIVEN_BACK = (-8, 1), (-4, 0), (-1, -1)
-"""glibc's M_ARENA_MAX, M_MMAP_MAX and M_TRIM_THRESHOLD, as its malloc.h numbers them, with what each is set to."""
-
-
 def keep_freed() -> bool:
-    """Have this process keep the memory that it frees, for what asks next; whether its C library, glibc, can do so.
+    """Have this process keep the memory that it frees, for what asks next; whether it will.
 
     A step on a CPU asks for all of its memory anew. What is large comes from the system and goes back to it, and each
-    of its pages is cleared when it is first touched, step by step: a fifth of the time of a ViT's. Each thread has a
-    heap of its own that ends early, so this is for before there are any.
+    of its pages is cleared when it is first touched, step by step. Each thread has a heap of its own that ends early,
+    so this is for before there are any. Nothing is done where jax may find an accelerator, or glibc is not in use.
     """
-    if platform.libc_ver()[0] != "glibc":
+    if platform.libc_ver()[0] != "glibc" or not _cpu_alone():
         return False
     set_option = ctypes.CDLL(None).mallopt
     return all(set_option(*option) for option in (ONE_HEAP, NO_MAPS, NEVER_GIVEN_BACK))
+
+
+def _cpu_alone() -> bool:
+    """Whether jax has nothing else to choose, as far as can be told before it begins."""
+    if asked := os.environ.get("JAX_PLATFORMS"):
+        return asked == "cpu"
+    return not entry_points(group="jax_plugins") and find_spec("libtpu") is None

@@ -11,6 +11,7 @@ from jaxssl.cli.stores import data
 from jaxssl.cli.studies import ablate
 from jaxssl.cli.told import cli, known
 from jaxssl.errors import Preempted, UserError
+from jaxssl.memory import keep_freed
 from jaxssl.version import __version__
 
 GREETING = """jaxssl pretrains image encoders without labels on cardiac MR and ultrasound,
@@ -112,6 +113,7 @@ def main(words: Sequence[str] | None = None) -> int:
     command would go on, after SIGTERM or the loss of another process. 130: stopped by Ctrl-C.
     """
     words = list(sys.argv[1:] if words is None else words)
+    keep_freed()
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
     if not words or words[0] in ("-h", "--help"):

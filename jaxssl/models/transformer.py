@@ -27,12 +27,13 @@ def layer_norm(dtype: Any, name: str) -> nn.LayerNorm:
 
 def linear(width: int, dtype: Any, name: str) -> nn.Dense:
     """A linear layer with bias that begins near zero."""
+    on_cpu = traced_for()[0] == "cpu"
     return nn.Dense(
         width,
         kernel_init=SMALL_NORMAL,
         dtype=dtype,
         param_dtype=parameter_type(dtype),
-        dot_general=product_of_matrices,
+        dot_general=product_of_matrices if on_cpu else lax.dot_general,
         name=name,
     )
 
@@ -43,12 +44,12 @@ def product_of_matrices(
     dimensions: lax.DotDimensionNumbers,
     precision: lax.PrecisionLike = None,
 ) -> Float[Array, "*batch out"]:
-    """x times a kernel, all tokens of all samples as rows of one matrix; `dimensions` are those that `nn.Dense` names.
+    """x times a kernel, as `nn.Dense` asks for it, with all tokens of all samples as rows of one matrix.
 
-    The gradient of the kernel is a product of two matrices then as well. Of three axes XLA would transpose and copy
-    the larger of its operands first, which on a CPU takes a fifth of a step.
+    The gradient of the kernel is a product of two matrices then as well. Of three axes XLA's CPU compiler would
+    transpose and copy the larger of its operands first.
     """
-    del dimensions
+    assert dimensions == (((x.ndim - 1,), (0,)), ((), ()))  # noqa: S101
     rows = x.reshape(-1, x.shape[-1])
     return lax.dot(rows, kernel, precision=precision).reshape(*x.shape[:-1], -1)
 
@@ -60,8 +61,8 @@ def computed_once(x: Float[Array, "batch token channel"]) -> Float[Array, "batch
     layer that reads it, which is work that grows with the square of the depth. (The sum itself has to go around this:
     where it came through as well, the compiler did as before.)
     """
-    platform, _ = traced_for()
-    return lax.optimization_barrier(x) if platform == "cpu" else x
+    on_cpu = traced_for()[0] == "cpu"
+    return lax.optimization_barrier(x) if on_cpu else x
 
 
 class Attention(nn.Module):

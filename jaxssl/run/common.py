@@ -2,8 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from importlib.metadata import entry_points
-from importlib.util import find_spec
 from typing import Literal
 
 import jax
@@ -13,7 +11,6 @@ from jaxssl import config
 from jaxssl.data.seen import refuse_leak
 from jaxssl.data.source import Data, Source, open_source
 from jaxssl.errors import UserError
-from jaxssl.memory import keep_freed
 from jaxssl.methods.base import Method, Spec, Tree, build
 from jaxssl.recipe import Recipe
 from jaxssl.run.classification import label_counts
@@ -80,8 +77,6 @@ def use_device(device: Literal["auto", "cpu", "gpu", "tpu"]) -> None:
     """Choose the hardware; one that is asked for and absent is refused."""
     if device == "cpu":
         jax.config.update("jax_platforms", "cpu")
-    if device == "cpu" or _cpu_alone():
-        keep_freed()
     try:
         jax.devices(None if device == "auto" else device)
     except (RuntimeError, AssertionError) as error:  # jax asserts that a plugin is there
@@ -89,10 +84,3 @@ def use_device(device: Literal["auto", "cpu", "gpu", "tpu"]) -> None:
             f"A {device} was asked for and jax finds none ({str(error).partition(chr(10))[0] or 'no plugin'}); "
             "see `jaxssl doctor`, or use --device cpu."
         ) from error
-
-
-def _cpu_alone() -> bool:
-    """Whether there is nothing else to choose, as far as can be told before jax has begun."""
-    if jax.config.values["jax_platforms"]:
-        return jax.config.values["jax_platforms"] == "cpu"
-    return not entry_points(group="jax_plugins") and find_spec("libtpu") is None

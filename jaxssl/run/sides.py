@@ -19,8 +19,8 @@ from jaxssl.bench.here import side
 from jaxssl.bench.serve import Side, memory_of, serve
 from jaxssl.bench.step import STEP
 from jaxssl.bench.views import certain
+from jaxssl.memory import keep_freed
 from jaxssl.methods.base import Batch, metadata
-from jaxssl.run.common import use_device
 from jaxssl.run.workbench import EPOCH, STEPS, Workbench
 from jaxssl.train.keys import sample_keys
 from jaxssl.train.state import State
@@ -120,8 +120,8 @@ def _name(path: Any) -> str:
 
 
 def make(options: Mapping[str, Any]) -> Side:
-    """The side that is asked for, on the hardware that a run would choose."""
-    use_device("auto")
+    """The side that is asked for, with its memory kept as a command's is."""
+    keep_freed()
     return {"augment": augment_side, "step": step_side}[options["side"]](options)
 
 

@@ -36,9 +36,10 @@ class Study:
 
     @property
     def question(self) -> str:
-        """What its docstring begins with, as far as the first question mark; else its first line."""
-        asked = re.match(r"[^?]*\?", " ".join(self.about.split()))
-        return asked[0] if asked else self.about.partition("\n")[0]
+        """What its docstring begins with: its first paragraph, as far as the first question mark."""
+        first = " ".join(self.about.partition("\n\n")[0].split())
+        asked, mark, _ = first.partition("?")
+        return asked + mark
 
     def points(self, given: Mapping[str, Any]) -> tuple[Point, ...]:
         """The points that `sweep` yields for the keywords given, once they are known to be of one mind."""

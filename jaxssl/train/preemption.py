@@ -1,8 +1,11 @@
-"""SIGTERM, by which schedulers take a machine away: the step under way is finished and saved, and the run ends with 75.
+"""SIGTERM, by which schedulers take a machine away: a run ends with 75, once the step under way is finished and saved.
 
-That code, EX_TEMPFAIL, says that the same command would go on. Between steps nothing is waited for but the save.
+That code, EX_TEMPFAIL, says that the same command would go on. Where there is no step yet the run ends at once; between
+steps nothing is waited for but the save.
 """
 
+import functools
+import itertools
 import os
 import signal
 import sys
@@ -28,7 +31,8 @@ def ended_at_once() -> Iterator[None]:
     def end(*_: Any) -> None:
         raise Preempted("Told to stop (SIGTERM); the same command continues from what is on the disk.")
 
-    with _handler(end), _heard_again():
+    _hear_again()
+    with _handler(end):
         yield
 
 
@@ -36,7 +40,7 @@ def ended_at_once() -> Iterator[None]:
 def ended_after_a_save(save: Callable[[Tick], None]) -> Iterator[Hook]:
     """A hook that saves the step at which SIGTERM is noticed and raises `Preempted`; all processes notice it at one."""
     told: list[bool] = []
-    ticks = iter(range(2**62))
+    ticks = itertools.count()
 
     def hook(tick: Tick) -> None:
         # Where there are others jax listens to the signal and tells all at which step to stop, counted without gaps.
@@ -57,22 +61,22 @@ def ended_after_a_save(save: Callable[[Tick], None]) -> Iterator[Hook]:
             raise Preempted("Told to stop (SIGTERM) after the last step; the same command does what comes after it.")
 
 
-@contextmanager
-def _heard_again() -> Iterator[None]:
-    """Where Python lets no exception out, as of what is done while garbage is collected, the signal comes once more."""
-    before = sys.unraisablehook
+@functools.cache
+def _hear_again() -> None:
+    """Where Python lets no exception out, as of what is done while garbage is collected, the signal comes once more.
 
-    def look(lost: Any) -> None:
-        if isinstance(lost.exc_value, Preempted):
-            threading.Timer(MOMENT, os.kill, (os.getpid(), signal.SIGTERM)).start()
-        else:
-            before(lost)
+    Asked for once and for good, as others lay hooks of theirs over this one.
+    """
+    report = sys.unraisablehook
+
+    def look(lost: "sys.UnraisableHookArgs") -> None:
+        if not isinstance(lost.exc_value, Preempted):
+            return report(lost)
+        again = threading.Timer(MOMENT, os.kill, (os.getpid(), signal.SIGTERM))
+        again.daemon = True
+        return again.start()
 
     sys.unraisablehook = look
-    try:
-        yield
-    finally:
-        sys.unraisablehook = before
 
 
 @contextmanager

@@ -192,7 +192,7 @@ def _hush_orbax() -> None:
     def report_others(fault: "sys.UnraisableHookArgs") -> None:
         code = getattr(fault.object, "cr_code", None)
         abandoned = "/orbax/" in code.co_filename if code else str(fault.exc_value) == "Event loop is closed"
-        if not abandoned:
+        if not (abandoned and isinstance(fault.exc_value, Exception)):  # a signal that asks for the end is none
             report(fault)
 
     sys.unraisablehook = report_others

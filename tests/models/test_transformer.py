@@ -91,6 +91,7 @@ def operands_of_loops(depth: int) -> int:
 def test_work_on_a_cpu_grows_with_the_depth_and_not_with_its_square():
     """The sum that runs past all branches is computed once, and not by every layer that reads it."""
     shallow, middle, deep = map(operands_of_loops, (2, 6, 10))
+    assert 0 < shallow < middle
     assert deep - middle <= 1.1 * (middle - shallow)
 
 
