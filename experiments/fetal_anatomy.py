@@ -31,8 +31,8 @@ Points are judged by validation subjects; `--on test`, once nothing is left to c
 same runs.
 
 smoke: 12 synthetic fetuses, 12 heads of others, 12 hearts in MR, the recipes' variants for tests, one ratio, one seed:
-shows that the machinery works and no more. Its 28 points took 19 minutes on 2 CPU cores that many others used as well,
-4 minutes of them computing (*measured*).
+shows that the machinery works and no more. Its 28 points took 7 minutes on a CPU core beside other work (*measured* at
+6572ffc).
 small: 96 x 96 pixels of 1.5 mm, a small U-Net, three seeds, 10 labelled subjects, phantoms or `--store`; *not run*.
 paper: the study's network, sizes, ratios and loss, as far as configs/awcl.py says, on `--store`; fine-tuned on all
 training subjects; *not run*.
