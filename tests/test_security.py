@@ -67,3 +67,21 @@ for name in os.listdir("/proc/self/fd"):
     command = [sys.executable, "-c", code]
     ran = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
+
+
+def test_training_listens_to_nobody(tmp_path):
+    """One process alone; several find each other by a coordinator, which is asked for."""
+    code = f"""
+import sys
+def told(event, args):
+    looks_for_ipv6 = event == "socket.bind" and args[1][:2] == ("::1", 0)
+    if event in ("socket.bind", "socket.connect") and not looks_for_ipv6:
+        raise SystemExit(f"{{event}} {{args}}")
+sys.addaudithook(told)
+import jaxssl
+hearts = jaxssl.data_phantom({str(tmp_path / "hearts")!r}, jaxssl.CineOptions(4, phases=2, slices=3))
+jaxssl.pretrain("mim:tiny", {str(tmp_path / "run")!r}, {{"data.store": str(hearts), "train.steps": 1}})
+"""
+    command = [sys.executable, "-c", code]
+    ran = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr

@@ -248,6 +248,10 @@ class Run:
             else:
                 checkpoints.put_off(tick.step, refused or OSError("the first process cannot write its metrics"))
 
+        def save_and_wait(tick: Tick) -> bool:
+            save(tick)
+            return checkpoints.latest_step() == tick.step
+
         def dump(tick: Tick) -> Path | None:
             batch = put_batch(self.mesh, next(self.feed.batches(tick.step - 1, self.mesh, pixels=True)))
             given = (self.recipe, self.spec, self.schedule, tick.state, batch, self.warn)
@@ -273,7 +277,7 @@ class Run:
             alarms.CollapseAlarm(self.recipe.monitors, options.log_every, self.warn),
             monitors.StopWhenNotFinite(options.max_skipped, options.log_every, dump),
             monitors.Saver(save, options.checkpoint_every),
-            stack.enter_context(ended_after_a_save(save)),
+            stack.enter_context(ended_after_a_save(save_and_wait)),
         ]
 
     def _shown(self, start: int, stack: ExitStack) -> list[Hook]:

@@ -37,8 +37,11 @@ def ended_at_once() -> Iterator[None]:
 
 
 @contextmanager
-def ended_after_a_save(save: Callable[[Tick], None]) -> Iterator[Hook]:
-    """A hook that saves the step at which SIGTERM is noticed and raises `Preempted`; all processes notice it at one."""
+def ended_after_a_save(save: Callable[[Tick], bool]) -> Iterator[Hook]:
+    """A hook that saves the step at which SIGTERM is noticed and raises `Preempted`; all processes notice it at one.
+
+    `save` tells whether the step is there when it returns.
+    """
     told: list[bool] = []
     ticks = itertools.count()
 
@@ -46,8 +49,8 @@ def ended_after_a_save(save: Callable[[Tick], None]) -> Iterator[Hook]:
         # Where there are others jax listens to the signal and tells all at which step to stop, counted without gaps.
         alone = jax.process_count() == 1
         if told if alone else multihost_utils.reached_preemption_sync_point(next(ticks)):
-            save(tick)
-            raise Preempted(f"Told to stop (SIGTERM) at step {tick.step}, which is saved; the same command continues.")
+            saved = "is saved" if save(tick) else "could not be saved"
+            raise Preempted(f"Told to stop (SIGTERM) at step {tick.step}, which {saved}; the same command continues.")
 
     with _handler(lambda *_: told.append(True)):
         try:

@@ -19,6 +19,7 @@ from jaxssl.run import begun
 from jaxssl.run.evaluate import evaluate
 from jaxssl.run.stages import Place
 from jaxssl.sweep import Stage
+from jaxssl.train import checkpoint
 from jaxssl.train.checkpoint import read
 from jaxssl.train.preemption import ended_at_once
 from jaxssl.workdir import Workdir
@@ -52,8 +53,15 @@ def at_step(monkeypatch):
 
 def test_told_by_sigterm_a_run_saves_the_step_it_is_at_and_ends_with_75(store, tmp_path, at_step, capsys):
     before = signal.getsignal(signal.SIGTERM)
-    at_step(1, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    told_at = []
+
+    def tell():
+        told_at.append(time.monotonic())
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    at_step(1, tell)
     assert main([*words(store, tmp_path / "run"), "--train.checkpoint-every", "100"]) == 75
+    assert time.monotonic() - told_at[0] < 30
     assert "Told to stop (SIGTERM) at step 1, which is saved; the same command continues." in capsys.readouterr().err
     assert status(tmp_path / "run") == "stopped"
     assert read(tmp_path / "run" / "checkpoints", pytest.fail).step == 1
@@ -66,6 +74,18 @@ def test_told_by_sigterm_a_run_saves_the_step_it_is_at_and_ends_with_75(store, t
     assert "from step 1" in capsys.readouterr().err
     assert status(tmp_path / "run") == "finished"
     assert 5000 < json.loads(told.read_text())["seconds"] < 6000, "the years between are none of the run's"
+
+
+def test_a_step_that_could_not_be_saved_is_not_called_saved(store, tmp_path, at_step, monkeypatch, capsys):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(checkpoint, "begin_write", full)
+    at_step(1, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    assert main([*words(store, tmp_path / "run"), "--train.checkpoint-every", "100"]) == 75
+    said = capsys.readouterr().err
+    assert "at step 1, which could not be saved; the same command continues." in said
+    assert "No space left" in said
 
 
 def test_sigterm_is_heard_where_python_lets_no_exception_out():
