@@ -79,17 +79,17 @@ class CropNetwork:
             seen["views"] = jnp.concatenate([seen["views"], projected], axis=1)
         return seen, {"encoder": moments}
 
-    def teach(self, params: Tree, statistics: Tree, views: Tree) -> Tree:
-        """What a teacher makes of the global views, of which it sees every patch.
+    def teach(self, params: Tree, statistics: Tree, views: Tree) -> tuple[Tree, Tree]:
+        """What a teacher makes of the global views, of which it sees every patch, and their moments.
 
         They are normalised by their own groups, as a student's are, and nothing is left out at random.
         """
         given = params["encoder"], statistics["encoder"], _rows(views["global"])
         if self.model.norm is None:
-            features = parts.evaluate(self._encoder(GLOBAL), *given)
+            features, moments = parts.evaluate(self._encoder(GLOBAL), *given), {}
         else:
-            features, _ = parts.train(self._encoder(GLOBAL), *given)
-        return self._seen(params, features, views)
+            features, moments = parts.train(self._encoder(GLOBAL), *given)
+        return self._seen(params, features, views), moments
 
     def _encoder(self, count: int) -> nn.Module:
         """The same network for any number of views: that of rows in a normalisation group alone depends on it."""

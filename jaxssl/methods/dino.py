@@ -20,6 +20,7 @@ from jaxssl.methods import parts, teacher
 from jaxssl.methods.base import Batch, Method, Progress, Seen, Spec, Tree, for_display
 from jaxssl.methods.crops import GLOBAL, CropNetwork, crops
 from jaxssl.models.heads import Projector
+from jaxssl.models.norm import running
 from jaxssl.models.vit import ViT
 from jaxssl.numerics import island
 from jaxssl.objectives import (
@@ -50,6 +51,9 @@ class Options:
     """The first and the last, which the last epoch of the warm-up has; each epoch has one, evenly apart."""
     teacher_warmup: int = 30
     """Epochs; with 0 or 1 the last is there at once."""
+    teacher: Literal["copied", "apart"] = "copied"
+    """Copied, it begins as the student, and its running statistics are an average of the student's. Apart, it is drawn
+    by itself and its statistics are of what it sees: two faults of study B's published code, here to be measured."""
     momentum: float = 0.996
     """Share of the teacher that a step keeps, at first; it rises to 1 along half a cosine."""
     targets: Literal["centre", "sinkhorn"] = "centre"
@@ -100,7 +104,7 @@ def build(options: Options, model, spec: Spec) -> Method:
     grid, hidden = _hidden(options, model, spec)
     head = Projector(options.head, activation="gelu", dtype=spec.dtype)
     network = CropNetwork(model, head, options.local_views, hidden, spec.dtype)
-    move_statistics = parts.update(model.norm)
+    move_statistics, apart = parts.update(model.norm), options.teacher == "apart"
 
     def views(keys, batch, progress):
         del progress
@@ -112,27 +116,40 @@ def build(options: Options, model, spec: Spec) -> Method:
             made["hidden"] = _masks(keys, options, grid)
         return made
 
-    def init(key, views):
+    wide = jnp.promote_types(spec.dtype, jnp.float32)
+
+    def drawn(key, views):
         params, statistics = network.start(key, views)
-        wide = jnp.promote_types(spec.dtype, jnp.float32)
-        params = {**params, "prototypes": {"kernel": _fresh_prototypes(jax.random.fold_in(key, 2), options, wide)}}
+        return {
+            **params,
+            "prototypes": {"kernel": _fresh_prototypes(jax.random.fold_in(key, 2), options, wide)},
+        }, statistics
+
+    def init(key, views):
+        params, statistics = drawn(key, views)
+        of_teacher = drawn(jax.random.fold_in(key, 3), views) if apart else (params, statistics)
         of_what = [] if options.targets == "sinkhorn" else ["views", "patches"] if hidden else ["views"]
         return params, {
             "statistics": statistics,
-            "teacher": teacher.copy(params, statistics, params),
+            "teacher": teacher.copy(*of_teacher, params),
             "centre": {kind: jnp.zeros(options.prototypes, wide) for kind in of_what},
         }
 
     def forward(params, carry, views, keys, progress):
         del progress
         outputs, moments = network.learn(params, carry["statistics"], views, keys)
-        known = network.teach(carry["teacher"]["params"], carry["teacher"]["statistics"], views)
+        known, its_own = network.teach(carry["teacher"]["params"], carry["teacher"]["statistics"], views)
+        if apart:
+            moments = {**moments, "teacher": jax.lax.stop_gradient(its_own)}
         return Seen(outputs, jax.lax.stop_gradient({k: v for k, v in known.items() if k != "embedding"}), moments)
 
     def update(params, carry, statistics, moments, progress):
-        carry = move_statistics(params, carry, statistics, moments, progress)
+        carry = move_statistics(params, carry, statistics, {"encoder": moments["encoder"]}, progress)
         momentum = teacher.cosine(options.momentum, 1.0, progress)
         follower = teacher.follow(carry["teacher"], params, carry["statistics"], momentum, progress)
+        if apart and model.norm is not None:
+            seen = running(carry["teacher"]["statistics"]["encoder"], moments["teacher"], model.norm.momentum)
+            follower = {**follower, "statistics": {"encoder": seen}}
         return {**carry, "teacher": follower, "centre": statistics["centre"]}
 
     def handed_on(params, carry):

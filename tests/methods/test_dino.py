@@ -5,7 +5,7 @@ The first four tests are faults of the published code of study B that are not to
 
 import re
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 
 import cases
 import jax
@@ -101,6 +101,38 @@ def test_the_teacher_averages_parameters_and_running_statistics():
         followed = teacher.follow(old.carry["teacher"], new.params, new.carry["statistics"], kept, at(step))
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), new.carry["teacher"], followed)
     assert all(differs(before.carry["teacher"]["statistics"], state.carry["teacher"]["statistics"]))
+
+
+APART = replace(TINY, method=replace(TINY.method, teacher="apart"))
+"""With the published faults, for whoever wants to measure them."""
+
+
+def test_a_teacher_apart_begins_with_weights_of_its_own():
+    _, _, _, state = begun(APART)
+    student, other = (
+        {
+            jax.tree_util.keystr(path): leaf
+            for path, leaf in jax.tree_util.tree_leaves_with_path(params)
+            if leaf.ndim > 1
+        }
+        for params in (state.params, state.carry["teacher"]["params"])
+    )
+    assert all(differs(student, other))
+    assert_equal(state.params, begun(TINY)[3].params)
+
+
+def test_a_teacher_apart_keeps_statistics_of_what_it_sees():
+    """Where it is the student for once, and sees the same, these are the student's own; an average would lag behind."""
+    method, batch, views, state = begun(APART)
+    same = teacher.copy(state.params, state.carry["statistics"], state.carry["teacher"]["params"])
+    carry = {**state.carry, "teacher": same}
+    seen = seen_by(APART)(state.params, carry, views)
+    _, statistics = method.objective(state.params, carry, seen, metadata(batch), at(0))
+    moved = method.update(state.params, carry, statistics, seen.moments, at(0))
+    assert all(differs(moved["statistics"], state.carry["statistics"]))
+    close = partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6)
+    jax.tree.map(close, moved["teacher"]["statistics"]["encoder"], moved["statistics"]["encoder"])
+    assert_equal(moved["teacher"]["params"], same["params"])
 
 
 def test_prototypes_are_frozen_at_first_with_their_moments_to_the_bit():
