@@ -8,6 +8,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from jaxssl.models.norm import Norm, parameter_type
+from jaxssl.models.products import convolve
 
 
 def convolution(width: int, side: int, stride: int, dtype: Any, name: str) -> nn.Conv:
@@ -25,6 +26,7 @@ def convolution(width: int, side: int, stride: int, dtype: Any, name: str) -> nn
         kernel_init=nn.initializers.he_normal(),
         dtype=dtype,
         param_dtype=parameter_type(dtype),
+        conv_general_dilated=convolve,
         name=name,
     )
 

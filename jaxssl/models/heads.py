@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 
 from jaxssl.errors import UserError
 from jaxssl.models.norm import Norm, parameter_type
+from jaxssl.models.products import convolve
 
 
 class Projector(nn.Module):
@@ -65,6 +66,7 @@ class PixelHeads(nn.Module):
                 (1, 1),
                 dtype=self.dtype,
                 param_dtype=parameter_type(self.dtype),
+                conv_general_dilated=convolve,
                 name=f"scale{scale}",
             )(maps[scale])
             for scale in range(self.scales)

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, Int
 
 from jaxssl.models.features import Features
 from jaxssl.models.norm import parameter_type
+from jaxssl.models.products import along_channels
 from jaxssl.models.transformer import SMALL_NORMAL
 
 
@@ -35,7 +36,8 @@ class Patches(nn.Module):
         x = images.astype(self.dtype).reshape(cut).swapaxes(2, 3).reshape(batch, -1, *self.size, channels)
         if visible is not None:
             x = jnp.take_along_axis(x, visible[:, :, None, None, None], axis=1)
-        return jnp.einsum("btijc,ijcd->btd", x, kernel.astype(self.dtype)) + bias.astype(self.dtype)
+        pixels = x.reshape(batch, -1, kernel[..., 0].size)
+        return along_channels(pixels, kernel.astype(self.dtype).reshape(-1, self.width)) + bias.astype(self.dtype)
 
 
 class Expand(nn.Module):
@@ -74,5 +76,5 @@ def _expanded(
     wide, (batch, h, w, depth), patch = parameter_type(module.dtype), x.shape, (*size, width)
     kernel = module.param("kernel", SMALL_NORMAL, (depth, *patch), wide)
     bias = module.param("bias", nn.initializers.zeros, patch, wide)
-    pixels = jnp.einsum("bhwd,dijc->bhwijc", x, kernel.astype(module.dtype)) + bias.astype(module.dtype)
+    pixels = along_channels(x, kernel.astype(module.dtype)) + bias.astype(module.dtype)
     return pixels.swapaxes(2, 3).reshape(batch, h * size[0], w * size[1], width)

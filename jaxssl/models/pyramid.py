@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 from jaxssl.errors import UserError
 from jaxssl.models.features import Features
 from jaxssl.models.norm import Norm, parameter_type
+from jaxssl.models.products import along_channels
 
 SLOPE = 0.01
 """Of a leaky ReLU below zero, where nothing else is said."""
@@ -89,8 +90,8 @@ class Upsample(nn.Module):
         kernel = self.param("kernel", kernel_up, (x.shape[-1], 2, 2, self.width), parameter_type(self.dtype))
         bias = self.param("bias", nn.initializers.zeros, (self.width,), parameter_type(self.dtype))
         batch, height, width, _ = x.shape
-        x = jnp.einsum("bhwc,cijd->bhiwjd", x, kernel.astype(self.dtype)) + bias.astype(self.dtype)
-        return x.reshape(batch, 2 * height, 2 * width, self.width)
+        x = along_channels(x, kernel.astype(self.dtype)) + bias.astype(self.dtype)
+        return x.swapaxes(2, 3).reshape(batch, 2 * height, 2 * width, self.width)
 
 
 def kernel_up(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:

@@ -11,8 +11,8 @@ from jax import lax
 from jaxtyping import Array, Float, Key
 
 from jaxssl.models.attention import attend
-from jaxssl.models.device import traced_for
 from jaxssl.models.norm import parameter_type
+from jaxssl.models.products import dense_product, on_cpu
 from jaxssl.models.stochastic import drop_path
 
 SMALL_NORMAL = nn.initializers.truncated_normal(0.02)
@@ -27,31 +27,14 @@ def layer_norm(dtype: Any, name: str) -> nn.LayerNorm:
 
 def linear(width: int, dtype: Any, name: str) -> nn.Dense:
     """A linear layer with bias that begins near zero."""
-    on_cpu = traced_for()[0] == "cpu"
     return nn.Dense(
         width,
         kernel_init=SMALL_NORMAL,
         dtype=dtype,
         param_dtype=parameter_type(dtype),
-        dot_general=product_of_matrices if on_cpu else lax.dot_general,
+        dot_general=dense_product,
         name=name,
     )
-
-
-def product_of_matrices(
-    x: Float[Array, "*batch channel"],
-    kernel: Float[Array, "channel out"],
-    dimensions: lax.DotDimensionNumbers,
-    precision: lax.PrecisionLike = None,
-) -> Float[Array, "*batch out"]:
-    """x times a kernel, as `nn.Dense` asks for it, with all tokens of all samples as rows of one matrix.
-
-    The gradient of the kernel is a product of two matrices then as well. Of three axes XLA's CPU compiler would
-    transpose and copy the larger of its operands first.
-    """
-    assert dimensions == (((x.ndim - 1,), (0,)), ((), ()))  # noqa: S101
-    rows = x.reshape(-1, x.shape[-1])
-    return lax.dot(rows, kernel, precision=precision).reshape(*x.shape[:-1], -1)
 
 
 def computed_once(x: Float[Array, "batch token channel"]) -> Float[Array, "batch token channel"]:
@@ -61,8 +44,7 @@ def computed_once(x: Float[Array, "batch token channel"]) -> Float[Array, "batch
     layer that reads it, which is work that grows with the square of the depth. (The sum itself has to go around this:
     where it came through as well, the compiler did as before.)
     """
-    on_cpu = traced_for()[0] == "cpu"
-    return lax.optimization_barrier(x) if on_cpu else x
+    return lax.optimization_barrier(x) if on_cpu() else x
 
 
 class Attention(nn.Module):

@@ -9,7 +9,7 @@ import pytest
 from flax import linen as nn
 from scipy.special import erf
 
-from jaxssl.models.transformer import Block, linear, run_blocks
+from jaxssl.models.transformer import Block, run_blocks
 
 
 def test_a_block_is_what_its_equations_say():
@@ -93,18 +93,3 @@ def test_work_on_a_cpu_grows_with_the_depth_and_not_with_its_square():
     shallow, middle, deep = map(operands_of_loops, (2, 6, 10))
     assert 0 < shallow < middle
     assert deep - middle <= 1.1 * (middle - shallow)
-
-
-def test_the_gradient_of_a_kernel_is_one_product_of_two_matrices():
-    """Of three axes the compiler would copy the larger operand first."""
-    layer = linear(8, jnp.float32, "x")
-    x = jnp.asarray(np.random.default_rng(0).normal(size=(3, 5, 4)), jnp.float32)
-    params = layer.init(jax.random.key(0), x)
-    program = jax.make_jaxpr(jax.grad(lambda params: (layer.apply(params, x) ** 2).sum()))(params)
-    products = [equation for equation in program.eqns if equation.primitive.name == "dot_general"]
-    assert [tuple(operand.aval.shape for operand in product.invars) for product in products] == [
-        ((15, 4), (4, 8)),
-        ((15, 8), (15, 4)),
-    ]
-    kernel, bias = params["params"]["kernel"], params["params"]["bias"]
-    np.testing.assert_allclose(layer.apply(params, x), np.einsum("btc,cd->btd", x, kernel) + bias, atol=1e-6)
