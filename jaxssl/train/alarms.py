@@ -77,7 +77,7 @@ MODES = {
         "lower optim.lr; for BYOL and MoCo raise method.momentum",
     ),
     "one direction": Mode(
-        lambda values: values.get("effective_rank", math.inf) < 1.02 and values["embedding_std"] >= 1e-3,
+        lambda values: values.get("effective_rank", math.inf) < 1.02 and values.get("embedding_std", math.inf) >= 1e-3,
         "embeddings differ in a single direction (effective_rank {effective_rank:.3f})",
         "lower optim.lr, or widen method.projector",
     ),

@@ -24,6 +24,8 @@ from jaxssl.train.stored import (
 )
 
 Warn = Callable[[str], None]
+TRIES = 4
+"""How often a manager is closed whose save failed: each time another of its threads may raise the error it holds."""
 
 
 class Checkpoints:
@@ -165,8 +167,8 @@ def _prepare(folder: Path) -> None:
 
 
 def _drain(manager: Manager) -> None:
-    """Close a manager whose save failed; each of its threads keeps an error of its own and raises it once."""
-    for _ in range(4):
+    """Close a manager whose save failed."""
+    for _ in range(TRIES):
         try:
             return manager.close()
         except Exception:  # noqa: S112  the first of them is reported already
