@@ -27,12 +27,14 @@ def keep_freed() -> bool:
 
     A step on a CPU asks for all of its memory anew. What is large comes from the system and goes back to it, and each
     of its pages is cleared when it is first touched, step by step. Each thread has a heap of its own that ends early,
-    so this is for before there are any, and before jax is imported: it is told as well to begin no step before the last
-    one has ended, or both would hold their memory. Nothing is done where jax may find an accelerator, or without glibc.
+    so this is for before jax computes anything: it is told as well to begin no step before the last one has ended, or
+    both would hold their memory. Nothing is done where jax may find an accelerator, or without glibc.
     """
     if platform.libc_ver()[0] != "glibc" or not _cpu_alone():
         return False
-    os.environ.setdefault("JAX_CPU_ENABLE_ASYNC_DISPATCH", "false")
+    import jax  # takes a second, which not all who ask for memory have to wait
+
+    jax.config.update("jax_cpu_enable_async_dispatch", False)
     set_option = ctypes.CDLL(None).mallopt
     return all(set_option(*option) for option in (ONE_HEAP, NO_MAPS, NEVER_GIVEN_BACK))
 

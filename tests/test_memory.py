@@ -42,7 +42,7 @@ thread = threading.Thread(target=take)
 thread.start()
 thread.join()
 import jax
-print(int(kept), faults[1], int(jax.config.jax_cpu_enable_async_dispatch))
+print(int(kept), faults[1], int(jax.config.values["jax_cpu_enable_async_dispatch"]))
 """
 
 

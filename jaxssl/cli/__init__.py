@@ -113,7 +113,6 @@ def main(words: Sequence[str] | None = None) -> int:
     command would go on, after SIGTERM or the loss of another process. 130: stopped by Ctrl-C.
     """
     words = list(sys.argv[1:] if words is None else words)
-    keep_freed()
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
     if not words or words[0] in ("-h", "--help"):
@@ -123,7 +122,9 @@ def main(words: Sequence[str] | None = None) -> int:
         print(__version__)
         return 0
     try:
-        return VERBS[known(words[0], VERBS)](words[1:]) or 0
+        verb = VERBS[known(words[0], VERBS)]
+        keep_freed()
+        return verb(words[1:]) or 0
     except UserError as error:
         return _refused(str(error), debug, error.exit_code)
     except OSError as error:
