@@ -22,7 +22,7 @@ SECONDS = 30
 """Without a heartbeat a process counts as gone, and so long it is waited for at the end."""
 
 AGAIN = "start all of them again, and the same command continues from what is saved"
-LOST = re.compile(r"gloo|nccl|heartbeat|barrier|connection|UNAVAILABLE|DEADLINE_EXCEEDED", re.IGNORECASE)
+LOST = re.compile(r"gloo|nccl|heartbeat|barrier|connection (closed|refused|reset)|UNAVAILABLE|DEADLINE_EXCEEDED", re.I)
 
 GONE = threading.Event()
 """Set once another process is known to be gone."""
@@ -39,7 +39,7 @@ def lost_peers_named() -> Iterator[None]:
     """What jax raises where another process is gone becomes `LostPeer`, and at its end this one waits for nobody."""
     try:
         yield
-    except jax.errors.JaxRuntimeError as error:
+    except (jax.errors.JaxRuntimeError, ValueError) as error:  # the latter where jax waits for each program
         if jax.process_count() == 1 or not LOST.search(str(error)):
             raise
         GONE.set()
