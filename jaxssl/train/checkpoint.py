@@ -12,6 +12,7 @@ from jax.experimental import multihost_utils
 from orbax.checkpoint.checkpoint_managers import LatestN
 
 from jaxssl.errors import UserError
+from jaxssl.train.processes import least
 from jaxssl.train.stored import (
     Manager,
     Restored,
@@ -87,12 +88,12 @@ class Checkpoints:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        try:
-            self.close()
-        except UserError as error:
-            if kind is None:
-                raise
-            self._warn(str(error))  # what stopped the run is what its user must see
+        if kind is None:
+            return self.close()
+        # What stopped the run is what its user must see, and of the other processes nothing is known.
+        if self._pending is not None and (fault := self._fault()):
+            self._warn(self._in_words(self._pending, fault))
+        return _drain(self._manager)
 
     def _settle(self) -> None:
         """Wait for the save that is under way, and tell when it failed."""
@@ -100,24 +101,35 @@ class Checkpoints:
             self._warn(failure)
 
     def _wait(self) -> str | None:
+        """What is to be told of the save that was under way, when it failed in any process: then it has in all."""
         if self._pending is None:
             return None
-        step, self._pending, self._failure = self._pending, None, None
+        step, fault = self._pending, self._fault()
+        self._pending = self._failure = None
+        if least(float(fault is None)):
+            return None
+        return self._fail(step, fault or OSError("another process could not write its part"))
+
+    def _fault(self) -> Exception | None:
+        """What the save under way ends with; any fault of it is reported, and none may stop training."""
         try:
             self._manager.wait_until_finished()
-        except Exception as error:  # any fault of a save is reported, and none may stop training
-            return self._fail(step, error)
+        except Exception as error:
+            return error
         return None
 
     def _fail(self, step: int, error: Exception) -> str:
         """Note what went wrong, and begin with a new manager: the old one would raise old errors at new saves."""
-        self._failure = (
-            f"Step {step} could not be saved in {self.folder} ({brief(error)}); the steps before it are kept: "
-            "make room or give permission there."
-        )
+        self._failure = self._in_words(step, error)
         _drain(self._manager)
         self._manager = self._open()
         return self._failure
+
+    def _in_words(self, step: int, error: Exception) -> str:
+        return (
+            f"Step {step} could not be saved in {self.folder} ({brief(error)}); the steps before it are kept: "
+            "make room or give permission there."
+        )
 
     def _open(self) -> Manager:
         _prepare(self.folder)

@@ -27,6 +27,8 @@ from jaxssl.train.fingerprint import Leaf, describe, empty_branches, fingerprint
 
 Manager = ocp.CheckpointManager
 Described = Mapping[str, Mapping[str, Any]]
+PATIENCE = 300
+"""Seconds that a process waits with its part of a save for the parts of the others; then the save has failed."""
 
 
 class Damaged(Exception):
@@ -45,7 +47,8 @@ class Restored:
 def open_manager(folder: Path, **options: Any) -> Manager:
     _hush_orbax()
     try:
-        return Manager(folder, options=ocp.CheckpointManagerOptions(**options))
+        waiting = ocp.AsyncOptions(timeout_secs=PATIENCE)
+        return Manager(folder, options=ocp.CheckpointManagerOptions(async_options=waiting, **options))
     except OSError as error:
         raise UserError(f"{folder} cannot hold checkpoints ({brief(error)}); choose another workdir.") from error
 

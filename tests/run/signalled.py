@@ -1,9 +1,11 @@
 """One process of a run, to one of which something happens: `signalled.py FAULT INDEX STEP WORDS...`.
 
-After that step the one of that index is sent a signal, or fails by itself (FAULT is `error`).
+After that step the one of that index is sent a signal, or fails by itself (FAULT is `error`), or has a disk that is
+full for as many steps again (`full`); the others soon give up waiting for its part of a save.
 """
 
 import os
+import resource
 import signal
 import sys
 
@@ -11,15 +13,22 @@ import jax
 
 from jaxssl.cli import main
 from jaxssl.run import begun
+from jaxssl.train import stored
 
+stored.PATIENCE = 3
 fault, index, step, words = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4:]
 run_steps = begun.run_steps
+ROOM, MOST = resource.getrlimit(resource.RLIMIT_FSIZE)
 
 
 def hook(tick):
-    if tick.step == step and jax.process_index() == index:
-        if fault == "error":
-            raise RuntimeError("This one fails.")
+    if jax.process_index() != index:
+        return
+    if fault == "full":
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100 if step <= tick.step < 2 * step else ROOM, MOST))
+    elif tick.step == step and fault == "error":
+        raise RuntimeError("This one fails.")
+    elif tick.step == step:
         os.kill(os.getpid(), signal.Signals[fault])
 
 

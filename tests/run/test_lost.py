@@ -17,9 +17,11 @@ SIGNALLED = Path(__file__).with_name("signalled.py")
 STEP = 3
 
 
-def happens(fault: str, index: int, store: Path, workdir: Path) -> list[subprocess.Popen]:
+def happens(
+    fault: str, index: int, store: Path, workdir: Path, steps: int = 1000, every: int = 100
+) -> list[subprocess.Popen]:
     words = ["pretrain", "mim:tiny", "--data.store", str(store), "--workdir", str(workdir)]
-    flags = "--train.steps 1000 --train.checkpoint-every 100 --train.log-every 1 --train.batch 16"
+    flags = f"--train.steps {steps} --train.checkpoint-every {every} --train.log-every 1 --train.batch 16"
     return begin_together([str(SIGNALLED), fault, str(index), str(STEP), *words, *flags.split()], count=2, devices=1)
 
 
@@ -68,6 +70,19 @@ def test_when_one_dies_or_hangs_the_other_says_so_within_a_minute(store, tmp_pat
     assert other.returncode in (75, -6), said
     if other.returncode == 75:
         assert "Traceback" not in said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("index", [1, 0])
+def test_when_the_disk_of_one_is_full_none_has_saved_and_all_go_on(store, tmp_path, index):
+    """The first process writes more than its part of a step, and metrics: these keep a step from being saved."""
+    begun = happens("full", index, store, tmp_path / "run", steps=2 * STEP + 2, every=STEP + 1)
+    said = [process.communicate(timeout=300)[1] for process in begun]
+    assert [process.returncode for process in begun] == [0, 0], said
+    assert re.search(rf"Warning: Step {STEP + 1} could not be saved in .*make room or give permission there", said[0])
+    assert read(tmp_path / "run" / "checkpoints", pytest.fail).step == 2 * STEP + 2
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines if "loss" in line] == list(range(1, 2 * STEP + 3))
 
 
 def test_a_process_that_ends_by_itself_leaves_no_words_behind():

@@ -21,20 +21,24 @@ from jaxssl.train.processes import join
 
 PART = Path(__file__).with_name("part.py")
 STEPS, HALF = 4, 2
+MOVES = (1, 2, 8, 4), (1, 1, 4, 1), (1, 1, 2, 1), (1, 1, 1, 1), (2, 1, 1, 1)
+"""From one process to two, from eight devices to fewer, from two processes to one device."""
 FLAGS = (
     f"--train.steps {STEPS} --train.checkpoint-every {HALF} --train.log-every 1 --train.batch 16 "
     "--optim.name sgd --optim.lr 0.01 --optim.momentum 0.9"
 )
 
 
-def run(store: Path, workdir: Path, fsdp: int, count: int, stop: int = STEPS + 1, code: int = 0) -> list[str]:
-    """Start `count` processes that share eight devices, and see them end at step `stop` or with the run.
+def run(
+    store: Path, workdir: Path, fsdp: int, count: int, stop: int = STEPS + 1, code: int = 0, devices: int = 8
+) -> list[str]:
+    """Start `count` processes that share so many devices, and see them end at step `stop` or with the run.
 
     What each has said is returned; `code` is how those end that are not stopped.
     """
     words = ["pretrain", "simclr:tiny", "--data.store", str(store), "--workdir", str(workdir), *FLAGS.split()]
     words += ["--train.fsdp", str(fsdp)]
-    begun = begin_together([str(PART), str(stop), f"{workdir}.ids", *words], count, 8 // count)
+    begun = begin_together([str(PART), str(stop), f"{workdir}.ids", *words], count, devices // count)
     said = [process.communicate(timeout=300)[1] for process in begun]
     assert [process.returncode for process in begun] == count * [130 if stop <= STEPS else code], said
     return said
@@ -53,10 +57,11 @@ def lines(workdir: Path) -> list[dict]:
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "fsdp"), [(2, 1, 8), pytest.param(1, 2, 4, marks=pytest.mark.slow, id="1-2-4")]
+    ("first", "second", "devices", "fsdp"),
+    [(2, 1, 8, 8), *(pytest.param(*one, marks=pytest.mark.slow) for one in MOVES)],
 )
-def test_processes_change_nothing_and_a_run_moves_between_them(store, tmp_path, first, second, fsdp):
-    """The state lies across the processes, or each process has a copy of it."""
+def test_processes_change_nothing_and_a_run_moves_between_them(store, tmp_path, first, second, devices, fsdp):
+    """From eight devices on, to as many or fewer; the state lies across them, or each has a copy of it."""
     undisturbed, moved = tmp_path / "undisturbed", tmp_path / "moved"
     run(store, undisturbed, fsdp, 1)
     run(store, moved, fsdp, first, stop=HALF)
@@ -64,7 +69,7 @@ def test_processes_change_nothing_and_a_run_moves_between_them(store, tmp_path, 
     before = given(moved)
     for noted in tmp_path.glob("moved.[0-9]"):
         noted.unlink()
-    run(store, moved, fsdp, second)
+    run(store, moved, fsdp, second, devices=devices)
     assert before + given(moved) == given(undisturbed)
     saved, restored = (json.loads(moved.with_suffix(f".{event}").read_text()) for event in ("saved", "restored"))
     assert saved == restored
