@@ -45,7 +45,8 @@ class Unable(Exception):
 def serve(make: Callable[[dict[str, Any]], Side]) -> None:
     """Make the side that the options on the command line (JSON) describe, and answer until the input ends.
 
-    Memory counts from here on: inputs and compiled programs are there, nothing has been computed.
+    Memory counts from here on: inputs and compiled programs are there, nothing has been computed. What a check takes,
+    which may compile programs of its own, is forgotten; what it leaves behind is not.
     """
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print is no answer
@@ -60,7 +61,9 @@ def serve(make: Callable[[dict[str, Any]], Side]) -> None:
         for line in sys.stdin:
             question = json.loads(line)
             if "check" in question:
-                answer(checked=side.check(Path(question["check"])))
+                checked = side.check(Path(question["check"]))
+                _begin_memory()
+                answer(checked=checked)
             else:
                 answer(**_turn(side, question["turn"]), memory=_memory(side, idle))
     except Unable as error:
