@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import tyro
+from flax.errors import FlaxError
 from rich.console import Console
 
 from jaxssl.errors import UserError
@@ -16,6 +17,7 @@ from jaxssl.train.blame import Blamed, blame
 from jaxssl.train.fingerprint import named
 from jaxssl.train.mesh import make_mesh
 from jaxssl.train.step import masked_gradient
+from jaxssl.train.stored import brief
 
 
 def replay(dump: Annotated[Path, tyro.conf.Positional]) -> str:
@@ -61,10 +63,16 @@ def _blamed(dump: Dump, dtype: str) -> Blamed | None:
 
     try:
         return blame(decisive, dump.state, dump.batch)
-    except TypeError as error:
+    except (
+        AttributeError,
+        FlaxError,
+        KeyError,
+        TypeError,
+        ValueError,
+    ) as error:  # by parameters of other names or shapes
         raise UserError(
-            f"The step cannot be taken again by this version of jaxssl ({str(error).splitlines()[0]}); use the one "
-            "that the run was made with."
+            f"The step cannot be taken again by this version of jaxssl ({brief(error)}); use the one that the run was "
+            "made with."
         ) from error
 
 
