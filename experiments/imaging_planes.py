@@ -19,8 +19,8 @@ of labelled subjects and for every seed, which draws the subjects and the start;
 pretrainings of a scale take as many steps.
 MAE leaves patches out, which no convolution can: it has a ViT, and beside it stand scratch and both on that ViT. Of
 natural images no weights are known for the U-Net: with `--weights`, a ResNet-18 in the names of torchvision or timm,
-the arm imported stands beside scratch and both on a ResNet-18; without them it is not there. These networks, and U-Nets
-of other widths, are asked at the fewest labels; on knees, with location in place of both.
+the arm imported stands beside scratch and both on a ResNet-18; without them it is not there. U-Nets of other widths
+have scratch and both, at the fewest labels. On knees all these have location in place of both.
 
 Hearts are pretrained on one set, `--hearts`, all of it, and fine-tuned on another, `--labelled`: a test subject whose
 images pretraining has seen is refused, by whatever name. Segmentation is the study's task, the diagnosis is ours.
@@ -75,10 +75,10 @@ class Setting(CommonSetting):
     """The recipe of each task."""
     subsets: Mapping[str, tuple[int | None, ...]]
     """Labelled subjects for each task, the fewest first; None for all."""
-    ablated: tuple[str, ...]
-    """Tasks of a region that other networks have as well."""
     widths: Mapping[str, float]
     """Channels of other U-Nets, in units of the study's."""
+    widened: tuple[str, ...]
+    """Tasks of a region that they have."""
     by_network: Mapping[str, Options]
     """A decoder for the ViT, and images for the ResNet-18 whose sides 32 divides."""
     by_recipe: Mapping[str, Options] = field(default_factory=dict)
@@ -92,8 +92,8 @@ SCALES = {
         variant=":tiny",
         tuned={SEGMENTATION: "segment:tiny", CLASSIFICATION: "classify:tiny"},
         subsets={SEGMENTATION: (4,), CLASSIFICATION: (None,)},
-        ablated=("heart-segmentation",),
         widths={"width-half": 0.5},
+        widened=("heart-segmentation",),
         by_network={"vit": {"model.decoder_widths": (4, 8)}, "resnet18": {"data.layout.size": (32, 32)}},
         seeds=1,
         phantoms={
@@ -106,8 +106,8 @@ SCALES = {
         variant=":small",
         tuned={SEGMENTATION: "segment:small", CLASSIFICATION: "classify:small"},
         subsets={SEGMENTATION: (2, 8, None), CLASSIFICATION: (10, 30, None)},
-        ablated=("heart-segmentation", "knee-classification"),
         widths={"width-half": 0.5, "width-double": 2.0},
+        widened=("heart-segmentation", "knee-classification"),
         by_network={"vit": {"model.decoder_widths": (16, 32, 64)}, "resnet18": {"data.layout.size": (96, 96)}},
         seeds=3,
         phantoms={
@@ -122,8 +122,8 @@ SCALES = {
         variant="",
         tuned={SEGMENTATION: "segment:study_c", CLASSIFICATION: "classify"},
         subsets={SEGMENTATION: (4, 8, 16, 32, None), CLASSIFICATION: (20, 80, None)},
-        ablated=("heart-segmentation", "knee-classification"),
         widths={"width-half": 0.5, "width-double": 2.0},
+        widened=("heart-segmentation", "knee-classification"),
         by_network={"vit": {"model.decoder_widths": (32, 64, 128, 256)}, "resnet18": {}},
         seeds=3,
         pretraining={
@@ -149,8 +149,9 @@ class Network:
     recipe: str
     name: str = ""
     own: tuple[str, ...] = ()
-    """Arms that it has besides scratch and the last of a region."""
+    """Arms that it has besides scratch and the last of a region; the study's U-Net has all."""
     options: Options = field(default_factory=dict)
+    is_width: bool = False
 
     def of(self, recipe: str) -> str:
         """The recipe on it."""
@@ -206,16 +207,11 @@ def sweep(
     if not regions:
         raise UserError("This scale is for real data: give --hearts and --labelled, or --knees, or all three.")
     design = Design(setting, weights, on)
-    unet, *others = design.networks()
-    asked = [(region, task) for region in regions for task in region.tasks]
-    for region, task in asked:
-        for subjects in setting.subsets[task]:
-            yield from design.points(region, task, unet, region.arms, subjects)
-    for network in others:
-        for region, task in asked:
-            if f"{region.name}-{task}" in setting.ablated:
-                own = ("scratch", *network.own, region.arms[-1])
-                yield from design.points(region, task, network, own, setting.subsets[task][0])
+    for network, region in itertools.product(design.networks(), regions):
+        arms = ("scratch", *network.own, region.arms[-1]) if network.name else region.arms
+        for task in region.tasks:
+            for subjects in design.subsets(network, region, task):
+                yield from design.points(region, task, network, arms, subjects)
 
 
 @dataclass(frozen=True)
@@ -232,11 +228,18 @@ class Design:
         yield Network(unet)
         for name, factor in setting.widths.items():
             widths = tuple(round(factor * width) for width in load_recipe(unet).model.widths)
-            yield Network(unet, name, options={"model.widths": widths})
+            yield Network(unet, name, options={"model.widths": widths}, is_width=True)
         # The optimiser of segment:vit; MAE itself keeps its own.
         tuned = {"optim.lr": 5e-4, "optim.warmup": 0.1, "optim.weight_decay": 0.05, "optim.clip_norm": 1.0}
         yield Network(f"mae{setting.variant}", "vit", ("mae",), {**setting.by_network["vit"], **tuned})
         yield Network("awcl", "resnet18", ("imported",) if self.weights else (), setting.by_network["resnet18"])
+
+    def subsets(self, network: Network, region: Region, task: str) -> tuple[int | None, ...]:
+        """Labelled subjects that a network is asked at."""
+        known = self.setting.subsets[task]
+        if not network.is_width:
+            return known
+        return known[:1] if f"{region.name}-{task}" in self.setting.widened else ()
 
     def points(
         self, region: Region, task: str, network: Network, arms: Sequence[str], subjects: int | None

@@ -146,3 +146,13 @@ def test_a_cut_of_the_study_runs_to_its_page_and_is_asked_on_the_test_without_ne
     page = (tmp_path / "report.html").read_text()
     for words in ("Shortcut score", "heart boxed out", "frozen (linear)", "Where classifiers look", "synthetic"):
         assert words in page, words
+
+
+@pytest.mark.slow
+def test_what_was_exported_is_imported(hearts, tmp_path):
+    jaxssl.pretrain("simclr:tiny@classify:tiny", tmp_path / "before", {"data.store": str(hearts), "train.steps": 2})
+    weights = jaxssl.export(tmp_path / "before") / "model.safetensors"
+    other = jaxssl.data_phantom(tmp_path / "others", jaxssl.CineOptions(10, phases=2, slices=4, seed=1))
+    given = {"store": other, "points": ["imported/full/*/group/*"], "weights": weights, "on": "test"}
+    said = jaxssl.ablate(STUDY, tmp_path / "sweep", **given)
+    assert list(said.values()) == ["finished"] * 2

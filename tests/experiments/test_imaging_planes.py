@@ -4,8 +4,11 @@ import json
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
+from models.weights.published import resnet
 from points import recipe_of, stages_of
+from safetensors.numpy import save_file
 
 import jaxssl
 from jaxssl import config
@@ -14,7 +17,9 @@ from jaxssl.sweep import Stage, load_study
 
 STUDY = Path(__file__).parents[2] / "experiments" / "imaging_planes.py"
 HEART, KNEE = 7, 5
-"""Arms on the U-Net."""
+"""Arms on the study's U-Net."""
+VIT, RESNET, WIDTH = 3, 3, 2
+"""Arms on other networks, of hearts as of knees."""
 
 
 @pytest.fixture(scope="module")
@@ -47,23 +52,22 @@ def trainings(points) -> dict[str, Stage]:
 
 @pytest.mark.parametrize("on", ["validation", "test"])
 @pytest.mark.parametrize(
-    ("scale", "segmented", "classified", "seeds", "tasks", "widths"),
+    ("scale", "segmented", "classified", "seeds", "widened", "widths"),
     [("smoke", 1, 1, 1, 1, 1), ("small", 3, 3, 3, 2, 2), ("paper", 5, 3, 3, 2, 2)],
 )
 def test_the_points_are_the_design_and_share_their_pretraining(
-    scale, segmented, classified, seeds, tasks, widths, on, hearts, knees, weights
+    scale, segmented, classified, seeds, widened, widths, on, hearts, knees, weights
 ):
     stores = {} if scale == "smoke" else {"hearts": hearts, "labelled": hearts, "knees": knees}
     given = {"scale": scale, "on": on, "weights": weights, **stores}
     points = points_of(**given)
-    arms_of_others = 2 * widths + 3 + 3
-    asked = (HEART + KNEE) * (segmented + classified) + tasks * arms_of_others
+    asked = (HEART + KNEE + 2 * (VIT + RESNET)) * (segmented + classified) + widened * widths * WIDTH
     assert len(points) == seeds * asked
     verbs = Counter(stage.verb for stage in stages_of(points))
     made = {"phantom": 3} if scale == "smoke" else {}
     judged = {"evaluate": len(points)} if on == "test" else {}
-    # Each region once, whatever is learnt from it afterwards; a ViT by MAE besides, and nothing of imported weights.
-    pretrained = (HEART - 1) + (KNEE - 1) + tasks * (widths + 2 + 1)
+    # Each region once, whatever is learnt from it afterwards; nothing for scratch and of imported weights.
+    pretrained = (HEART - 1) + (KNEE - 1) + 2 * (VIT - 1 + RESNET - 2) + widened * widths * (WIDTH - 1)
     assert verbs == {**made, "split": 2, "pretrain": pretrained, "finetune": len(points), **judged}
     assert [stage.name for stage in stages_of(points)] == [stage.name for stage in stages_of(points_of(**given))]
 
@@ -182,3 +186,24 @@ def test_a_cut_of_the_study_runs_to_its_page_and_no_test_subject_was_seen_before
     own = {"data.store": str(other), "data.fractions": (0.5, 0.25, 0.25), "init.run": str(pretrained)}
     with pytest.raises(UserError, match="1 test subjects were already seen"):
         jaxssl.finetune("segment:tiny", tmp_path / "leak", own)
+
+
+@pytest.mark.slow
+def test_a_resnet_in_the_names_of_torchvision_is_imported_into_both_tasks(hearts, knees, tmp_path):
+    rng = np.random.default_rng(0)
+    shapes = resnet((2, 2, 2, 2), bottleneck=False)
+    file = tmp_path / "resnet18.safetensors"
+    save_file(
+        {name: np.asarray(0.1 * np.abs(rng.normal(size=shape)), np.float32) for name, shape in shapes.items()}, file
+    )
+    points = ["imported/*heart-segmentation*", "imported/*heart-classification*"]
+    other = jaxssl.data_phantom(tmp_path / "others", jaxssl.CineOptions(4, phases=2, slices=2, seed=1))
+    labelled = jaxssl.data_phantom(tmp_path / "labelled", jaxssl.CineOptions(20, phases=2, slices=2))
+    said = jaxssl.ablate(
+        STUDY, tmp_path / "sweep", points=points, hearts=other, labelled=labelled, weights=file, on="test"
+    )
+    assert list(said.values()) == ["finished"] * 2
+    for run in (tmp_path / "sweep" / "runs").iterdir():
+        assert (run / "evaluation.json").exists()
+        taken = [line for line in json.loads((run / "weights.json").read_text())["tensors"] if line["fate"] != "left"]
+        assert len(taken) == 100
