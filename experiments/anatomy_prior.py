@@ -54,7 +54,7 @@ from pathlib import Path
 from jaxssl.data.source import Part
 from jaxssl.data.store import open_store
 from jaxssl.errors import UserError
-from jaxssl.sweep import CommonSetting, Options, Point, Scale, Stage, choosing, judged, of_scale
+from jaxssl.sweep import CommonSetting, Options, Point, Scale, Stage, fine_tuning, judged, of_scale
 
 WHERE_THE_HEART_IS: Options = {"data.masks": True}
 INPUTS: Mapping[str, Options] = {
@@ -64,7 +64,7 @@ INPUTS: Mapping[str, Options] = {
     "box": {**WHERE_THE_HEART_IS, "method.input": "box"},
 }
 WAYS: Mapping[str, Options] = {"finetuned": {}, "linear": {"method.freeze_encoder": True}}
-LVEF = "lvef"
+SEGMENTER, LVEF = "segmenter/seed-0", "lvef"
 METHODS = ("simclr", "moco", "byol")
 PRETRAINED_ON = ("full", "heart", "swapped")
 LOOKED_INTO = ("full", "swapped")
@@ -165,7 +165,7 @@ def sweep(
     """
     setting = of_scale(scale, SCALES)
     design = Design.begin(setting, store, split, targets, weights, on)
-    yield judged("segmenter/seed-0", design.segmenter, on)
+    yield judged(SEGMENTER, design.segmenter, on)
     cells = product(design.starts, INPUTS, WAYS, targets, range(setting.seeds))
     for start, shown, way, target, seed in cells:
         name = f"{start}/{shown}/{way}/{target}/seed-{seed}"
@@ -207,12 +207,8 @@ class Design:
         cohort = setting.cohort(store, split, by=by)
         missing = LVEF in targets and LVEF not in labels
         labelled = Stage("lvef", cohort.store) if missing else cohort.store
-        segmenter = Stage(
-            "finetune",
-            f"segment:{setting.segmenter}",
-            {**choosing(__file__, "segmenter/seed-0"), **cohort.options, **setting.segmenting},
-            label="segmenter",
-        )
+        finding = {**cohort.options, **setting.segmenting}
+        segmenter = fine_tuning(__file__, SEGMENTER, f"segment:{setting.segmenter}", 0, finding)
         found = Stage("segment", segmenter, {"store": labelled})
         hearts = {**cohort.options, "data.store": found}
         starts: dict[str, Options] = {"random": {}}
@@ -228,15 +224,13 @@ class Design:
     def point(self, name: str, start: str, shown: str, way: str, target: str, seed: int) -> Point:
         """A classifier, its judgement, and where it looks."""
         options = {
-            **choosing(__file__, name),
             **self.hearts,
             **self.setting.finetuning,
             "data.label": target,
             **self.starts[start],
             **INPUTS[shown],
             **WAYS[way],
-            "train.seed": seed,
         }
-        tuned = Stage("finetune", f"classify:{self.setting.classifier}", options, label=name)
+        tuned = fine_tuning(__file__, name, f"classify:{self.setting.classifier}", seed, options)
         looked = [Stage("saliency", tuned, {"on": self.on})] if shown in LOOKED_INTO else []
         return judged(name, tuned, self.on, *looked)

@@ -38,7 +38,7 @@ from jaxssl.data.phantom.scanner import VENDORS
 from jaxssl.data.source import Part
 from jaxssl.data.store import open_store
 from jaxssl.errors import UserError
-from jaxssl.sweep import Cohort, CommonSetting, Options, Point, Scale, Stage, choosing, judged, of_scale
+from jaxssl.sweep import Cohort, CommonSetting, Options, Point, Scale, Stage, fine_tuning, judged, of_scale
 
 
 @dataclass(frozen=True)
@@ -208,16 +208,13 @@ class Design:
         """A fine-tuning and its judgement."""
         setting, start = self.setting, self._start(arm)
         options = {
-            **choosing(__file__, name),
             **self.cohort.options,
             **setting.all,
             **setting.finetuning,
             **(setting.scratch if start is None else {"init.run": start, **ARMS[arm].beginning}),
             **own,
-            "data.subset_seed": seed,
-            "train.seed": seed,
         }
-        return judged(name, Stage("finetune", f"segment:{setting.variant}", options, label=name), self.on)
+        return judged(name, fine_tuning(__file__, name, f"segment:{setting.variant}", seed, options), self.on)
 
     def _start(self, arm: str) -> Stage | None:
         recipe = ARMS[arm].recipe

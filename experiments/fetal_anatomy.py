@@ -49,7 +49,7 @@ from jaxssl.data.phantom.ultrasound.views import VIEWS
 from jaxssl.data.source import Part
 from jaxssl.errors import UserError
 from jaxssl.recipe import load_recipe
-from jaxssl.sweep import Cohort, CommonSetting, Options, Point, Scale, Stage, choosing, judged, of_scale
+from jaxssl.sweep import Cohort, CommonSetting, Options, Point, Scale, Stage, fine_tuning, judged, of_scale
 
 Labels = Literal["coarse", "fine"]
 
@@ -235,7 +235,6 @@ class Design:
         setting, start = self.setting, self._start(arm)
         name = f"{arm.name}/{task.name}/seed-{seed}"
         options = {
-            **choosing(__file__, name),
             **self.cohorts[task.store].options,
             **setting.all,
             **setting.finetuning,
@@ -243,10 +242,9 @@ class Design:
             **task.options,
             "data.views": getattr(self.names, task.views),
             "data.subjects": setting.labelled,
-            "data.subset_seed": seed,
-            "train.seed": seed,
         }
-        return judged(name, Stage("finetune", f"{task.recipe}:{setting.variant}", options, label=name), self.on)
+        tuned = fine_tuning(__file__, name, f"{task.recipe}:{setting.variant}", seed, options)
+        return judged(name, tuned, self.on)
 
     def _start(self, arm: Arm) -> Stage | None:
         if not arm.recipe:

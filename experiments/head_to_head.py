@@ -50,7 +50,7 @@ from jaxssl.data.store import open_store
 from jaxssl.errors import UserError
 from jaxssl.recipe import load_recipe
 from jaxssl.run.rates import steps_in_time
-from jaxssl.sweep import Cohort, CommonSetting, Options, Point, Scale, Stage, choosing, judged, of_scale
+from jaxssl.sweep import Cohort, CommonSetting, Options, Point, Scale, Stage, fine_tuning, judged, of_scale
 
 Method = Literal["simclr", "pcl", "awcl", "byol", "moco", "dino", "mim", "mae", "planes"]
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -252,7 +252,6 @@ class Design:
             for seed in range(self.setting.seeds):
                 own = f"{name}/{subjects or 'all'}-labelled/seed-{seed}"
                 options = {
-                    **choosing(__file__, own),
                     **self.cohort.options,
                     **self.setting.all,
                     **self.network.all,
@@ -260,10 +259,9 @@ class Design:
                     **self.network.finetuning,
                     **begun,
                     "data.subjects": subjects,
-                    "data.subset_seed": seed,
-                    "train.seed": seed,
                 }
-                yield judged(own, Stage("finetune", self.network.tuned, options, label=own), self.on, tables=tables)
+                tuned = fine_tuning(__file__, own, self.network.tuned, seed, options)
+                yield judged(own, tuned, self.on, tables=tables)
 
     def _recipe(self, method: str) -> str:
         """With the network of all."""

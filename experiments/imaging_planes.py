@@ -50,7 +50,7 @@ from jaxssl.data.source import Part
 from jaxssl.data.store import open_store
 from jaxssl.errors import UserError
 from jaxssl.recipe import load_recipe
-from jaxssl.sweep import Cohort, CommonSetting, Options, Point, Scale, Stage, choosing, judged, of_scale
+from jaxssl.sweep import Cohort, CommonSetting, Options, Point, Scale, Stage, fine_tuning, judged, of_scale
 
 SEGMENTATION, CLASSIFICATION = TASKS = "segmentation", "classification"
 
@@ -258,9 +258,8 @@ class Design:
         }
         for arm, seed in itertools.product(arms, range(setting.seeds)):
             name = f"{arm}/{asked}/{subjects or 'all'}-labelled/seed-{seed}"
-            seeds = {"data.subset_seed": seed, "train.seed": seed}
-            options = {**choosing(__file__, name), **common, **self._beginning(region, network, arm), **seeds}
-            yield judged(name, Stage("finetune", network.of(recipe), options, label=name), self.on)
+            options = {**common, **self._beginning(region, network, arm)}
+            yield judged(name, fine_tuning(__file__, name, network.of(recipe), seed, options), self.on)
 
     def _beginning(self, region: Region, network: Network, arm: str) -> Options:
         """What is taken over; the pretraining is one for all labels, tasks and seeds."""

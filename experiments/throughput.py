@@ -34,7 +34,7 @@ from pathlib import Path
 from jaxssl.data.source import Part
 from jaxssl.recipe import Recipe, load_recipe
 from jaxssl.run.rates import steps_in_time
-from jaxssl.sweep import Cohort, CommonSetting, Options, Point, Scale, Stage, choosing, judged, of_scale
+from jaxssl.sweep import Cohort, CommonSetting, Options, Point, Scale, Stage, fine_tuning, judged, of_scale
 
 BASE = "base"
 
@@ -196,12 +196,10 @@ class Design:
         for seed in range(self.setting.seeds):
             own = f"{name}/seed-{seed}"
             options = {
-                **choosing(__file__, own),
                 **self.cohort.options,
                 **self.setting.all,
                 **({} if start is None else {"init.run": start, "init.parts": ("encoder",)}),
                 "data.subjects": self.setting.subjects,
-                "data.subset_seed": seed,
-                "train.seed": seed,
             }
-            yield judged(own, Stage("finetune", self.finetuning, options, label=own), self.on, tables=tables)
+            tuned = fine_tuning(__file__, own, self.finetuning, seed, options)
+            yield judged(own, tuned, self.on, tables=tables)

@@ -33,7 +33,7 @@ from pathlib import Path
 from jaxssl.data.phantom.ultrasound.views import VIEWS
 from jaxssl.data.source import Part
 from jaxssl.errors import UserError
-from jaxssl.sweep import Cohort, CommonSetting, Options, Point, Scale, Stage, choosing, judged, of_scale
+from jaxssl.sweep import Cohort, CommonSetting, Options, Point, Scale, Stage, fine_tuning, judged, of_scale
 
 ARMS = {"scratch": None, "simclr": "simclr", "mim": "mim"}
 """By which recipe an arm is pretrained."""
@@ -154,18 +154,14 @@ class Design:
         name = f"{self.name}/{arm}/{subjects or 'all'}-labelled/seed-{seed}"
         start = self._start(arm)
         options = {
-            **choosing(__file__, name),
             **self._shared,
             **self.setting.finetuning,
             **self.task.asked,
             **({"init.run": start} if start else {}),
             "data.subjects": subjects,
-            "data.subset_seed": seed,
-            "train.seed": seed,
         }
-        return judged(
-            name, Stage("finetune", f"{self.task.recipe}:{self.setting.variant}", options, label=name), self.on
-        )
+        recipe = f"{self.task.recipe}:{self.setting.variant}"
+        return judged(name, fine_tuning(__file__, name, recipe, seed, options), self.on)
 
     def _start(self, arm: str) -> Stage | None:
         if not (recipe := ARMS[arm]):

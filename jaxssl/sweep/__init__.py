@@ -10,7 +10,7 @@ keywords of its `sweep` are flags of `jaxssl ablate`. What of it has been done i
 ['phantom', 'pretrain', 'finetune']
 """
 
-from jaxssl.sweep.design import Cohort, CommonSetting, Scale, choosing, judged, of_scale
+from jaxssl.sweep.design import Cohort, CommonSetting, Scale, fine_tuning, judged, of_scale
 from jaxssl.sweep.stage import Options, Point, Stage, Within, in_order
 from jaxssl.sweep.study import Study, load_study, select
 
@@ -23,7 +23,7 @@ __all__ = [
     "Stage",
     "Study",
     "Within",
-    "choosing",
+    "fine_tuning",
     "in_order",
     "judged",
     "load_study",

@@ -77,19 +77,21 @@ class CommonSetting:
 def judged(name: str, tuned: Stage, on: Part, *more: Stage, tables: tuple[str, ...] = ()) -> Point:
     """A fine-tuning that validation subjects judge and, once nothing is left to choose, the test subjects too.
 
-    >>> tuned = Stage("finetune", "segment", choosing("study.py", "scratch"))
-    >>> [[stage.verb for stage in judged("scratch", tuned, on).stages] for on in ("validation", "test")]
+    >>> tuned = fine_tuning("study.py", "scratch/seed-0", "segment", 0, {})
+    >>> [[stage.verb for stage in judged("scratch/seed-0", tuned, on).stages] for on in ("validation", "test")]
     [['finetune'], ['finetune', 'evaluate']]
     """
     return Point(name, (tuned, *([Stage("evaluate", tuned)] if on == "test" else []), *more), tables)
 
 
-def choosing(study: str, name: str) -> dict[str, Any]:
-    """What the fine-tuning of a point is told besides its recipe: to be judged by validation subjects, and its arm.
+def fine_tuning(study: str, name: str, recipe: str, seed: int, options: Options) -> Stage:
+    """That of a point: the seed draws its labelled subjects and its start, and validation subjects judge it.
 
-    That is the study's name and its own, without the seed; the run keeps it from its beginning.
+    What it was planned for, the study's name and its own without the seed, the run keeps from its beginning.
 
-    >>> choosing("experiments/cine_segmentation.py", "mim/2/seed-1")
-    {'on': 'validation', 'planned': 'cine_segmentation/mim/2'}
+    >>> stage = fine_tuning("experiments/cine.py", "mim/2/seed-1", "segment", 1, {"data.subjects": 2})
+    >>> {name: stage.options[name] for name in ("on", "planned", "data.subset_seed")}
+    {'on': 'validation', 'planned': 'cine/mim/2', 'data.subset_seed': 1}
     """
-    return {"on": "validation", "planned": f"{Path(study).stem}/{SEED.sub('', name)}"}
+    told = {"on": "validation", "planned": f"{Path(study).stem}/{SEED.sub('', name)}"}
+    return Stage("finetune", recipe, {**told, **options, "data.subset_seed": seed, "train.seed": seed}, label=name)
