@@ -82,7 +82,7 @@ ON_CPU = {
     "augment": Benchmark(("augment", "simclr:small"), "augment"),
     "augment-256": Benchmark(("augment", "simclr"), "augment"),
     "fed": Benchmark(("step", "mim:small", "--fed", "--data.store", "{store}"), "step", against=None),
-    "beside": Benchmark(("checkpoint", "mim:small"), "checkpoint", against=None),
+    "beside": Benchmark(("checkpoint", "mim:small", "--rounds", "15"), "checkpoint", against=None),
 }
 """By name; {store} is one of 20 synthetic hearts."""
 
@@ -103,7 +103,7 @@ ON_H200 = {
     "loss": Benchmark(("loss", "--rows", "65536"), "loss"),
     **{name: Benchmark(("step", name), "step", against=None) for name in ("simclr", "dino", "mim")},
     "fed": Benchmark(("step", "mim:small", "--fed", "--data.store", "{store}"), "step", against=None),
-    "beside": Benchmark(("checkpoint", "mim:small"), "checkpoint", against=None),
+    "beside": Benchmark(("checkpoint", "mim:small", "--rounds", "15"), "checkpoint", against=None),
 }
 """The same where there is an accelerator."""
 
