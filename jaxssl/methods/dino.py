@@ -53,7 +53,8 @@ class Options:
     """Epochs; with 0 or 1 the last is there at once."""
     teacher: Literal["copied", "apart"] = "copied"
     """Copied, it begins as the student, and its running statistics are an average of the student's. Apart, it is drawn
-    by itself and its statistics are of what it sees: two faults of study B's published code, here to be measured."""
+    by itself and its statistics are of what it sees: two faults of study B's published code, here to be measured. What
+    is taken over from a run or a file it begins with all the same, as the student does."""
     momentum: float = 0.996
     """Share of the teacher that a step keeps, at first; it rises to 1 along half a cosine."""
     targets: Literal["centre", "sinkhorn"] = "centre"

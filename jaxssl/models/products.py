@@ -9,6 +9,7 @@ import math
 from typing import Any
 
 import jax
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
@@ -44,7 +45,14 @@ def dense_product(
 
 def convolve(x: jax.Array, kernel: jax.Array, strides: Any, *padding: Any, **options: Any) -> jax.Array:
     """`lax.conv_general_dilated` as `nn.Conv` asks for it; on a CPU one of 1 x 1 pixels is `along_channels`."""
-    if kernel.shape[:2] != (1, 1) or not on_cpu():
+    if not on_cpu() or not _of_one_pixel(x, kernel, *padding, **options):
         return lax.conv_general_dilated(x, kernel, strides, *padding, **options)
     met = lax.slice(x, (0,) * x.ndim, x.shape, (1, *strides, 1))
     return along_channels(met, kernel[0, 0], options["precision"])
+
+
+def _of_one_pixel(x: jax.Array, kernel: jax.Array, padding: Any, *, lhs_dilation: Any = None, **_: Any) -> bool:
+    """Whether each pixel that is met gives one, of all of its channels."""
+    unpadded = padding in ("SAME", "VALID") or not np.any(padding)
+    undilated = lhs_dilation is None or set(lhs_dilation) == {1}
+    return kernel.shape[:3] == (1, 1, x.shape[-1]) and unpadded and undilated

@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import tyro
-from flax.errors import FlaxError
 from rich.console import Console
 
 from jaxssl.errors import UserError
@@ -62,18 +61,13 @@ def _blamed(dump: Dump, dtype: str) -> Blamed | None:
         return loss, gradient, norm
 
     try:
-        return blame(decisive, dump.state, dump.batch)
-    except (
-        AttributeError,
-        FlaxError,
-        KeyError,
-        TypeError,
-        ValueError,
-    ) as error:  # by parameters of other names or shapes
+        jax.eval_shape(decisive, dump.state, dump.batch)
+    except Exception as error:  # whatever a method says of parameters with other names or shapes
         raise UserError(
             f"The step cannot be taken again by this version of jaxssl ({brief(error)}); use the one that the run was "
             "made with."
         ) from error
+    return blame(decisive, dump.state, dump.batch)
 
 
 def _sentence(blamed: Blamed, dump: Dump) -> str:

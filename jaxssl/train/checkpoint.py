@@ -12,7 +12,7 @@ from jax.experimental import multihost_utils
 from orbax.checkpoint.checkpoint_managers import LatestN
 
 from jaxssl.errors import UserError
-from jaxssl.train.processes import least
+from jaxssl.train.processes import words_of_all
 from jaxssl.train.stored import (
     Manager,
     Restored,
@@ -44,7 +44,8 @@ class Checkpoints:
         """Begin to save a state (a tree of arrays) and what belongs to it (JSON); a step that is there already stays.
 
         The state is copied before this returns, so it may be donated. Training outlives a save that fails: that is
-        reported at the next save, which tries again, and raised by `close` when there is no next one.
+        reported at the next save, which tries again, and raised by `close` when there is no next one. Of several
+        processes one that cannot even begin ends, and the others with it: they are waiting for it inside orbax.
         """
         self._settle()
         if step in self._manager.all_steps():
@@ -53,12 +54,14 @@ class Checkpoints:
             begin_write(self._manager, step, state, meta)
             self._pending = step
         except OSError as error:
-            self._warn(self._fail(step, error))
+            if jax.process_count() > 1:
+                raise UserError(self._in_words(step, brief(error))) from error
+            self._warn(self._fail(step, brief(error)))
 
     def put_off(self, step: int, error: OSError) -> None:
         """Take a step that cannot be saved yet, for what it needs is not on the disk, as a save that failed."""
         self._settle()
-        self._warn(self._fail(step, error))
+        self._warn(self._fail(step, brief(error)))
 
     def restore(self, abstract: Any) -> Restored | None:
         """The newest good step in the form, types and shardings of `abstract`; None when nothing was saved yet."""
@@ -104,30 +107,32 @@ class Checkpoints:
         """What is to be told of the save that was under way, when it failed in any process: then it has in all."""
         if self._pending is None:
             return None
-        step, fault = self._pending, self._fault()
+        step, faults = self._pending, words_of_all(self._fault())
         self._pending = self._failure = None
-        if least(float(fault is None)):
+        if not any(faults):
             return None
-        return self._fail(step, fault or OSError("another process could not write its part"))
+        if len(faults) == 1:
+            return self._fail(step, faults[0])
+        return self._fail(step, "; ".join(f"process {index}: {fault}" for index, fault in enumerate(faults) if fault))
 
-    def _fault(self) -> Exception | None:
-        """What the save under way ends with; any fault of it is reported, and none may stop training."""
+    def _fault(self) -> str:
+        """What was wrong with the save under way, if anything; it is reported, and nothing of it may stop training."""
         try:
             self._manager.wait_until_finished()
         except Exception as error:
-            return error
-        return None
+            return brief(error)
+        return ""
 
-    def _fail(self, step: int, error: Exception) -> str:
+    def _fail(self, step: int, reason: str) -> str:
         """Note what went wrong, and begin with a new manager: the old one would raise old errors at new saves."""
-        self._failure = self._in_words(step, error)
+        self._failure = self._in_words(step, reason)
         _drain(self._manager)
         self._manager = self._open()
         return self._failure
 
-    def _in_words(self, step: int, error: Exception) -> str:
+    def _in_words(self, step: int, reason: str) -> str:
         return (
-            f"Step {step} could not be saved in {self.folder} ({brief(error)}); the steps before it are kept: "
+            f"Step {step} could not be saved in {self.folder} ({reason}); the steps before it are kept: "
             "make room or give permission there."
         )
 

@@ -22,7 +22,11 @@ SECONDS = 30
 """Without a heartbeat a process counts as gone, and so long it is waited for at the end."""
 
 AGAIN = "start all of them again, and the same command continues from what is saved"
-LOST = re.compile(r"gloo|nccl|heartbeat|barrier|connection (closed|refused|reset)|UNAVAILABLE|DEADLINE_EXCEEDED", re.I)
+STATUS = "UNKNOWN|INTERNAL|UNAVAILABLE|DEADLINE_EXCEEDED|ABORTED|CANCELLED"
+LOST = re.compile(
+    rf"(?s)({STATUS}): .*(?i:\bgloo\b|nccl|heartbeat|barrier|connection)|(UNAVAILABLE|DEADLINE_EXCEEDED): "
+)
+"""How jax begins what it raises, be it a `JaxRuntimeError` or, where it waits for each program, a `ValueError`."""
 
 GONE = threading.Event()
 """Set once another process is known to be gone."""
@@ -39,8 +43,8 @@ def lost_peers_named() -> Iterator[None]:
     """What jax raises where another process is gone becomes `LostPeer`, and at its end this one waits for nobody."""
     try:
         yield
-    except (jax.errors.JaxRuntimeError, ValueError) as error:  # the latter where jax waits for each program
-        if jax.process_count() == 1 or not LOST.search(str(error)):
+    except (jax.errors.JaxRuntimeError, ValueError) as error:
+        if jax.process_count() == 1 or not LOST.match(str(error)):
             raise
         GONE.set()
         reason = str(error).partition("\n")[0].rstrip(".")

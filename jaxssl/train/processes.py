@@ -11,6 +11,9 @@ from jax.experimental import multihost_utils
 from jaxssl.errors import UserError
 from jaxssl.train.peers import SECONDS, speak_when_aborted
 
+ROOM = 400
+"""Bytes for the words of a process that all are told."""
+
 
 def join(coordinator: str | None = None, count: int | None = None, index: int | None = None) -> None:
     """Connect this process with the others of its run, if there are any; before anything else is asked of jax.
@@ -69,3 +72,10 @@ def first_goes_ahead() -> Iterator[None]:
 def least(number: float) -> float:
     """The least of the numbers that the processes give."""
     return float(multihost_utils.process_allgather(np.array(number)).min())
+
+
+def words_of_all(words: str) -> list[str]:
+    """What each process says, by its index: the first `ROOM` bytes of it."""
+    said = words.encode()[:ROOM].ljust(ROOM, b"\0")
+    rows = multihost_utils.process_allgather(np.frombuffer(said, np.uint8)).reshape(-1, ROOM)
+    return [bytes(row).rstrip(b"\0").decode(errors="ignore") for row in rows]

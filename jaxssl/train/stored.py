@@ -27,8 +27,8 @@ from jaxssl.train.fingerprint import Leaf, describe, empty_branches, fingerprint
 
 Manager = ocp.CheckpointManager
 Described = Mapping[str, Mapping[str, Any]]
-PATIENCE = 300
-"""Seconds that a process waits with its part of a save for the parts of the others; then the save has failed."""
+LONGEST_SAVE = 600
+"""Seconds after which a save of several processes has failed, as one of them may be unable to do its part."""
 
 
 class Damaged(Exception):
@@ -47,8 +47,8 @@ class Restored:
 def open_manager(folder: Path, **options: Any) -> Manager:
     _hush_orbax()
     try:
-        waiting = ocp.AsyncOptions(timeout_secs=PATIENCE)
-        return Manager(folder, options=ocp.CheckpointManagerOptions(async_options=waiting, **options))
+        together = ocp.AsyncOptions(timeout_secs=LONGEST_SAVE) if jax.process_count() > 1 else None
+        return Manager(folder, options=ocp.CheckpointManagerOptions(async_options=together, **options))
     except OSError as error:
         raise UserError(f"{folder} cannot hold checkpoints ({brief(error)}); choose another workdir.") from error
 

@@ -18,7 +18,11 @@ def make(options):
         for _ in range(count):
             sum(range(10_000))
 
-    return Side(run, lambda folder: Path(folder).name, facts={"platform": "cpu", "threads": options.get("threads", 1)})
+    def check(folder):
+        np.ones(4 * options.get("bytes", 0), np.uint8)
+        return Path(folder).name
+
+    return Side(run, check, facts={"platform": "cpu", "threads": options.get("threads", 1)})
 
 
 if __name__ == "__main__":

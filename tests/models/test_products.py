@@ -31,13 +31,23 @@ def test_along_channels_is_the_sum_over_them(cpu, monkeypatch):
     close(along_channels(jnp.float32(x), jnp.float32(kernel)), np.einsum("bhwc,cijd->bhwijd", x, kernel))
 
 
-@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"strides": 1, "padding": 0},
+        {"strides": 2, "padding": "SAME"},
+        {"padding": 1},
+        {"padding": ((0, 1), (2, 0)), "strides": 2},
+        {"feature_group_count": 2},
+        {"input_dilation": 2, "padding": 0},
+        {"kernel_dilation": 2},
+    ],
+)
 @pytest.mark.parametrize("size", [(6, 8), (5, 7)])
-def test_a_convolution_of_one_pixel_is_that_of_xla(stride, size):
+def test_a_convolution_of_one_pixel_is_that_of_xla(options, size):
     x = jnp.float32(DRAW(size=(3, *size, 4)))
     ours, xla = (
-        nn.Conv(6, (1, 1), strides=stride, padding=0, conv_general_dilated=each)
-        for each in (convolve, lax.conv_general_dilated)
+        nn.Conv(6, (1, 1), **options, conv_general_dilated=each) for each in (convolve, lax.conv_general_dilated)
     )
     close(squares(ours, x), squares(xla, x))
 

@@ -1,7 +1,8 @@
 """One process of a run, to one of which something happens: `signalled.py FAULT INDEX STEP WORDS...`.
 
 After that step the one of that index is sent a signal, or fails by itself (FAULT is `error`), or has a disk that is
-full for as many steps again (`full`); the others soon give up waiting for its part of a save.
+full for as many steps again (`full`), or one on which no save can be begun (`unable`); the others soon give up waiting
+for its part of a save.
 """
 
 import os
@@ -13,12 +14,16 @@ import jax
 
 from jaxssl.cli import main
 from jaxssl.run import begun
-from jaxssl.train import stored
+from jaxssl.train import checkpoint, stored
 
-stored.PATIENCE = 3
+stored.LONGEST_SAVE = 3
 fault, index, step, words = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4:]
 run_steps = begun.run_steps
 ROOM, MOST = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+
+def refuse(*_):
+    raise OSError("the disk is gone")
 
 
 def hook(tick):
@@ -26,6 +31,8 @@ def hook(tick):
         return
     if fault == "full":
         resource.setrlimit(resource.RLIMIT_FSIZE, (100 if step <= tick.step < 2 * step else ROOM, MOST))
+    elif fault == "unable":
+        checkpoint.begin_write = refuse
     elif tick.step == step and fault == "error":
         raise RuntimeError("This one fails.")
     elif tick.step == step:

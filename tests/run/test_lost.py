@@ -12,6 +12,7 @@ import pytest
 from together import begin_together
 
 from jaxssl.train.checkpoint import read
+from jaxssl.train.peers import LOST
 
 SIGNALLED = Path(__file__).with_name("signalled.py")
 STEP = 3
@@ -79,10 +80,39 @@ def test_when_the_disk_of_one_is_full_none_has_saved_and_all_go_on(store, tmp_pa
     begun = happens("full", index, store, tmp_path / "run", steps=2 * STEP + 2, every=STEP + 1)
     said = [process.communicate(timeout=300)[1] for process in begun]
     assert [process.returncode for process in begun] == [0, 0], said
-    assert re.search(rf"Warning: Step {STEP + 1} could not be saved in .*make room or give permission there", said[0])
+    (warned,) = re.findall(
+        rf"Warning: Step {STEP + 1} could not be saved in .*make room or give permission there", said[0]
+    )
+    assert re.search("process 1: .*File too large" if index else "File too large", warned)
     assert read(tmp_path / "run" / "checkpoints", pytest.fail).step == 2 * STEP + 2
     lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines if "loss" in line] == list(range(1, 2 * STEP + 3))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("index", [1, 0])
+def test_when_one_cannot_begin_a_save_it_says_why_and_all_end(store, tmp_path, index):
+    begun = happens("unable", index, store, tmp_path / "run", every=STEP + 1)
+    said = [process.communicate(timeout=300)[1] for process in begun]
+    assert begun[index].returncode == 2, said
+    assert "(OSError: the disk is gone)" in said[index]
+    assert begun[1 - index].returncode in (75, -6), said
+    assert re.search(r"because another one is gone|Another process of this run is gone", said[1 - index])
+
+
+def test_what_jax_says_of_a_lost_process_is_told_from_other_errors():
+    lost = [
+        "UNKNOWN: Gloo all-reduce failed: [external/gloo/gloo/transport/tcp/pair.cc:538] Read error: Connection reset",
+        "INTERNAL: Barrier failed because: task is set to ERROR: UNAVAILABLE: Task 1 heartbeat timeout.",
+        "DEADLINE_EXCEEDED: Barrier timed out. Id: _async_write_complete.4::0.",
+    ]
+    others = [
+        "The label is unavailable.",
+        "stores/gloomy/x.npy has another shape",
+        "INTERNAL: an operation of stores/gloomy failed",
+        "RESOURCE_EXHAUSTED: Out of memory allocating 12 bytes.",
+    ]
+    assert [bool(LOST.match(words)) for words in (*lost, *others)] == [True] * 3 + [False] * 4
 
 
 def test_a_process_that_ends_by_itself_leaves_no_words_behind():
