@@ -94,7 +94,7 @@ def doctor(words: Sequence[str]) -> int:
 def _refused(sentence: str, debug: bool, code: int = UserError.exit_code) -> int:
     if debug:
         traceback.print_exc()
-    print(f"jaxssl: {sentence}", file=sys.stderr)
+    sys.stderr.write(f"jaxssl: {sentence}\n")  # at once: what jax's threads say of a lost process may come between
     return code
 
 

@@ -103,11 +103,12 @@ def load_plain(manager: Manager, step: int) -> Restored:
 
 
 def brief(error: BaseException) -> str:
-    """The first line of what lies at the root of an error, short enough for a sentence."""
+    """The first line of what lies at the root of an error, short enough for a sentence: its beginning and its end."""
     while error.__cause__:
         error = error.__cause__
-    lines = str(error).splitlines() or [""]
-    return f"{type(error).__name__}: {lines[0][:200]}".rstrip(": ")
+    line = (str(error).splitlines() or [""])[0]
+    short = line if len(line) <= 200 else f"{line[:97]} ... {line[-98:]}"
+    return f"{type(error).__name__}: {short}".rstrip(": ")
 
 
 def _digest(record: dict[str, Any]) -> str:

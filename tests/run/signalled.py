@@ -16,7 +16,7 @@ from jaxssl.cli import main
 from jaxssl.run import begun
 from jaxssl.train import checkpoint, stored
 
-stored.LONGEST_SAVE = 3
+stored.LONGEST_SAVE = 15
 fault, index, step, words = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4:]
 run_steps = begun.run_steps
 ROOM, MOST = resource.getrlimit(resource.RLIMIT_FSIZE)
