@@ -30,8 +30,8 @@ knees that jaxssl reads has. Points are judged by validation subjects; `--on tes
 the test subjects of the same runs.
 
 smoke: 20 synthetic hearts to pretrain on, 20 others and 16 synthetic knees to fine-tune on, the recipes' variants for
-tests but a whole ResNet-18, one seed, one number of labels: shows that the machinery works and no more. Its 31 points
-took 13 minutes on one core of a CPU whose other one was busy (*measured*, commit b4b6cd3).
+tests but a whole ResNet-18, one seed, one number of labels: shows that the machinery works and no more. Its 46 points
+took 19 minutes on one core of a CPU whose other one was busy (*measured*, commit 37d3bb7).
 small: 80 x 80 pixels of 2 mm (ResNet-18: 96 x 96), small networks, three seeds, on 120 synthetic hearts and knees or
 on stores; *not run*.
 paper: the study's U-Net, 224 x 224 pixels of 1.26 mm, ViT-B/16 for MAE, one random image a subject an epoch, and the

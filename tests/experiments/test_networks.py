@@ -1,6 +1,8 @@
 """Every network of every study takes the images that it is given, and its views, forward pass and loss fit together."""
 
+import ast
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -68,3 +70,10 @@ def test_every_network_takes_its_images(study, scale, stores):
     for recipe in kinds.values():
         trace(recipe)
     assert len(kinds) > 1
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_a_smoke_run_has_as_many_points_as_the_study_says(study):
+    path = FOLDER / f"{study}.py"
+    (said,) = re.findall(r"(\d+)\s+points", ast.get_docstring(ast.parse(path.read_text())) or "")
+    assert len(load_study(path).points({"on": "test"})) == int(said)
