@@ -21,7 +21,7 @@ other switches change no result beyond rounding, which tests show, so that nothi
 A speed says something on an accelerator, or as a ratio on a machine where nothing else runs.
 
 smoke: the recipe's variant for tests on 20 synthetic hearts: shows that the machinery works and no more. Its 16 points
-took 8 minutes of computing, and 22 on 2 CPU cores that other processes used as well (*measured*).
+took 14 minutes on a CPU core beside other work (*measured* at 37d3bb7).
 small: 64,000 images of 128 x 128 pixels, one seed, on 120 synthetic hearts or `--store`; *not run*.
 paper: the recipe's own sizes and 1,000,000 images of `--store`, three seeds; *not run*.
 """
