@@ -29,6 +29,11 @@ def beside(path: Path) -> Iterator[Path]:
         with unfinished.open("rb") as file:
             os.fsync(file.fileno())
         os.replace(unfinished, path)
+    except OSError as error:
+        # A full disk does not say what could not be written, and nobody knows the unfinished name.
+        if error.filename is None or Path(str(error.filename)) == unfinished:
+            error.filename = str(path)
+        raise
     finally:
         unfinished.unlink(missing_ok=True)
 

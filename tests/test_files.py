@@ -1,6 +1,7 @@
 """What is written is whole or not there: `beside`, and that nothing is written without it."""
 
 import ast
+import errno
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -100,6 +101,16 @@ def test_a_write_that_fails_leaves_what_was_there_and_nothing_else(tmp_path):
         assert unfinished.suffix == ".txt"
     assert path.read_text() == "new"
     assert [*tmp_path.iterdir()] == [path]
+
+
+@pytest.mark.parametrize("name", [None, "a file that was read"])
+def test_what_could_not_be_written_is_named_unless_the_fault_lies_elsewhere(tmp_path, name):
+    with pytest.raises(OSError, match="No space") as refused, beside(tmp_path / "table.csv"):
+        raise OSError(errno.ENOSPC, "No space left on device", *([name] if name else []))
+    assert refused.value.filename == (name or str(tmp_path / "table.csv"))
+    with pytest.raises(FileNotFoundError) as refused:
+        put_text(tmp_path / "nowhere" / "table.csv", "")
+    assert refused.value.filename == str(tmp_path / "nowhere" / "table.csv")
 
 
 def test_of_several_who_write_one_file_at_once_each_writes_its_own(tmp_path):

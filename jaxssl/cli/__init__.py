@@ -56,7 +56,7 @@ gives either side one core.
 Example: jaxssl bench step simclr:small --out bench
 """
 ADVICE = {
-    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free some space"),
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "make room there, and give the same command again"),
     **dict.fromkeys((errno.EACCES, errno.EROFS), "choose a place that can be read and written"),
 }
 """What to do about an error of the system, where that is known."""

@@ -66,16 +66,18 @@ def ended_after_a_save(save: Callable[[Tick], bool]) -> Iterator[Hook]:
 
 @functools.cache
 def _hear_again() -> None:
-    """Where Python lets no exception out, as of what is done while garbage is collected, the signal comes once more.
+    """Where Python lets no exception out, as of what is done while garbage is collected, the signal comes once more:
+    that one, or Ctrl-C.
 
     Asked for once and for good, as others lay hooks of theirs over this one.
     """
     report = sys.unraisablehook
 
     def look(lost: "sys.UnraisableHookArgs") -> None:
-        if not isinstance(lost.exc_value, Preempted):
+        if not isinstance(lost.exc_value, Preempted | KeyboardInterrupt):
             return report(lost)
-        again = threading.Timer(MOMENT, os.kill, (os.getpid(), signal.SIGTERM))
+        sent = signal.SIGTERM if isinstance(lost.exc_value, Preempted) else signal.SIGINT
+        again = threading.Timer(MOMENT, os.kill, (os.getpid(), sent))
         again.daemon = True
         return again.start()
 

@@ -135,8 +135,8 @@ def test_debug_shows_the_traceback(capsys):
 @pytest.mark.parametrize(
     ("code", "advice"),
     [
-        (errno.ENOSPC, "free some space."),
-        (errno.EDQUOT, "free some space."),
+        (errno.ENOSPC, "make room there, and give the same command again."),
+        (errno.EDQUOT, "make room there, and give the same command again."),
         (errno.EACCES, "choose a place that can be read and written."),
         (errno.EROFS, "choose a place that can be read and written."),
         (errno.EIO, "the same command with --debug shows where."),

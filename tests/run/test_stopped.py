@@ -88,14 +88,15 @@ def test_a_step_that_could_not_be_saved_is_not_called_saved(store, tmp_path, at_
     assert "No space left" in said
 
 
-def test_sigterm_is_heard_where_python_lets_no_exception_out():
+@pytest.mark.parametrize(("sent", "heard"), [(signal.SIGTERM, Preempted), (signal.SIGINT, KeyboardInterrupt)])
+def test_a_signal_is_heard_where_python_lets_no_exception_out(sent, heard):
     """Found by the 500 kills: it came while garbage was collected, of which jax is told, and the run went on."""
     met = []
 
     def while_collecting(phase, _):
         if phase == "start" and not met:
             met.append(phase)
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), sent)
 
     def collect_and_wait():
         gc.callbacks.append(while_collecting)
@@ -104,7 +105,7 @@ def test_sigterm_is_heard_where_python_lets_no_exception_out():
         time.sleep(30)
 
     try:
-        with pytest.raises(Preempted), ended_at_once():
+        with pytest.raises(heard), ended_at_once():
             collect_and_wait()
     finally:
         gc.callbacks.remove(while_collecting)
