@@ -13,7 +13,7 @@ from jaxssl.errors import UserError
 
 R = TypeVar("R")
 
-USAGE = """usage: jaxssl {verb} RECIPE {place} DIR [options]
+USAGE = """usage: jaxssl {verb} RECIPE {own} [options]
 
 RECIPE is NAME, NAME:variant or path/to/file.py:variant, of these names:
 {names}.
@@ -122,12 +122,13 @@ def finetune(words: Sequence[str]) -> None:
     _train("finetune", FineTuning, words)
 
 
-def _asked(verb: str, form: type[OfRecipe], place: str, words: Sequence[str]) -> Any:
-    """The recipe that the first word names, with the options that follow; none where only help was wanted."""
+def _asked(verb: str, form: type[OfRecipe], own: str, words: Sequence[str]) -> Any:
+    """The recipe that the first word names, with the options that follow, of which the verb has some of its own; none
+    where only help was wanted."""
     from jaxssl.recipe import load_recipe, names
 
     if not words or words[0].startswith("-"):
-        print(USAGE.format(verb=verb, place=place, names=", ".join(names()), example=EXAMPLES[verb]), end="")
+        print(USAGE.format(verb=verb, own=own, names=", ".join(names()), example=EXAMPLES[verb]), end="")
         if not words or words[0] not in ("-h", "--help"):
             raise UserError(f"jaxssl {verb} needs a recipe as its first word, for example: jaxssl {verb} mim:small.")
         return None
@@ -139,7 +140,7 @@ def _asked(verb: str, form: type[OfRecipe], place: str, words: Sequence[str]) ->
 
 
 def _train(verb: str, form: type[Training], words: Sequence[str]) -> None:
-    asked = _asked(verb, form, "--workdir", words)
+    asked = _asked(verb, form, "--workdir DIR", words)
     if asked is None:
         return
     if asked.print_config:
@@ -162,7 +163,7 @@ def _train(verb: str, form: type[Training], words: Sequence[str]) -> None:
 
 def bench_step(words: Sequence[str]) -> None:
     """jaxssl bench step RECIPE [--out DIR]: how fast it trains, and where the time of a step goes."""
-    asked = _asked("bench step", Stepping, "--out", words)
+    asked = _asked("bench step", Stepping, "[--against torch] [--out DIR]", words)
     if asked is None:
         return
     from jaxssl import run
@@ -175,7 +176,7 @@ def bench_step(words: Sequence[str]) -> None:
 
 def plan(words: Sequence[str]) -> None:
     """jaxssl plan RECIPE --devices 256 --chip v5p [--out DIR]: what it will need of them, before anybody books them."""
-    asked = _asked("plan", Planning, "--out", words)
+    asked = _asked("plan", Planning, "--devices N --chip NAME [--images N] [--out DIR]", words)
     if asked is None:
         return
     from jaxssl import run

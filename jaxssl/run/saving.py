@@ -115,7 +115,7 @@ def _table(result: Mapping[str, Any]) -> Table:
         "a checkpoint": readable(result["bytes"], "B"),
         "lost to it in all": small(result["lost"]) if result["lost"] > 0 else "nothing that noise would show",
         "a line of the log": small(result["line"]),
-        "share of training": f"{result['share']:.2%}",
+        "of the time of the steps": f"{result['share']:.2%}",
         **{f"  {name}": f"{share:.2%}" for name, share in result["shares"].items()},
     }
     for name, value in rows.items():
