@@ -87,7 +87,8 @@ def own():
         except FileNotFoundError:
             pass
 def listening():
-    rows = [row.split() for name in ("tcp", "tcp6") for row in open(f"/proc/self/net/{{name}}").readlines()[1:]]
+    tables = [open(path) for path in ("/proc/self/net/tcp", "/proc/self/net/tcp6") if os.path.exists(path)]
+    rows = [row.split() for table in tables for row in table.readlines()[1:]]
     return {{f"socket:[{{row[9]}}]" for row in rows if row[3] == "0A"}} & set(own())
 found, over = set(), threading.Event()
 def look():
