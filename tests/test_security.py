@@ -73,13 +73,17 @@ for name in os.listdir("/proc/self/fd"):
 @pytest.mark.parametrize(
     ("besides", "heard"), [("pass", 0), ("import jax; server = jax.profiler.start_server({port})", 1)]
 )
-def test_training_listens_to_nobody(besides, heard, tmp_path):
+def test_training_listens_to_nobody_and_asks_nobody(besides, heard, tmp_path):
     """One process alone; several find each other by a coordinator, which is asked for. jax's own sockets are seen."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         besides = besides.format(port=free.getsockname()[1])
     code = f"""
-import os, threading
+import os, sys, threading
+def told(event, args):
+    if event == "socket.connect":
+        raise SystemExit(f"{{event}} {{args}}")
+sys.addaudithook(told)
 def own():
     for name in os.listdir("/proc/self/fd"):
         try:

@@ -22,11 +22,8 @@ SECONDS = 30
 """Without a heartbeat a process counts as gone, and so long it is waited for at the end."""
 
 AGAIN = "start all of them again, and the same command continues from what is saved"
-STATUS = "UNKNOWN|INTERNAL|UNAVAILABLE|DEADLINE_EXCEEDED|ABORTED|CANCELLED"
-LOST = re.compile(
-    rf"(?s)({STATUS}): .*(?i:\bgloo\b|nccl|heartbeat|barrier|connection)|(UNAVAILABLE|DEADLINE_EXCEEDED): "
-)
-"""How jax begins what it raises, be it a `JaxRuntimeError` or, where it waits for each program, a `ValueError`."""
+LOST = re.compile(r"(?s)[A-Z_]+: .*(?i:\bgloo\b|nccl|heartbeat|barrier|connection)|(UNAVAILABLE|DEADLINE_EXCEEDED): ")
+"""With a status jax begins what it raises, be it a `JaxRuntimeError` or, where it waits for each program, a `ValueError`."""
 
 GONE = threading.Event()
 """Set once another process is known to be gone."""

@@ -13,7 +13,7 @@ from jaxssl.models.products import along_channels, convolve, dense_product
 DRAW = np.random.default_rng(0).normal
 
 
-def close(found, wanted):
+def assert_close(found, wanted):
     for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5 * np.abs(b).max())
 
@@ -28,7 +28,7 @@ def squares(layer, x):
 def test_along_channels_is_the_sum_over_them(cpu, monkeypatch):
     monkeypatch.setattr(products, "on_cpu", lambda: cpu)
     x, kernel = DRAW(size=(2, 3, 4, 5)), DRAW(size=(5, 2, 2, 6))
-    close(along_channels(jnp.float32(x), jnp.float32(kernel)), np.einsum("bhwc,cijd->bhwijd", x, kernel))
+    assert_close(along_channels(jnp.float32(x), jnp.float32(kernel)), np.einsum("bhwc,cijd->bhwijd", x, kernel))
 
 
 @pytest.mark.parametrize(
@@ -49,12 +49,12 @@ def test_a_convolution_of_one_pixel_is_that_of_xla(options, size):
     ours, xla = (
         nn.Conv(6, (1, 1), **options, conv_general_dilated=each) for each in (convolve, lax.conv_general_dilated)
     )
-    close(squares(ours, x), squares(xla, x))
+    assert_close(squares(ours, x), squares(xla, x))
 
 
 def test_a_dense_layer_is_that_of_flax():
     x = jnp.float32(DRAW(size=(3, 5, 4)))
-    close(squares(nn.Dense(8, dot_general=dense_product), x), squares(nn.Dense(8), x))
+    assert_close(squares(nn.Dense(8, dot_general=dense_product), x), squares(nn.Dense(8), x))
 
 
 def kinds(function, *arguments):

@@ -104,6 +104,7 @@ def test_when_one_cannot_begin_a_save_it_says_why_and_all_end(store, tmp_path, i
 def test_what_jax_says_of_a_lost_process_is_told_from_other_errors():
     lost = [
         "UNKNOWN: Gloo all-reduce failed: [external/gloo/gloo/transport/tcp/pair.cc:538] Read error: Connection reset",
+        "FAILED_PRECONDITION: Buffer Definition Event: Gloo all-gather failed: Connection closed by peer",
         "INTERNAL: Barrier failed because: task is set to ERROR: UNAVAILABLE: Task 1 heartbeat timeout.",
         "DEADLINE_EXCEEDED: Barrier timed out. Id: _async_write_complete.4::0.",
     ]
@@ -113,7 +114,7 @@ def test_what_jax_says_of_a_lost_process_is_told_from_other_errors():
         "INTERNAL: an operation of stores/gloomy failed",
         "RESOURCE_EXHAUSTED: Out of memory allocating 12 bytes.",
     ]
-    assert [bool(LOST.match(words)) for words in (*lost, *others)] == [True] * 3 + [False] * 4
+    assert [bool(LOST.match(words)) for words in (*lost, *others)] == [True] * 4 + [False] * 4
 
 
 def test_a_process_that_ends_by_itself_leaves_no_words_behind():
