@@ -23,7 +23,7 @@ SECONDS = 30
 
 AGAIN = "start all of them again, and the same command continues from what is saved"
 LOST = re.compile(r"(?s)[A-Z_]+: .*(?i:\bgloo\b|nccl|heartbeat|barrier|connection)|(UNAVAILABLE|DEADLINE_EXCEEDED): ")
-"""With a status jax begins what it raises, be it a `JaxRuntimeError` or, where it waits for each program, a `ValueError`."""
+"""With a status begins what jax raises, a `JaxRuntimeError` or, where it waits for each program, a `ValueError`."""
 
 GONE = threading.Event()
 """Set once another process is known to be gone."""
