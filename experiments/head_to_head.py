@@ -1,9 +1,9 @@
 """Which pretraining is worth its cost? Every method on the same images, with the same encoder, fine-tuned alike and
 compared by the same statistics; nobody has published that on hearts, as far as we know.
 
-    jaxssl ablate experiments/head_to_head.py --workdir sweeps/head                          # equal images, phantom
-    jaxssl ablate experiments/head_to_head.py --workdir sweeps/head --rates sweeps/head      # and equal time
+    jaxssl ablate experiments/head_to_head.py --workdir sweeps/head                          # phantoms, some minutes
     jaxssl ablate experiments/head_to_head.py --workdir sweeps/unet --network unet --methods simclr mim
+    jaxssl ablate experiments/head_to_head.py --workdir sweeps/images --points "scratch/*" "equal-images/*"
     jaxssl ablate experiments/head_to_head.py --workdir sweeps/acdc --scale small --store stores/acdc \
         --split splits/acdc
 
@@ -17,23 +17,22 @@ MAE cannot be had, as convolutions leave no patch out: eight methods then, of wh
 A ViT has no batch normalisation, so that BYOL's heads have none there.
 
 Two tables. Equal images: steps times batch is the same for all; an image counts each time it is drawn for a step, and
-once however many views a method makes of it: what further views cost, time tells. Equal accelerator time: with
-`--rates`, the folder of a finished sweep, each method gets the steps that take as long as those of `--reference` in the
-table of equal images. What a step takes is read from these runs once and kept in that folder, in rates-*.json, so that
-the same sweep says the same again; delete it to measure anew. It is the median over the log, the wait for data
-included: let nothing else run on the machine meanwhile. Other hardware, or another jax, has other speeds: there these
-pretrainings are refused.
+once however many views a method makes of it: what further views cost, time tells. Equal accelerator time: when a method
+and the reference, SimCLR unless `--reference` says, are pretrained so, the method is pretrained once more, for as many
+steps as take the time of the reference, which stands in both tables. What a step takes is the median over a run's log,
+the wait for data included: let nothing else run on the machine meanwhile. Other hardware, or another jax, has other
+speeds: there a pretraining of equal time does not begin.
 
 What methods need besides images: AWCL has the subjects' `--label` (short-axis slices have no label of anatomy, so it is
-the patient's group that attracts); planes has the lines of `--guests`, or, where a store lacks such views, a slice's
-place alone. Views, loss and batch are a method's own, those of its recipe; the ViT has one optimiser for all.
+the patient's group that attracts); planes has the lines of `--guests`, or, where a store does not know where such views
+lie, a slice's place alone. Views, loss and batch are a method's own, those of its recipe; the ViT has one optimiser for
+all.
 
 Points are judged by validation subjects; `--on test`, once nothing is left to choose, asks the test subjects of the
 same runs.
 
 smoke: 20 synthetic hearts, the recipes' variants for tests, one seed, equal time at the fewest labels only: shows that
-the machinery works and no more, above all of times. The 20 points with equal images took 9 minutes on a CPU core beside
-other work (*measured* at 6572ffc).
+the machinery works and no more, above all of times. Its 28 points are *not run* yet.
 small: 128 x 128 pixels of 1.5 mm, 256,000 images, small networks, three seeds, on 120 synthetic hearts or `--store`;
 *not run*.
 paper: there is none to repeat: 256 x 256 pixels of 1.25 mm, some 100 epochs of M&Ms and M&Ms-2, ViT-S/16 or the U-Net
@@ -41,16 +40,27 @@ of study B (arXiv 2409.18100), on `--store`; *not run*.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
+from jaxssl.data.guests import placed_views
 from jaxssl.data.source import Part
 from jaxssl.data.store import open_store
 from jaxssl.errors import UserError
 from jaxssl.recipe import load_recipe
-from jaxssl.run.rates import steps_in_time
-from jaxssl.sweep import Cohort, CommonSetting, Options, Point, Scale, Stage, fine_tuning, judged, of_scale
+from jaxssl.sweep import (
+    Cohort,
+    CommonSetting,
+    Options,
+    Point,
+    Scale,
+    Stage,
+    StepsInTime,
+    fine_tuning,
+    judged,
+    of_scale,
+)
 
 Method = Literal["simclr", "pcl", "awcl", "byol", "moco", "dino", "mim", "mae", "planes"]
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -177,8 +187,7 @@ def sweep(
     on: Part = "validation",
     network: Literal["vit", "unet"] = "vit",
     methods: tuple[Method, ...] = METHODS,
-    rates: Path | None = None,
-    reference: Method = "simclr",
+    reference: Method | None = None,
     label: str = "group",
     guests: tuple[str, ...] = ("2ch", "4ch"),
 ) -> Iterator[Point]:
@@ -191,10 +200,9 @@ def sweep(
         on: Whom the runs are judged by: test subjects once nothing is left to choose.
         network: The encoder of all arms; masked autoencoders need the ViT.
         methods: Those that are compared.
-        rates: Folder of a sweep that has finished with equal images: equal time is asked as well, by its speeds.
-        reference: The method whose time all others get.
+        reference: The method whose time all others get; the first of those compared unless given.
         label: By which AWCL attracts; a store without it has no such arm.
-        guests: Views whose lines planes looks for, those that the store has.
+        guests: Views whose lines planes looks for, of those whose place the store knows.
     """
     setting = of_scale(scale, SCALES)
     cohort = setting.cohort(store, split)
@@ -203,21 +211,24 @@ def sweep(
     methods = tuple(method for method in methods if method not in lacking)
     # Another encoder asks other questions.
     prefix = "" if network == "vit" else f"{network}/"
+    if not methods:
+        raise UserError("None of --methods can be had: mae needs the ViT, awcl a store with the label of --label.")
+    reference = reference or methods[0]
+    if reference not in methods:
+        raise UserError(f"--reference {reference} is not among the methods compared; there are {', '.join(methods)}.")
     yield from design.points(f"{prefix}scratch", None, setting.subsets, ())
     of_images = {method: design.start(method, f"equal-images {method}", design.steps(method)) for method in methods}
-    machine, in_time = steps_in_time(of_images, rates.absolute(), reference) if rates else ("", {})
     images = f"Equal images seen: {setting.images:,} drawn in each pretraining"
     time = f"Equal accelerator time: that which {reference} takes for {setting.images:,} images"
     for method, start in of_images.items():
-        # The reference, and whoever is as fast, stands in both tables.
-        shared = setting.timed if in_time.get(method) == start.options["train.steps"] else ()
         for subjects in setting.subsets:
-            tables = (images, time) if subjects in shared else (images,)
+            tables = (images, time) if method == reference and subjects in setting.timed else (images,)
             yield from design.points(f"{prefix}equal-images/{method}", start, (subjects,), tables)
-    for method, steps in in_time.items():
-        if steps != of_images[method].options["train.steps"]:
-            start = replace(design.start(method, f"equal-time {method}", steps), machine=machine)
-            yield from design.points(f"{prefix}equal-time/{method}", start, setting.timed, (time,))
+    for method, start in of_images.items():
+        if method != reference:
+            steps = StepsInTime(start, of_images[reference])
+            in_time = design.start(method, f"equal-time {method}", steps)
+            yield from design.points(f"{prefix}equal-time/{method}", in_time, setting.timed, (time,))
 
 
 @dataclass(frozen=True)
@@ -238,7 +249,7 @@ class Design:
             raise UserError(f"Batches of {batch}, as {method} has them, never make {self.setting.images:,} images.")
         return self.setting.images // batch
 
-    def start(self, method: str, label: str, steps: int) -> Stage:
+    def start(self, method: str, label: str, steps: int | StepsInTime) -> Stage:
         """A pretraining of so many steps."""
         options = {**self.cohort.options, **self._own(method), "train.epochs": None, "train.steps": steps}
         return Stage("pretrain", self._recipe(method), options, label=label)
@@ -284,9 +295,9 @@ class Design:
 
 def what_methods_need(store: Path | None, label: str, guests: tuple[str, ...]) -> dict[str, Options]:
     """Besides images, as far as the data have it: without its label there is no AWCL."""
-    info = open_store(store).info if store else None
-    seen = guests if info is None else tuple(view for view in guests if view in info.views)
+    given = open_store(store) if store else None
+    seen = guests if given is None else tuple(view for view in guests if view in placed_views(given))
     found: dict[str, Options] = {"planes": {"data.guests": seen, **({} if seen else {"method.lines": 0.0})}}
-    if info is None or label in info.labels:
+    if given is None or label in given.info.labels:
         found["awcl"] = {"data.label": label}
     return found

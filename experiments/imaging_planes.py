@@ -5,7 +5,8 @@ Zheng 2024, arXiv 2403.16499), on hearts and knees.
     jaxssl ablate experiments/imaging_planes.py --workdir sweeps/planes --list
     jaxssl ablate experiments/imaging_planes.py --workdir sweeps/c --scale paper --hearts stores/kaggle \
         --labelled stores/acdc --weights resnet18.safetensors --points "*/heart-*" "*/resnet18-*"
-    jaxssl ablate experiments/imaging_planes.py --workdir sweeps/mrnet --scale paper --knees stores/mrnet --finding acl
+    jaxssl ablate experiments/imaging_planes.py --workdir sweeps/knees --scale paper --knees stores/mrnet \
+        --finding acl --unlabelled-knees stores/oai
 
 Published: to find the lines in which other views cut an image (orientation), and its place in its stack (location),
 both help, together most, and most where labels are few. Classification of knees with 80 and 800 labelled subjects, as a
@@ -20,18 +21,19 @@ pretrainings of a scale take as many steps.
 MAE leaves patches out, which no convolution can: it has a ViT, and beside it stand scratch and both on that ViT. Of
 natural images no weights are known for the U-Net: with `--weights`, a ResNet-18 in the names of torchvision or timm,
 the arm imported stands beside scratch and both on a ResNet-18; without them it is not there. U-Nets of other widths
-have scratch and both, at the fewest labels. On knees all these have location in place of both.
+have scratch and both, at the fewest labels.
 
 Hearts are pretrained on one set, `--hearts`, all of it, and fine-tuned on another, `--labelled`: a test subject whose
 images pretraining has seen is refused, by whatever name. Segmentation is the study's task, the diagnosis is ours.
-Knees are pretrained on the training subjects of the set that they are fine-tuned on, and by location alone: MRNet does
-not say where its images lie. Their tasks are `--finding`, and segmentation where the set has masks, which no set of
-knees that jaxssl reads has. Points are judged by validation subjects; `--on test`, once nothing is left to choose, asks
-the test subjects of the same runs.
+Knees are pretrained on sagittal images, which coronal ones cut in lines: on those of `--unlabelled-knees`, as OAI, or
+else on the training subjects of the set that they are fine-tuned on. Where that does not say where its images lie, as
+MRNet, there is location alone, also in place of both. Their tasks are `--finding`, and segmentation where the set has
+masks, which no set of knees that jaxssl reads has. Points are judged by validation subjects; `--on test`, once nothing
+is left to choose, asks the test subjects of the same runs.
 
 smoke: 20 synthetic hearts to pretrain on, 20 others and 16 synthetic knees to fine-tune on, the recipes' variants for
-tests but a whole ResNet-18, one seed, one number of labels: shows that the machinery works and no more. Its 46 points
-took 19 minutes on one core of a CPU whose other one was busy (*measured*, commit 37d3bb7).
+tests but a whole ResNet-18, one seed, one number of labels: shows that the machinery works and no more. Its 50 points
+are *not run* yet.
 small: 80 x 80 pixels of 2 mm (ResNet-18: 96 x 96), small networks, three seeds, on 120 synthetic hearts and knees or
 on stores; *not run*.
 paper: the study's U-Net, 224 x 224 pixels of 1.26 mm, ViT-B/16 for MAE, one random image a subject an epoch, and the
@@ -46,6 +48,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from jaxssl.data.guests import placed_views
 from jaxssl.data.source import Part
 from jaxssl.data.store import open_store
 from jaxssl.errors import UserError
@@ -61,8 +64,8 @@ ARMS: Mapping[str, tuple[str, Options]] = {
     "both": ("planes", {}),
 }
 """The recipe that pretrains, and what it is told; of the arms scratch and imported there is none."""
-ON_HEARTS = ("scratch", "simclr", "byol", "mim", "orientation", "location", "both")
-ON_KNEES = ("scratch", "simclr", "byol", "mim", "location")
+WITHOUT_LINES = ("scratch", "simclr", "byol", "mim", "location")
+WITH_LINES = ("scratch", "simclr", "byol", "mim", "orientation", "location", "both")
 
 
 @dataclass(frozen=True)
@@ -164,12 +167,17 @@ class Region:
 
     name: str
     unlabelled: Options
+    guests: tuple[str, ...]
+    """Views that cut the images in lines; none where it is not known how they lie."""
     cohort: Cohort
     label: str
     tasks: tuple[str, ...]
-    arms: tuple[str, ...]
-    """On the U-Net; the last is had by other networks as well."""
     all: Options = field(default_factory=dict)
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        """On the U-Net; the last is had by other networks as well."""
+        return WITH_LINES if self.guests else WITHOUT_LINES
 
 
 def sweep(
@@ -178,6 +186,7 @@ def sweep(
     labelled: Path | None = None,
     heart_split: Path | None = None,
     knees: Path | None = None,
+    unlabelled_knees: Path | None = None,
     knee_split: Path | None = None,
     finding: str = "group",
     weights: Path | None = None,
@@ -190,7 +199,8 @@ def sweep(
         hearts: Cine MR to pretrain on, short axis with two and four chambers; synthetic unless any store is given.
         labelled: Short-axis cine MR of other subjects with masks in ED and ES, to fine-tune on.
         heart_split: A folder that `jaxssl data split` has made of the labelled hearts; a new one unless given.
-        knees: Sagittal knee MR, to pretrain and to fine-tune on.
+        knees: Sagittal knee MR, to fine-tune on.
+        unlabelled_knees: That of others, to pretrain on; the training subjects of the knees unless given.
         knee_split: A folder that `jaxssl data split` has made of the knees; a new one unless given.
         finding: The label of the knees that is learnt: abnormal, acl or meniscus in MRNet.
         weights: ImageNet weights of a ResNet-18; without them there is no arm imported.
@@ -199,11 +209,16 @@ def sweep(
     setting = of_scale(scale, SCALES)
     if weights is not None and not weights.is_file():
         raise UserError(f"There is no file {weights}: give --weights a safetensors file, or leave it out.")
-    if (heart_split and not labelled) or (knee_split and not knees):
-        raise UserError("--heart-split is of --labelled, and --knee-split of --knees: give that store as well.")
+    if (heart_split and not labelled) or ((knee_split or unlabelled_knees) and not knees):
+        raise UserError(
+            "--heart-split goes with --labelled, --knee-split and --unlabelled-knees with --knees: give these as well."
+        )
     if hearts or labelled or knees:
         setting = replace(setting, phantoms={})
-    regions = [*_hearts(setting, hearts, labelled, heart_split), *_knees(setting, knees, knee_split, finding)]
+    regions = [
+        *_hearts(setting, hearts, labelled, heart_split),
+        *_knees(setting, knees, unlabelled_knees, knee_split, finding),
+    ]
     if not regions:
         raise UserError("This scale is for real data: give --hearts and --labelled, or --knees, or all three.")
     design = Design(setting, weights, on)
@@ -271,8 +286,7 @@ class Design:
             **region.all,
             **setting.pretraining,
             **setting.by_recipe.get(recipe, {}),
-            **told,
-            **(network.options if recipe == "planes" else {}),
+            **({**told, "data.guests": region.guests, **network.options} if recipe == "planes" else {}),
         }
         label = " ".join(filter(None, (arm, network.name, region.name)))
         start = {"init.run": Stage("pretrain", network.of(f"{recipe}{setting.variant}"), options, label=label)}
@@ -286,16 +300,16 @@ def _hearts(setting: Setting, hearts: Path | None, labelled: Path | None, split:
         raise UserError("Hearts are pretrained on --hearts and fine-tuned on other subjects, --labelled: give both.")
     if hearts is None and not setting.phantoms:
         return
-    # Nobody of this set is asked anything, so that all are trained on.
-    store = hearts.absolute() if hearts else setting.phantoms["hearts"]
-    seen = {"data.store": store, "data.fractions": (1.0, 0.0, 0.0)}
+    seen = _everybody(hearts.absolute() if hearts else setting.phantoms["hearts"])
     tasks = _tasks(labelled, "group")
     by = "group" if CLASSIFICATION in tasks else None
     cohort = setting.cohort(labelled, split, "labelled", by=by)
-    yield Region("heart", seen, cohort, "group", tasks, ON_HEARTS)
+    yield Region("heart", seen, ("2ch", "4ch"), cohort, "group", tasks)
 
 
-def _knees(setting: Setting, knees: Path | None, split: Path | None, finding: str) -> Iterator[Region]:
+def _knees(
+    setting: Setting, knees: Path | None, unlabelled: Path | None, split: Path | None, finding: str
+) -> Iterator[Region]:
     """The region, if it is asked for."""
     if knees is None and not setting.phantoms:
         return
@@ -303,8 +317,16 @@ def _knees(setting: Setting, knees: Path | None, split: Path | None, finding: st
     if CLASSIFICATION not in tasks:
         raise UserError(f"{knees} has no label {finding!r}; give --finding one that `jaxssl data info` lists.")
     cohort = setting.cohort(knees, split, "knees", by=finding)
-    sagittal = {"data.views": ("sagittal",), "data.guests": (), "data.moments": (), "data.plan": "slices"}
-    yield Region("knee", cohort.options, cohort, finding, tasks, ON_KNEES, sagittal)
+    sagittal = {"data.views": ("sagittal",), "data.moments": (), "data.plan": "slices"}
+    seen = _everybody(unlabelled.absolute()) if unlabelled else cohort.options
+    looked = unlabelled or knees
+    guests = ("coronal",) if looked is None or "coronal" in placed_views(open_store(looked)) else ()
+    yield Region("knee", seen, guests, cohort, finding, tasks, sagittal)
+
+
+def _everybody(store: Path | Stage) -> Options:
+    """Of a set of which nobody is asked anything: all are trained on."""
+    return {"data.store": store, "data.fractions": (1.0, 0.0, 0.0)}
 
 
 def _tasks(store: Path | None, label: str) -> tuple[str, ...]:

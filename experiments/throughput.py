@@ -1,7 +1,6 @@
 """What does each switch do to speed and memory, and which of those that change the result are worth their time?
 
     jaxssl ablate experiments/throughput.py --workdir sweeps/speed                              # phantom, some minutes
-    jaxssl ablate experiments/throughput.py --workdir sweeps/speed --rates sweeps/speed         # and equal time
     jaxssl ablate experiments/throughput.py --workdir sweeps/dino --scale small --store stores/acdc \
         --recipe dino:vit --devices 1 2 4 8
     jaxssl ablate experiments/throughput.py --workdir sweeps/fast --points "base/speed" "resident/speed"
@@ -14,27 +13,37 @@ a batch that is there already and as training is fed: images a second, memory an
 Networks that normalise over many images have no smaller batch and no micro-batches.
 
 Batch and precision change what is learned: they are fine-tuned from few labels as well, beside a random start, after
-equally many images. With `--rates`, the folder of a finished sweep, they are pretrained once more for as long as the
-base takes there: quality at equal cost. The learning rate grows with the batch, as Adam has it by its square root. The
-other switches change no result beyond rounding, which tests show, so that nothing is fine-tuned from them.
+equally many images, and then once more after as many steps as take the time of the base: quality at equal cost. The
+learning rate grows with the batch, as Adam has it by its square root. The other switches change no result beyond
+rounding, which tests show, so that nothing is fine-tuned from them.
 
 A speed says something on an accelerator, or as a ratio on a machine where nothing else runs.
 
-smoke: the recipe's variant for tests on 20 synthetic hearts: shows that the machinery works and no more. Its 16 points
-took 14 minutes on a CPU core beside other work (*measured* at 37d3bb7).
+smoke: the recipe's variant for tests on 20 synthetic hearts: shows that the machinery works and no more. Its 20 points
+are *not run* yet.
 small: 64,000 images of 128 x 128 pixels, one seed, on 120 synthetic hearts or `--store`; *not run*.
 paper: the recipe's own sizes and 1,000,000 images of `--store`, three seeds; *not run*.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import sqrt
 from pathlib import Path
 
 from jaxssl.data.source import Part
 from jaxssl.recipe import Recipe, load_recipe
-from jaxssl.run.rates import steps_in_time
-from jaxssl.sweep import Cohort, CommonSetting, Options, Point, Scale, Stage, fine_tuning, judged, of_scale
+from jaxssl.sweep import (
+    Cohort,
+    CommonSetting,
+    Options,
+    Point,
+    Scale,
+    Stage,
+    StepsInTime,
+    fine_tuning,
+    judged,
+    of_scale,
+)
 
 BASE = "base"
 
@@ -96,7 +105,6 @@ def sweep(
     on: Part = "validation",
     recipe: str | None = None,
     devices: tuple[int, ...] = (1,),
-    rates: Path | None = None,
 ) -> Iterator[Point]:
     """The points of the ablation.
 
@@ -107,7 +115,6 @@ def sweep(
         on: Whom the fine-tunings are judged by: test subjects once nothing is left to choose.
         recipe: The pretraining whose switches are turned; SimCLR of the scale unless given.
         devices: Numbers of devices that are timed, of those that this machine has.
-        rates: Folder of a sweep of this kind that has finished: equal time is asked as well, by its speeds.
     """
     setting = of_scale(scale, SCALES)
     ending = f":{setting.variant}" if setting.variant else ""
@@ -119,16 +126,12 @@ def sweep(
     images = f"Equal images seen: {design.images:,} drawn in each pretraining"
     time = f"Equal accelerator time: that which the base takes for {design.images:,} images"
     yield from design.tuned("scratch", None, ())
-    timed = {name: starts[name] for name in design.quality}
-    machine, in_time = steps_in_time(timed, rates.absolute(), BASE) if rates else ("", {})
-    for name in design.quality:
-        # The base, and whoever is as fast, stands in both tables.
-        shared = in_time.get(name) == starts[name].options["train.steps"]
-        yield from design.tuned(f"{name}/quality", starts[name], (images, time) if shared else (images,))
-    for name, steps in in_time.items():
-        if steps != starts[name].options["train.steps"]:
-            start = design.start(f"equal-time {name}", {**design.quality[name], "train.steps": steps})
-            yield from design.tuned(f"{name}/equal-time", replace(start, machine=machine), (time,))
+    for name, options in design.quality.items():
+        yield from design.tuned(f"{name}/quality", starts[name], (images, time) if name == BASE else (images,))
+        if name != BASE:
+            steps = StepsInTime(starts[name], starts[BASE])
+            start = design.start(f"equal-time {name}", {**options, "train.steps": steps})
+            yield from design.tuned(f"{name}/equal-time", start, (time,))
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ def stages_of(points: Iterable[Point]) -> list[Stage]:
 
 
 def recipe_of(stage: Stage) -> Recipe:
-    """With its overrides; folders of other stages go by their names."""
-    recipe, options = stage.resolved(lambda other: other.name)
+    """With its overrides; folders of other stages go by their names, and equal time is three steps, as no other is."""
+    recipe, options = stage.resolved(lambda other: other.name, lambda *_: 3)
     dotted = {name: str(value) if isinstance(value, Path) else value for name, value in options.items() if "." in name}
     return load_recipe(recipe, dotted)

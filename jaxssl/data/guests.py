@@ -7,6 +7,7 @@ from jaxtyping import Shaped
 
 from jaxssl.data.cache import Cache
 from jaxssl.data.columns import FIELDS
+from jaxssl.data.store import Store
 from jaxssl.errors import UserError
 
 
@@ -35,3 +36,13 @@ def guests_of(cache: Cache, views: Sequence[str]) -> Mapping[str, Shaped[np.ndar
         studies, first = np.unique(table["study"][best_first], return_index=True)
         rows[studies, guest], valid[studies, guest] = best_first[first], True
     return {**{key: table[key][rows] for key in (*FIELDS, "thickness")}, "valid": valid}
+
+
+def placed_views(store: Store) -> tuple[str, ...]:
+    """The views of a store whose place in the patient is known, as the first image of each says."""
+    placed: dict[str, bool] = {}
+    for record in store.records():
+        placed.setdefault(record.view, bool(np.isfinite(record.plane.origin).all()))
+        if len(placed) == len(store.info.views):
+            break
+    return tuple(view for view, known in placed.items() if known)

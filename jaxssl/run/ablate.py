@@ -18,12 +18,11 @@ from jaxssl.errors import UserError
 from jaxssl.files import put_text
 from jaxssl.reporting.page import OfStudy
 from jaxssl.run.judging import FILES, JUDGES
-from jaxssl.run.rates import refuse_elsewhere
 from jaxssl.run.report import report_on
 from jaxssl.run.stages import Busy, Failed, Place, State, holding
 from jaxssl.run.submitting import Cluster, submit_jobs
 from jaxssl.run.terminal import console_of
-from jaxssl.sweep import Point, Stage, Study, Within, in_order, load_study, select
+from jaxssl.sweep import Point, Stage, StepsInTime, Study, Within, in_order, load_study, select
 from jaxssl.train.cache import cached_in
 
 SEEDS = ("train.seed", "data.subset_seed")
@@ -82,7 +81,6 @@ def ablate(
     elif report:
         _report(read, chosen, root)
     elif not list:
-        refuse_elsewhere(_missing(chosen, root))
         if not (root / STUDY).exists():
             root.mkdir(parents=True, exist_ok=True)
             put_text(root / STUDY, json.dumps({"study": read.name}) + "\n")
@@ -160,11 +158,6 @@ def _state(point: Point, root: Path) -> State:
     return next(state for state in SAYING if state in states)
 
 
-def _missing(points: Sequence[Point], root: Path) -> Sequence[Stage]:
-    stages = in_order(stage for point in points for stage in point.stages)
-    return [stage for stage in stages if not Place(root, stage).done]
-
-
 def _at_an_end(points: Sequence[Point], root: Path) -> bool:
     states = [_state(point, root) for point in points]
     return "finished" in states and set(states) <= {"finished", "failed"}
@@ -203,8 +196,9 @@ def time_left(places: Sequence[Place]) -> tuple[float, int]:
 
 
 def _kind(stage: Stage) -> tuple[str, str, str]:
-    """What decides the time: verb, recipe, and options that are neither seeds nor folders."""
-    options = {name: value for name, value in stage.options.items() if not isinstance(value, Stage | Within)}
+    """What decides the time: verb, recipe, and options that are neither seeds nor of other stages."""
+    ours = Stage | Within | StepsInTime
+    options = {name: value for name, value in stage.options.items() if not isinstance(value, ours)}
     return stage.verb, _what(stage), str(sorted((name, str(v)) for name, v in options.items() if name not in SEEDS))
 
 

@@ -22,6 +22,7 @@ from jaxssl.run.ingest import data_ingest
 from jaxssl.run.judging import FILES
 from jaxssl.run.lvef import data_lvef
 from jaxssl.run.probe import asked, probe
+from jaxssl.run.rates import steps_in_time, steps_in_time_here
 from jaxssl.run.saliency import saliency
 from jaxssl.run.segmentation import segment
 from jaxssl.run.split import data_split
@@ -223,7 +224,7 @@ class Place:
         tell("finished")
 
     def _call(self) -> None:
-        of, options = self.stage.resolved(self._where)
+        of, options = self.stage.resolved(self._where, steps_in_time_here)
         self.folder.parent.mkdir(parents=True, exist_ok=True)
         DOINGS[self.stage.verb].call(of, self.folder, options)
 
@@ -248,7 +249,7 @@ class Place:
         """Refuse a run that was made by what the recipe said then, where that says something else now."""
         if self.stage.verb not in ("pretrain", "finetune"):
             return
-        recipe, options = self.stage.resolved(self._where)
+        recipe, options = self.stage.resolved(self._where, steps_in_time)
         told = lasting(config.to_dict(load_recipe(str(recipe), _overrides(options))))
         known = lasting(config.read_json(self.folder / "recipe.json"))
         names = sorted(name for name in told.keys() | known.keys() if name not in PLACES)

@@ -11,7 +11,7 @@ keywords of its `sweep` are flags of `jaxssl ablate`. What of it has been done i
 """
 
 from jaxssl.sweep.design import Cohort, CommonSetting, Scale, fine_tuning, judged, of_scale
-from jaxssl.sweep.stage import Options, Point, Stage, Within, in_order
+from jaxssl.sweep.stage import Options, Point, Stage, StepsInTime, Within, in_order
 from jaxssl.sweep.study import Study, load_study, select
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "Point",
     "Scale",
     "Stage",
+    "StepsInTime",
     "Study",
     "Within",
     "fine_tuning",

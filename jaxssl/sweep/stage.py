@@ -48,8 +48,6 @@ class Stage:
     """By their names: those with a dot override the recipe, the others are the verb's own."""
     label: str = ""
     """What people read in the folder's name; verb and recipe unless given."""
-    machine: str = ""
-    """The only hardware that it may be done on, where its steps were counted by what they take there."""
 
     def __post_init__(self):
         if self.verb not in ROOMS:
@@ -77,9 +75,24 @@ class Stage:
         self.resolved(lambda stage: found.append(stage) or "")
         return tuple(found)
 
-    def resolved(self, place: Callable[["Stage"], str]) -> tuple[Any, dict[str, Any]]:
-        """`of` and `options` with each stage replaced by its place."""
-        return _resolved(self.of, place), {name: _resolved(value, place) for name, value in self.options.items()}
+    def resolved(
+        self, place: Callable[["Stage"], str], steps: Callable[[str, str], Any] = "of {} in the time of {}".format
+    ) -> tuple[Any, dict[str, Any]]:
+        """`of` and `options` with each stage replaced by its place, and `StepsInTime` by the `steps` of two places."""
+
+        def known(value: Any) -> Any:
+            match value:
+                case Stage():
+                    return place(value)
+                case Within():
+                    return f"{place(value.stage)}/{value.file}"
+                case StepsInTime():
+                    return steps(place(value.run), place(value.reference))
+                case tuple() | list():
+                    return tuple(map(known, value))
+            return value
+
+        return known(self.of), {name: known(value) for name, value in self.options.items()}
 
     def folder(self, root: Path) -> Path:
         """Where it writes."""
@@ -102,6 +115,19 @@ class Within:
 
     stage: Stage
     file: str
+
+
+@dataclass(frozen=True, eq=False)
+class StepsInTime:
+    """Steps of a training like `run` that take as long as all of `reference`; known when both are finished.
+
+    >>> simclr, mim = Stage("pretrain", "simclr"), Stage("pretrain", "mim")
+    >>> Stage("pretrain", "mim", {"train.steps": StepsInTime(mim, simclr)}).needs == (mim, simclr)
+    True
+    """
+
+    run: Stage
+    reference: Stage
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,14 +167,6 @@ def in_order(stages: Iterable[Stage]) -> list[Stage]:
     for stage in stages:
         add(stage)
     return list(found.values())
-
-
-def _resolved(value: Any, place: Callable[[Stage], str]) -> Any:
-    if isinstance(value, Stage):
-        return place(value)
-    if isinstance(value, Within):
-        return f"{place(value.stage)}/{value.file}"
-    return tuple(_resolved(each, place) for each in value) if isinstance(value, tuple | list) else value
 
 
 def _text(value: Any) -> str:

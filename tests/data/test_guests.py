@@ -9,7 +9,7 @@ import samples
 from jaxssl.data.cache import open_cache
 from jaxssl.data.columns import FIELDS
 from jaxssl.data.grid import Layout
-from jaxssl.data.guests import guests_of
+from jaxssl.data.guests import guests_of, placed_views
 from jaxssl.data.record import unplaced
 from jaxssl.data.store import write
 from jaxssl.errors import UserError
@@ -56,7 +56,10 @@ def test_a_view_whose_place_nobody_knows_is_refused(tmp_path):
         for record in samples.records(2)
     ]
     about = {"name": "discs", "description": "Discs (synthetic).", "licence": "none"}
-    cache = open_cache(write(lost, tmp_path / "store", **about), Layout((24, 20), 1.5))
+    store = write(lost, tmp_path / "store", **about)
+    assert placed_views(store) == ("sax",)
+    cache = open_cache(store, Layout((24, 20), 1.5))
     with pytest.raises(UserError, match=r"asks for view '4ch', but .* does not know where those of it lie"):
         guests_of(cache, ("sax", "4ch"))
     assert guests_of(cache, ("sax",))["valid"].all()
+    assert placed_views(write(samples.records(1), tmp_path / "all", **about)) == ("sax", "4ch")

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,13 @@ from safetensors.numpy import save_file
 
 import jaxssl
 from jaxssl import config
+from jaxssl.data.record import unplaced
+from jaxssl.data.store import open_store, write
 from jaxssl.errors import UserError
 from jaxssl.sweep import Stage, load_study
 
 STUDY = Path(__file__).parents[2] / "experiments" / "imaging_planes.py"
-HEART, KNEE = 7, 5
+HEART, KNEE = 7, 7
 """Arms on the study's U-Net."""
 VIT, RESNET, WIDTH = 3, 3, 2
 """Arms on other networks, of hearts as of knees."""
@@ -121,12 +124,32 @@ def test_what_is_learnt_before_tells_the_arms_apart(hearts, knees):
         "location": (False, True),
         "both": (True, True),
     }
-    knee = before("location/knee-classification/all-labelled/seed-0")
-    assert (knee.data.views, knee.data.guests, knee.method.lines) == (("sagittal",), (), 0)
+    knee = before("both/knee-classification/all-labelled/seed-0")
+    assert (knee.data.views, knee.data.guests, bool(knee.method.lines)) == (("sagittal",), ("coronal",), True)
+    assert before("both/heart-segmentation/4-labelled/seed-0").data.guests == ("2ch", "4ch")
+    assert not before("simclr/knee-classification/all-labelled/seed-0").data.guests
     names = {need.name.rpartition("-")[0] for stage in found.values() for need in stage.needs}
     assert {"orientation-heart", "both-heart", "location-knee", "both-vit-heart", "mae-vit-heart"} < names
     assert recipe_of(found["scratch/knee-classification/all-labelled/seed-0"]).data.plan == "slices"
     assert recipe_of(found["scratch/heart-classification/all-labelled/seed-0"]).data.plan == "ed_es"
+
+
+def test_knees_that_do_not_say_how_they_lie_are_pretrained_by_location_or_on_others(knees, tmp_path):
+    unplaced_knees = tmp_path / "unplaced"
+    given = open_store(knees)
+    lost = (replace(each, plane=unplaced(each.image.shape[:2], tuple(each.plane.spacing))) for each in given.records())
+    write(lost, unplaced_knees, name="lost", description="Knees (synthetic).", licence="none")
+
+    def begun(**given):
+        found = {point.name.split("/")[0]: point.stages[0] for point in points_of(scale="small", **given)}
+        starts = {arm: need for arm, stage in found.items() for need in stage.needs if need.verb == "pretrain"}
+        return {arm: recipe_of(stage).data for arm, stage in starts.items()}
+
+    alone = begun(knees=unplaced_knees)
+    assert set(alone) == {"simclr", "byol", "mim", "mae", "location"}
+    helped = begun(knees=unplaced_knees, unlabelled_knees=knees)
+    assert set(helped) == {"simclr", "byol", "mim", "mae", "orientation", "location", "both"}
+    assert {(data.store, data.fractions) for data in helped.values()} == {(str(knees), (1.0, 0.0, 0.0))}
 
 
 def test_the_paper_has_the_numbers_of_the_study(hearts, knees, weights):
@@ -164,7 +187,8 @@ def test_regions_and_tasks_are_those_that_there_are_data_for(hearts, knees, tmp_
         ({"scale": "paper"}, "give --hearts and --labelled"),
         ({"hearts": hearts}, "give both"),
         ({"knees": knees, "finding": "acl"}, "no label 'acl'"),
-        ({"heart_split": tmp_path}, "give that store as well"),
+        ({"heart_split": tmp_path}, "give these as well"),
+        ({"unlabelled_knees": knees}, "give these as well"),
         ({"weights": tmp_path / "none"}, "no file"),
     ):
         with pytest.raises(UserError, match=sentence):

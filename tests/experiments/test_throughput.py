@@ -8,7 +8,6 @@ from points import recipe_of, stages_of
 
 import jaxssl
 from jaxssl import config
-from jaxssl.run.rates import Rates
 from jaxssl.sweep import load_study
 
 STUDY = Path(__file__).parents[2] / "experiments" / "throughput.py"
@@ -31,9 +30,9 @@ def test_the_points_are_the_design():
     assert timed == QUALITY | SPEED
     tuned = {name.partition("/quality")[0] for name in points if "quality" in name}
     assert tuned == QUALITY
-    assert set(points) - {f"{name}/speed" for name in timed} - {f"{name}/quality/seed-0" for name in tuned} == {
-        "scratch/seed-0"
-    }
+    in_time = {f"{name}/equal-time/seed-0" for name in QUALITY - {"base"}}
+    speeds, tunings = ({f"{name}/speed" for name in timed}, {f"{name}/quality/seed-0" for name in tuned})
+    assert set(points) - speeds - tunings == {"scratch/seed-0", *in_time}
     # What is fine-tuned from is what was timed.
     start = points["base/speed"].stages[0]
     assert points["base/quality/seed-0"].stages[0].options["init.run"] is start
@@ -49,23 +48,24 @@ def test_recipes_take_every_override_and_see_as_many_images(scale, recipe, heart
     for each in recipes:
         config.check(each)
     assert len({json.dumps(config.to_dict(each)) for each in recipes}) == len(trainings)
-    starts = [r for stage, r in zip(trainings, recipes, strict=True) if stage.verb == "pretrain"]
+    starts = [
+        recipe
+        for stage, recipe in zip(trainings, recipes, strict=True)
+        if stage.verb == "pretrain" and not stage.label.startswith("equal-time")
+    ]
     assert len({each.train.steps * each.train.batch for each in starts}) == 1
 
 
-def test_equal_time_is_that_of_the_base(hearts, monkeypatch):
-    seconds = {"base": 0.2, "batch-8": 0.16, "batch-32": 0.3, "batch-64": 0.35, "precision-bfloat16": 0.15}
-    study = load_study(STUDY)
-    monkeypatch.setattr("jaxssl.run.rates.read_rates", lambda starts, root: Rates("here", seconds))
-    points = {point.name: point for point in study.points({"store": hearts, "rates": Path("somewhere")})}
-    steps = {
-        name.partition("/")[0]: point.stages[0].options["init.run"].options["train.steps"]
-        for name, point in points.items()
-        if "equal-time" in name
-    }
+def test_equal_time_is_that_of_the_base(hearts):
+    points = points_of(store=hearts)
+    base = points["base/speed"].stages[0]
     assert len(points["base/quality/seed-0"].tables) == 2
     assert len(points["batch-8/quality/seed-0"].tables) == 1
-    assert steps == {"batch-8": 5, "batch-32": 3, "batch-64": 2, "precision-bfloat16": 5}
+    for name in QUALITY - {"base"}:
+        point = points[f"{name}/equal-time/seed-0"]
+        steps = point.stages[0].options["init.run"].options["train.steps"]
+        assert (steps.run, steps.reference) == (points[f"{name}/speed"].stages[0], base)
+        assert [caption[:10] for caption in point.tables] == ["Equal acce"]
 
 
 def test_a_cut_runs_to_a_page_that_has_the_speed(tmp_path):
