@@ -24,6 +24,7 @@ from jaxssl.reporting.read import read_runs
 
 SCRATCH, IMAGES = "scratch", "ImageNet weights"
 NOT_RUN = "not run: no weights", ""
+MEASURES = {"segmentation": "mean Dice", "classification": "AUROC"}
 
 
 def main(
@@ -55,7 +56,7 @@ def main(
     found = {arm.runs[0].folder: arm for arm in arms(read_runs(list(folders.values())))}
     names = [SCRATCH, IMAGES, *map(str, runs)]
     rows = [(name, *(_figures(found[folders[name]]) if name in folders else NOT_RUN)) for name in names]
-    table = Table("begins with", "mean Dice", "against scratch")
+    table = Table("begins with", MEASURES[found[folders[SCRATCH]].task.kind], "against scratch")
     for row in rows:
         table.add_row(*row)
     Console().print(table)
@@ -63,7 +64,7 @@ def main(
 
 
 def _figures(arm: Arm) -> tuple[str, str]:
-    """Mean Dice, and the difference to scratch with its 95% interval over test subjects."""
+    """Mean Dice or AUROC, and the difference to scratch with its 95% interval over test subjects."""
     few = "; few for an interval" if len(arm.subjects) < ENOUGH else ""
     against = ""
     if arm.paired:

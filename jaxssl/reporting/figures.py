@@ -45,7 +45,7 @@ _SETTINGS: dict[Any, Any] = {
     "axes.grid": True,
     "axes.axisbelow": True,
     "axes.formatter.useoffset": False,
-    "axes.formatter.limits": (-3, 5),
+    "axes.formatter.limits": (-5, 5),
     "grid.color": RULE,
     "grid.linewidth": 0.6,
     "xtick.color": MUTED,
