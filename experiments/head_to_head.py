@@ -4,6 +4,7 @@ compared by the same statistics; nobody has published that on hearts, as far as 
     jaxssl ablate experiments/head_to_head.py --workdir sweeps/head                          # phantoms, some minutes
     jaxssl ablate experiments/head_to_head.py --workdir sweeps/unet --network unet --methods simclr mim
     jaxssl ablate experiments/head_to_head.py --workdir sweeps/images --points "scratch/*" "equal-images/*"
+    jaxssl ablate experiments/head_to_head.py --workdir sweeps/time --points "scratch/*" "*/simclr/*" "equal-time/*"
     jaxssl ablate experiments/head_to_head.py --workdir sweeps/acdc --scale small --store stores/acdc \
         --split splits/acdc
 
@@ -18,10 +19,10 @@ A ViT has no batch normalisation, so that BYOL's heads have none there.
 
 Two tables. Equal images: steps times batch is the same for all; an image counts each time it is drawn for a step, and
 once however many views a method makes of it: what further views cost, time tells. Equal accelerator time: when a method
-and the reference, SimCLR unless `--reference` says, are pretrained so, the method is pretrained once more, for as many
-steps as take the time of the reference, which stands in both tables. What a step takes is the median over a run's log,
-the wait for data included: let nothing else run on the machine meanwhile. Other hardware, or another jax, has other
-speeds: there a pretraining of equal time does not begin.
+and the reference, the first of `--methods` unless `--reference` says, are pretrained so, the method is pretrained once
+more, for as many steps as take the time of the reference, which stands in both tables. What a step takes is the median
+over a run's log, the wait for data included: let nothing else run on the machine meanwhile. Another kind of
+accelerator, another number of cores, or another jax has other speeds: there a pretraining of equal time does not begin.
 
 What methods need besides images: AWCL has the subjects' `--label` (short-axis slices have no label of anatomy, so it is
 the patient's group that attracts); planes has the lines of `--guests`, or, where a store does not know where such views
@@ -44,7 +45,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
-from jaxssl.data.guests import placed_views
+from jaxssl.data.guests import placed_guests
 from jaxssl.data.source import Part
 from jaxssl.data.store import open_store
 from jaxssl.errors import UserError
@@ -145,12 +146,14 @@ NETWORKS = {"vit": VITS, "unet": UNETS}
 SCALES = {
     "smoke": Setting(
         variant="tiny",
-        images=64,
+        images=256,
         subsets=(2, 5),
         timed=(2,),
         seeds=1,
         phantoms={"hearts": Stage("phantom", "cine", {"subjects": 20, "phases": 2, "slices": 6})},
         fractions=(0.5, 0.2, 0.3),
+        # Saving at every second step, as these variants do, would be most of the time.
+        pretraining={"train.checkpoint_every": 100},
     ),
     "small": Setting(
         variant="small",
@@ -295,9 +298,9 @@ class Design:
 
 def what_methods_need(store: Path | None, label: str, guests: tuple[str, ...]) -> dict[str, Options]:
     """Besides images, as far as the data have it: without its label there is no AWCL."""
-    given = open_store(store) if store else None
-    seen = guests if given is None else tuple(view for view in guests if view in placed_views(given))
+    info = open_store(store).info if store else None
+    seen = guests if info is None else placed_guests(info, "sax", guests)
     found: dict[str, Options] = {"planes": {"data.guests": seen, **({} if seen else {"method.lines": 0.0})}}
-    if given is None or label in given.info.labels:
+    if info is None or label in info.labels:
         found["awcl"] = {"data.label": label}
     return found

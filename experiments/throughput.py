@@ -68,7 +68,7 @@ class Setting(CommonSetting):
 SCALES = {
     "smoke": Setting(
         variant="tiny",
-        images=64,
+        images=256,
         subjects=2,
         seeds=1,
         phantoms={"hearts": Stage("phantom", "cine", {"subjects": 20, "phases": 2, "slices": 6})},

@@ -7,7 +7,7 @@ from jaxtyping import Shaped
 
 from jaxssl.data.cache import Cache
 from jaxssl.data.columns import FIELDS
-from jaxssl.data.store import Store
+from jaxssl.data.summary import StoreInfo
 from jaxssl.errors import UserError
 
 
@@ -38,11 +38,7 @@ def guests_of(cache: Cache, views: Sequence[str]) -> Mapping[str, Shaped[np.ndar
     return {**{key: table[key][rows] for key in (*FIELDS, "thickness")}, "valid": valid}
 
 
-def placed_views(store: Store) -> tuple[str, ...]:
-    """The views of a store whose place in the patient is known, as the first image of each says."""
-    placed: dict[str, bool] = {}
-    for record in store.records():
-        placed.setdefault(record.view, bool(np.isfinite(record.plane.origin).all()))
-        if len(placed) == len(store.info.views):
-            break
-    return tuple(view for view, known in placed.items() if known)
+def placed_guests(info: StoreInfo, view: str, guests: Sequence[str]) -> tuple[str, ...]:
+    """Those of the guests that a store knows to cut images of a view: the place of both in the patient is known."""
+    placed = info.views if info.placed is None else info.placed
+    return tuple(guest for guest in guests if view in placed and guest in placed)

@@ -13,7 +13,7 @@ from jaxssl.errors import UserError
 
 @dataclass(frozen=True)
 class StoreInfo:
-    """Counts over a store. `views`, `moments`, `sizes` and `spacings` count records, `labels` count subjects."""
+    """Counts over a store: `labels` count subjects, the other mappings records."""
 
     name: str
     description: str
@@ -34,6 +34,8 @@ class StoreInfo:
     sizes: Mapping[str, int]
     spacings: Mapping[str, int]
     labels: Mapping[str, Mapping[str, int]]
+    placed: Mapping[str, int] | None = None
+    """Records of each view whose place in the patient is known; stores of earlier versions do not say."""
     masks_by: str = ""
     """The segmentation run that made the masks; empty where people made them, or a phantom."""
     masks_learnt_from: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)
@@ -78,6 +80,8 @@ class Tally:
             "spacings": f"{dy:.3f}x{dx:.3f}",
         }.items():
             self.counts[column][value] += 1
+        if np.isfinite(record.plane.origin).all():
+            self.counts["placed"][record.view] += 1
         self.records += 1
         if record.mask is not None:
             self.masked += 1
@@ -174,6 +178,7 @@ class Tally:
             studies=len(self.subject_of),
             masked=self.masked,
             views=ordered("views"),
+            placed=ordered("placed"),
             moments=ordered("moments"),
             phases=ordered("phases"),
             sizes=ordered("sizes"),

@@ -170,9 +170,12 @@ def told_apart(names: Sequence[str], chosen: Sequence[Mapping[str, str]]) -> lis
 
 
 def _identity(run: Run, runs: Sequence[Run]) -> Hashable:
-    """What the runs of an arm have in common: the task, the recipe, and the recipe of what they started from."""
+    """What the runs of an arm have in common: the task, the recipe, and the recipe of what they started from.
+
+    Arms of a study stay apart where these come out the same, as when equal time is as many steps as equal images.
+    """
     judged = run.judged
-    return judged and (judged.task, cases(judged)), tuple(sorted(choices(run, runs).items()))
+    return judged and (judged.task, cases(judged)), run.facts.planned, tuple(sorted(choices(run, runs).items()))
 
 
 def _choices(run: Run) -> dict[str, str]:

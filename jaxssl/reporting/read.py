@@ -48,6 +48,8 @@ class Facts:
     init: str = ""
     parameters: int = 0
     command: str = ""
+    planned: str = ""
+    """The arm of a study that it was trained for; empty of runs that no study asked for."""
     data: str = ""
     classes: tuple[str, ...] = ()
     """Of the masks in its store, the background left out."""
@@ -170,6 +172,7 @@ def _facts(content: Mapping[str, Any]) -> Facts:
         parameters=whole(content.get("parameters")),
         seconds=number(content.get("seconds")),
         command=text("command"),
+        planned=text("planned"),
         data=_data_name(content.get("data")),
         classes=tuple(map(str, classes[1:])) if isinstance(classes, list) else (),
         carried_out=tuple(map(str, carried_out)) if isinstance(carried_out, list) else (),

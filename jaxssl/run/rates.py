@@ -10,26 +10,22 @@ from jaxssl.workdir import provenance
 
 
 def steps_in_time(run: str, reference: str) -> int:
-    """Steps at the speed of the finished training `run` that take as long as all of `reference`, at least one."""
-    runs = read_runs([Path(run), Path(reference)])
-    for each in runs:
+    """Steps at the speed of the finished training `run` that take as long as all of `reference`, at least one.
+
+    They are for here: on other hardware, or with another jax, they would take another time.
+    """
+    own, other = (read_runs([Path(folder)])[0] for folder in (run, reference))
+    for each in (own, other):
         if not cost(each).step_seconds > 0:
             raise UserError(
                 f"The log of {each.folder} is too short to tell what a step takes; take more steps, or a smaller "
                 "train.log_every."
             )
-    own, other = runs
     if _machine(own) != _machine(other):
         raise UserError(
             f"{own.folder} ran on {_machine(own)} and {other.folder} on {_machine(other)}, so that their times cannot "
             "be compared; train both on one kind of hardware."
         )
-    return max(round(cost(other).seconds / cost(own).step_seconds), 1)
-
-
-def steps_in_time_here(run: str, reference: str) -> int:
-    """The same, for a training that is about to begin: on other hardware, or with another jax, they take other time."""
-    (own,) = read_runs([Path(run)])
     facts = provenance()
     devices = config.load(own.folder / "recipe.json").train.devices or facts["devices"]
     here = _words(devices, facts["device"], facts["jax"])
@@ -38,7 +34,7 @@ def steps_in_time_here(run: str, reference: str) -> int:
             f"{own.folder}, by whose speed steps are counted, ran on {_machine(own)}, and this is {here}, where they "
             "take another time: work there, or begin the whole sweep here in another --workdir."
         )
-    return steps_in_time(run, reference)
+    return max(round(cost(other).seconds / cost(own).step_seconds), 1)
 
 
 def _machine(run: Run) -> str:

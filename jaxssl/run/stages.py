@@ -22,7 +22,7 @@ from jaxssl.run.ingest import data_ingest
 from jaxssl.run.judging import FILES
 from jaxssl.run.lvef import data_lvef
 from jaxssl.run.probe import asked, probe
-from jaxssl.run.rates import steps_in_time, steps_in_time_here
+from jaxssl.run.rates import steps_in_time
 from jaxssl.run.saliency import saliency
 from jaxssl.run.segmentation import segment
 from jaxssl.run.split import data_split
@@ -224,12 +224,17 @@ class Place:
         tell("finished")
 
     def _call(self) -> None:
-        of, options = self.stage.resolved(self._where, steps_in_time_here)
+        of, options = self.stage.resolved(self._where, self._steps)
         self.folder.parent.mkdir(parents=True, exist_ok=True)
         DOINGS[self.stage.verb].call(of, self.folder, options)
 
     def _where(self, stage: Stage) -> str:
         return str(stage.folder(self.root))
+
+    def _steps(self, run: str, reference: str) -> int:
+        """Those in equal time; counted once, as what they were counted by may be gone or made anew later."""
+        begun = self.folder / "recipe.json"
+        return config.load(begun).train.steps if begun.exists() else steps_in_time(run, reference)
 
     def _tell(self, **facts: Any) -> None:
         about = {"verb": self.stage.verb, "folder": str(self.folder), "when": now(), "time": time.time()}
@@ -249,7 +254,7 @@ class Place:
         """Refuse a run that was made by what the recipe said then, where that says something else now."""
         if self.stage.verb not in ("pretrain", "finetune"):
             return
-        recipe, options = self.stage.resolved(self._where, steps_in_time)
+        recipe, options = self.stage.resolved(self._where, self._steps)
         told = lasting(config.to_dict(load_recipe(str(recipe), _overrides(options))))
         known = lasting(config.read_json(self.folder / "recipe.json"))
         names = sorted(name for name in told.keys() | known.keys() if name not in PLACES)

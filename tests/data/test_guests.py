@@ -9,7 +9,7 @@ import samples
 from jaxssl.data.cache import open_cache
 from jaxssl.data.columns import FIELDS
 from jaxssl.data.grid import Layout
-from jaxssl.data.guests import guests_of, placed_views
+from jaxssl.data.guests import guests_of, placed_guests
 from jaxssl.data.record import unplaced
 from jaxssl.data.store import write
 from jaxssl.errors import UserError
@@ -57,9 +57,14 @@ def test_a_view_whose_place_nobody_knows_is_refused(tmp_path):
     ]
     about = {"name": "discs", "description": "Discs (synthetic).", "licence": "none"}
     store = write(lost, tmp_path / "store", **about)
-    assert placed_views(store) == ("sax",)
+    assert store.info.placed == {"sax": store.info.views["sax"]}
+    assert placed_guests(store.info, "sax", ("4ch", "sax")) == ("sax",)
+    assert placed_guests(store.info, "4ch", ("sax",)) == ()
+    # What an earlier version has written does not say; `guests_of` refuses later what is not known.
+    assert placed_guests(replace(store.info, placed=None), "sax", ("4ch",)) == ("4ch",)
     cache = open_cache(store, Layout((24, 20), 1.5))
     with pytest.raises(UserError, match=r"asks for view '4ch', but .* does not know where those of it lie"):
         guests_of(cache, ("sax", "4ch"))
     assert guests_of(cache, ("sax",))["valid"].all()
-    assert placed_views(write(samples.records(1), tmp_path / "all", **about)) == ("sax", "4ch")
+    whole = write(samples.records(1), tmp_path / "all", **about).info
+    assert whole.placed == whole.views

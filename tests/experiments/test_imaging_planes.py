@@ -150,6 +150,11 @@ def test_knees_that_do_not_say_how_they_lie_are_pretrained_by_location_or_on_oth
     helped = begun(knees=unplaced_knees, unlabelled_knees=knees)
     assert set(helped) == {"simclr", "byol", "mim", "mae", "orientation", "location", "both"}
     assert {(data.store, data.fractions) for data in helped.values()} == {(str(knees), (1.0, 0.0, 0.0))}
+    spacings = {
+        recipe_of(stage).data.layout.spacing
+        for name, stage in trainings(points_of(scale="paper", knees=unplaced_knees, unlabelled_knees=knees)).items()
+    }
+    assert spacings == {0.7}
 
 
 def test_the_paper_has_the_numbers_of_the_study(hearts, knees, weights):

@@ -68,8 +68,9 @@ def test_equal_time_is_that_of_the_base(hearts):
         assert [caption[:10] for caption in point.tables] == ["Equal acce"]
 
 
-def test_a_cut_runs_to_a_page_that_has_the_speed(tmp_path):
-    assert jaxssl.ablate(STUDY, tmp_path, points=("resident/speed",)) == {"resident/speed": "finished"}
+def test_a_cut_runs_to_a_page_that_has_the_speed_and_the_largest_batch_in_equal_time(tmp_path):
+    states = jaxssl.ablate(STUDY, tmp_path, points=("resident/speed", "batch-64/equal-time/*"))
+    assert list(states.values()) == ["finished"] * 2
     (found,) = tmp_path.glob("runs/*/step.jsonl")
     said = json.loads(found.read_text())
     assert said["recipe"] == "simclr:tiny"

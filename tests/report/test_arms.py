@@ -63,6 +63,16 @@ def test_seeds_are_averaged_within_their_subset_before_subjects_are_compared(mak
     assert (paired.p, paired.adjusted) == (pytest.approx(p), pytest.approx(p))
 
 
+def test_arms_that_a_study_planned_apart_stay_apart_where_their_recipes_are_the_same(make_run):
+    scratch, images, time = (
+        runs_of(make_run, name, level=level) for name, level in (("scratch", 0.75), ("images", 0.78), ("time", 0.78))
+    )
+    for folder in images + time:
+        edited(folder, "run.json", planned=f"study/{folder.name.partition('-')[0]}")
+    found = arms(read_runs([*scratch, *images, *time]))
+    assert sorted(tuple(run.folder for run in arm.runs) for arm in found) == sorted(map(tuple, (images, scratch, time)))
+
+
 def test_only_repeats_that_both_have_are_compared(make_run):
     scratch = runs_of(make_run, "scratch", level=0.75)
     tuned = runs_of(make_run, "tuned", init="runs/pre", level=0.78)
