@@ -18,8 +18,14 @@ def without_annotations(app, function, bound):
             hints[name] = get_args(hint)[0]
 
 
+def without_aliases(app, what, name, member, skip, options):
+    """Leave out the fields of named tuples, which are among the parameters already."""
+    return True if (member.__doc__ or "").startswith("Alias for field number") else None
+
+
 def setup(app):
     app.connect("autodoc-before-process-signature", without_annotations)
+    app.connect("autodoc-skip-member", without_aliases)
 
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.napoleon"]

@@ -26,7 +26,13 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").r
 REFERENCE = (
     *("jaxssl.sweep.stage", "jaxssl.sweep.design", "jaxssl.sweep.study"),
     *("jaxssl.objectives.contrastive", "jaxssl.objectives.rules"),
-    *("jaxssl.objectives.distillation", "jaxssl.objectives.reconstruction"),
+    *("jaxssl.objectives.distillation", "jaxssl.objectives.reconstruction", "jaxssl.objectives.planes"),
+    *("jaxssl.objectives.segmentation", "jaxssl.objectives.classification"),
+    *("jaxssl.objectives.masks", "jaxssl.objectives.patches", "jaxssl.objectives.fills"),
+    *(f"jaxssl.evaluate.metrics.{name}" for name in ("overlap", "surface", "volumes", "heads", "classes")),
+    *(f"jaxssl.evaluate.{name}" for name in ("knn", "linear", "representation")),
+    *(f"jaxssl.evaluate.statistics.{name}" for name in ("intervals", "bca", "auroc", "paired", "power", "agreement")),
+    "jaxssl.geometry",
     *("jaxssl.data.phantom.cine", "jaxssl.data.phantom.knee.study", "jaxssl.data.phantom.ultrasound.study"),
 )
 """Modules of docs/api.md that are not verbs, whose examples are one story in tests/run."""

@@ -1,4 +1,5 @@
-"""Linear probe: multinomial logistic regression on frozen features, its penalty chosen on other subjects."""
+"""Linear probe: multinomial logistic regression on frozen features (Alain and Bengio 2016), its penalty chosen on other
+subjects."""
 
 from dataclasses import dataclass, field
 from itertools import combinations
@@ -18,7 +19,12 @@ ITERATIONS = 2000
 
 @dataclass(frozen=True)
 class Samples:
-    """Frozen features of one split, with the class (0, 1, ...) and the subject of each."""
+    """Frozen features of one split, with the class (0, 1, ...) and the subject of each.
+
+    >>> Samples(np.zeros([2, 3]), np.array([0, -1]), np.array(["a", "b"]))
+    Traceback (most recent call last):
+    ValueError: samples without a label (-1) cannot be probed: leave them out
+    """
 
     features: Float[np.ndarray, "n dim"]
     labels: Integer[np.ndarray, "n"]
@@ -38,7 +44,12 @@ class Samples:
 
 @dataclass(frozen=True)
 class Candidate:
-    """One penalty that was tried: how it did on the validation subjects, and whether its fit had converged."""
+    """One penalty that was tried: how it did on the validation subjects, and whether its fit had converged.
+
+    >>> tried = Candidate(l2=1.0, validation_accuracy=0.9, converged=True), Candidate(0.1, 0.8, converged=True)
+    >>> max(tried, key=lambda candidate: candidate.validation_accuracy).l2
+    1.0
+    """
 
     l2: float
     validation_accuracy: float
@@ -50,6 +61,13 @@ class LinearProbe:
     """Test result of the penalty that validation chose, and what it was chosen from.
 
     `probabilities` are those of the test samples; a class that training never showed has none.
+
+    Features that are all alike are worth no more than one answer for all:
+
+    >>> alike = (Samples(np.zeros([3, 1]), np.array([0, 0, 1]), np.full(3, subject)) for subject in "abc")
+    >>> probe = linear_probe(*alike)
+    >>> probe.accuracy == probe.chance, probe.balanced_accuracy
+    (True, 0.5)
     """
 
     l2: float
@@ -78,6 +96,13 @@ def linear_probe(
     `converged` is false
     when the chosen fit was cut off, and its numbers are then those of an unfinished fit. There are `classes`, as many
     as `train` shows if none.
+
+    Where all penalties do equally well the strongest is kept:
+
+    >>> told = (Samples(np.array([[-1.0], [1.0]]), np.array([0, 1]), np.full(2, subject)) for subject in "abc")
+    >>> probe = linear_probe(*told)
+    >>> probe.accuracy, probe.l2
+    (1.0, 10.0)
     """
     _check_splits(train=train, validation=validation, test=test)
     if len(np.unique(train.labels)) < 2:

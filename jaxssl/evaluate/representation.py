@@ -96,14 +96,24 @@ def represent(
 def rankme(embedding: Table) -> float:
     """exp(-sum p log p) with p = s / sum(s), s the singular values of the embeddings, not centred (RankMe, Garrido et
     al. 2023, without its epsilon): the number of directions, if all are used alike; 1 where all embeddings lie on one
-    line, 0 where all are 0."""
+    line, 0 where all are 0.
+
+    >>> round(rankme(np.eye(4)), 4), rankme(np.ones([4, 4]))
+    (4.0, 1.0)
+    """
     values = _singular_values(_blocks(embedding), embedding.shape[1])
     return float(np.exp(entropy(values))) if values.any() else 0.0
 
 
 def effective_rank(embedding: Table) -> float:
     """(tr C)^2 / tr(C^2) of the covariance C of unit embeddings, the participation ratio of its eigenvalues, which
-    training logs of its batches (`methods.parts.spread`): 0 where all embeddings are one."""
+    training logs of its batches (`methods.parts.spread`): 0 where all embeddings are one.
+
+    Two directions, and both ways along them:
+
+    >>> round(effective_rank(np.concatenate([np.eye(3)[:2], -np.eye(3)[:2]])), 4)
+    2.0
+    """
     count, dim = embedding.shape
     mean = sum(_unit(block).sum(axis=0) for block in _blocks(embedding)) / count
     variances = _singular_values((_unit(block) - mean for block in _blocks(embedding)), dim) ** 2
@@ -114,14 +124,25 @@ def effective_rank(embedding: Table) -> float:
 
 
 def alignment(first: Table, second: Table) -> float:
-    """Mean |u - v|^2 of unit embeddings of two views of an image (Wang and Isola 2020, their alpha 2): 0 to 4."""
+    """Mean `|u - v|^2` of unit embeddings of two views of an image (Wang and Isola 2020, their alpha 2): 0 to 4.
+
+    One image's views point to opposite sides, another's are at a right angle:
+
+    >>> alignment(np.array([[1.0, 0.0], [1.0, 0.0]]), np.array([[-1.0, 0.0], [0.0, 1.0]]))
+    3.0
+    """
     distances = ((_unit(one) - _unit(other)) ** 2 for one, other in zip(_blocks(first), _blocks(second), strict=True))
     return float(sum(block.sum() for block in distances) / len(first))
 
 
 def uniformity(embedding: Table) -> float | None:
-    """log of the mean over pairs of different images of exp(-2 |u - v|^2), of unit embeddings (Wang and Isola 2020,
+    """log of the mean over pairs of different images of `exp(-2 |u - v|^2)`, of unit embeddings (Wang and Isola 2020,
     their t 2): 0 where all are one, towards -4 where many directions are filled evenly; None for fewer than two images.
+
+    Images at right angles are at a distance of the root of 2:
+
+    >>> round(uniformity(np.eye(3)), 4)
+    -4.0
     """
     count = len(embedding)
     if count < 2:
@@ -143,6 +164,13 @@ def nearest(
 
     One row a subject, because the next frames of one beat are nearer than anything else. Of equals the first is taken.
     Where there are fewer other subjects, these are all.
+
+    The query is of subject a, whose own row is no answer:
+
+    >>> table, subjects = np.array([[1.0, 0.0], [0.0, 1.0], [0.6, 0.8]]), np.array(["a", "b", "c"])
+    >>> found, cosines = nearest(np.array([[1.0, 0.0]]), np.array(["a"]), table, subjects, k=1)
+    >>> found.tolist(), cosines.tolist()
+    ([[2]], [[0.6]])
     """
     unit = _unit(query.astype(np.float64))
     cosines = np.concatenate([_unit(block) @ unit.T for block in _blocks(table)]).T

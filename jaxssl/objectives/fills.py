@@ -27,6 +27,12 @@ def filled(
     zero: 0, the mean of a standardised image. noise: normal, mean 0 and variance 1. shuffle: the hidden patches change
     places, none of two or more stays where it was. replacement: for each a patch that is not hidden, the same one as
     often as it is drawn, and of those `within` only.
+
+    Where the first and the last of four patches of one pixel are hidden, these two change places:
+
+    >>> image, hidden = jnp.array([1.0, 2.0, 3.0, 4.0]).reshape(1, 4, 1), jnp.array([1, 0, 0, 1])
+    >>> filled(jax.random.key(0), image, hidden, None, patch=1, fill="shuffle").ravel().tolist()
+    [4.0, 2.0, 3.0, 1.0]
     """
     grid = (image.shape[0] // patch, image.shape[1] // patch)
     hidden = hidden != 0

@@ -15,7 +15,11 @@ def sides(patch: Side) -> tuple[int, int]:
 
 
 def patchify(images: Shaped[Array, "batch y x channel"], patch: Side) -> Shaped[Array, "batch patches values"]:
-    """Cut images into patches, row by row; the values of one run over y, then x, then channel."""
+    """Cut images into patches, row by row; the values of one run over y, then x, then channel.
+
+    >>> patchify(jnp.arange(8).reshape(1, 2, 4, 1), 2).tolist()
+    [[[0, 1, 4, 5], [2, 3, 6, 7]]]
+    """
     (batch, height, width, channels), (rows, columns) = images.shape, sides(patch)
     if height % rows or width % columns:
         raise ValueError(f"images of {height} x {width} pixels do not divide into patches of {patch}")
@@ -26,7 +30,11 @@ def patchify(images: Shaped[Array, "batch y x channel"], patch: Side) -> Shaped[
 def unpatchify(
     values: Shaped[Array, "batch patches values"], grid: tuple[int, int], patch: Side
 ) -> Shaped[Array, "batch y x channel"]:
-    """Put patches together again: the inverse of `patchify`."""
+    """Put patches together again: the inverse of `patchify`.
+
+    >>> unpatchify(jnp.array([[[0, 1, 4, 5], [2, 3, 6, 7]]]), (1, 2), 2)[0, :, :, 0].tolist()
+    [[0, 1, 2, 3], [4, 5, 6, 7]]
+    """
     (height, width), (rows, columns) = grid, sides(patch)
     tiles = values.reshape(len(values), height, width, rows, columns, -1).swapaxes(2, 3)
     return tiles.reshape(len(values), height * rows, width * columns, -1)
@@ -35,7 +43,11 @@ def unpatchify(
 def patches_to_pixels(
     mask: Shaped[Array, "*batch patches"], grid: tuple[int, int], patch: Side
 ) -> Shaped[Array, "*batch y x"]:
-    """Spread a mask over a grid of patches onto the pixels of each."""
+    """Spread a mask over a grid of patches onto the pixels of each.
+
+    >>> patches_to_pixels(jnp.array([1, 0]), (1, 2), 2).tolist()
+    [[1, 1, 0, 0], [1, 1, 0, 0]]
+    """
     rows, columns = sides(patch)
     return mask.reshape(*mask.shape[:-1], *grid).repeat(rows, axis=-2).repeat(columns, axis=-1)
 

@@ -14,7 +14,14 @@ from jaxssl.numerics import island
 
 
 class Heatmaps(NamedTuple):
-    """One map a guest, 1 on its line and falling off; only where `valid` is there a line to be found."""
+    """One map a guest, 1 on its line and falling off; only where `valid` is there a line to be found.
+
+    Whatever is predicted, a map that is not valid costs nothing:
+
+    >>> maps = Heatmaps(values=jnp.zeros([2, 2, 1]), valid=jnp.array([False]))
+    >>> float(heatmap_loss(jnp.ones([1, 2, 2, 1]), maps.values[None], maps.valid[None]))
+    0.0
+    """
 
     values: Float[Array, "y x guest"]
     valid: Bool[Array, " guest"]
@@ -30,12 +37,22 @@ def line_heatmaps(
 ) -> Heatmaps:
     """The lines in which the planes of `guests` cut one image, drawn on a view of it of `size` (y, x) pixels.
 
-        h(p) = exp(-d(p)^2 / (2 sigma^2)),  d(p) = |A x + B y + C| / sqrt((n_g . x_axis)^2 + (n_g . y_axis)^2)
+        h(p) = exp(-d(p)^2 / (2 sigma^2)),  d(p) = abs(A x + B y + C) / sqrt((n_g . x_axis)^2 + (n_g . y_axis)^2)
 
     with (y, x) = matrix (p, 1) the pixel of the image that pixel p of the view shows, and A, B, C as in
     `geometry.line`: d is the distance in mm within the host's plane, whatever the shape of its pixels. So a map is the
     image's own, moved and enlarged with it. Not valid are guests that are absent, parallel or of no known width, and
     lines that cross no pixel of the view in which the image is seen.
+
+    A sagittal plane cuts a row of pixels, 1 mm apart, in the third; the next ones are at exp(-1/2) and exp(-2):
+
+    >>> x, y, z = jnp.eye(3)
+    >>> axial = Plane(jnp.zeros(3), x, y, spacing=jnp.ones(2), shape=jnp.array([1, 5]))
+    >>> sagittal = Plane(2 * x[None], y[None], z[None], spacing=jnp.ones([1, 2]), shape=jnp.array([[5, 5]]))
+    >>> draw = jax.jit(line_heatmaps, static_argnames="size")
+    >>> maps = draw(axial, sagittal, jnp.array([True]), sigma=1.0, matrix=jnp.eye(2, 3), size=(1, 5))
+    >>> print(maps.values[0, :, 0].round(2))
+    [0.14 0.61 1.   0.61 0.14]
     """
     rows, columns = jnp.arange(size[0], dtype=matrix.dtype)[:, None], jnp.arange(size[1], dtype=matrix.dtype)
     y, x = (row[0] * rows + row[1] * columns + row[2] for row in matrix)
@@ -68,13 +85,23 @@ def heatmap_loss(
     target: Float[Array, "batch y x guest"],
     valid: Bool[Array, "batch guest"],
 ) -> Float[Array, ""]:
-    """Mean squared error over the pixels of all valid heatmaps, each counting alike; 0 where none is valid."""
+    """Mean squared error over the pixels of all valid heatmaps, each counting alike; 0 where none is valid.
+
+    Two maps of one pixel, the second not valid:
+
+    >>> float(heatmap_loss(jnp.array([[[[3.0, 5.0]]]]), jnp.zeros([1, 1, 1, 2]), jnp.array([[True, False]])))
+    9.0
+    """
     error = jnp.where(valid[:, None, None, :], island(prediction) - island(target), 0)
     return jnp.mean(error**2, axis=(1, 2)).sum() / jnp.maximum(valid.sum(), 1)
 
 
 def location_loss(prediction: Float[Array, " batch"], position: Float[Array, " batch"]) -> Float[Array, ""]:
-    """Mean squared error of the place in the stack, 0 base to 1 apex, over known ones (not nan); 0 where none is."""
+    """Mean squared error of the place in the stack, 0 base to 1 apex, over known ones (not nan); 0 where none is.
+
+    >>> float(location_loss(jnp.array([0.5, 0.5, 0.9]), jnp.array([0.0, 1.0, jnp.nan])))
+    0.25
+    """
     known = ~jnp.isnan(position)
     error = jnp.where(known, island(prediction) - jnp.where(known, position, 0), 0)
     return jnp.sum(error**2) / jnp.maximum(known.sum(), 1)

@@ -57,7 +57,7 @@ class CommonSetting:
 
     seeds: int
     fractions: tuple[float, float, float] = (0.6, 0.2, 0.2)
-    """Of the subjects: to train on, to choose by and to test on."""
+    """Of the subjects, those to train on, to choose by and to test on."""
     phantoms: Mapping[str, Stage] = field(default_factory=dict)
     """Made where no store is given; where there are none of these, stores have to be."""
     pretraining: Options = field(default_factory=dict)

@@ -28,7 +28,7 @@ ROOMS = {
     "bench": None,
     "saliency": None,
 }
-"""The verbs that a stage may be, and where in a sweep's folder they write: None writes into the run that is asked."""
+"""The verbs that a stage may be, and where in a sweep's folder they write; None writes into the run that is asked."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +45,7 @@ class Stage:
     of: "str | Path | Stage"
     """The recipe of a training, the kind of a phantom, the set that is ingested; else the store or the run."""
     options: Options = field(default_factory=dict)
-    """By their names: those with a dot override the recipe, the others are the verb's own."""
+    """By their names; those with a dot override the recipe, the others are the verb's own."""
     label: str = ""
     """What people read in the folder's name; verb and recipe unless given."""
 
@@ -58,7 +58,7 @@ class Stage:
 
     @cached_property
     def key(self) -> str:
-        """Names what the stage says: verb, recipe and options, and so all stages that it needs."""
+        """Names what the stage says, its verb, recipe and options, and so all stages that it needs."""
         said = [self.verb, *self.resolved(lambda stage: f"stage {stage.key}")]
         return hashlib.sha256(json.dumps(said, sort_keys=True, default=_text).encode()).hexdigest()[:10]
 

@@ -26,7 +26,7 @@ class Study:
 
     path: Path
     about: str
-    """Its docstring: question, findings, commands, time."""
+    """Its docstring, with question, findings, commands and time."""
     sweep: Callable[..., Iterable[Point]]
 
     @property
@@ -36,7 +36,7 @@ class Study:
 
     @property
     def question(self) -> str:
-        """What its docstring begins with: its first paragraph, as far as the first question mark."""
+        """The first paragraph of its docstring, as far as the first question mark."""
         first = " ".join(self.about.partition("\n\n")[0].split())
         asked, mark, _ = first.partition("?")
         return asked + mark

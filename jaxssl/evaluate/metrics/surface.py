@@ -9,7 +9,14 @@ from scipy import ndimage
 
 
 class Distances(NamedTuple):
-    """In the unit of the spacing."""
+    """In the unit of the spacing.
+
+    Two pixels, three apart in a grid of 2 mm:
+
+    >>> pixels = np.eye(4, dtype=bool)
+    >>> border_distances(pixels[:1], pixels[3:], spacing=[1.0, 2.0])
+    Distances(hd95=6.0, assd=6.0)
+    """
 
     hd95: float
     assd: float
@@ -24,10 +31,18 @@ def border_distances(
     and d(x, B) the distance of the centre of x to the nearest centre in B, with `spacing` along the axes of the grid.
 
         HD95 = max(Q95 {d(p, T): p in P}, Q95 {d(t, P): t in T})
-        ASSD = (sum_P d(p, T) + sum_T d(t, P)) / (|P| + |T|)
+
+        ASSD = (sum_P d(p, T) + sum_T d(t, P)) / (#P + #T)
 
     Q95 is the linearly interpolated percentile, of each direction by itself and not of both pooled, as MONAI and
     Metrics Reloaded have it.
+
+    What is there is found, and something else 3 mm away is not. Of the truth's distances, 0 and 3, Q95 is 0.95 * 3;
+    the mean of all three is 1.
+
+    >>> apart = border_distances(np.arange(4) == 0, np.arange(4) % 3 == 0, spacing=[1.0])
+    >>> round(apart.hd95, 4), apart.assd
+    (2.85, 1.0)
     """
     if prediction.shape != truth.shape or prediction.ndim != len(spacing):
         raise ValueError(f"masks {prediction.shape} and {truth.shape} are not of one grid of spacing {tuple(spacing)}")

@@ -8,11 +8,16 @@ from jaxssl.evaluate.statistics.intervals import FEWEST, UNKNOWN, Interval
 
 
 def auroc_interval(auroc: float, positives: int, negatives: int, level: float = 0.95) -> Interval:
-    """Score interval of a two-class AUROC over patients: every A with |auroc - A| <= z sqrt(V(A)).
+    """Score interval of a two-class AUROC over patients: every A with `|auroc - A| <= z sqrt(V(A))`.
 
     V(A) = A (1 - A) / (p n) · (1 + (N - 1) ((1 - A) / (2 - A) + A / (1 + A))), N = (p + n) / 2: the variance of Hanley
     and McNeil, their class sizes averaged (R. G. Newcombe, Statistics in Medicine 25, 2006, method 5). Unlike any
     resampling it has something to say of classes that do not overlap in the sample.
+
+    Ten patients of either class that do not overlap do not show that none would:
+
+    >>> [round(end, 2) for end in auroc_interval(1.0, positives=10, negatives=10)]
+    [0.8, 1.0]
     """
     if min(positives, negatives) < 1 or positives + negatives < FEWEST or not np.isfinite(auroc):
         return UNKNOWN

@@ -20,6 +20,12 @@ def bca(
 
     `measure` gets row numbers and is asked once a resample; `subjects` names the patient of each row, all of whose
     rows are drawn together. Resamples in which the measure is nan are left out: those that lack a class have no AUROC.
+
+    The mean of ten patients from 0 to 9, which is 4.5:
+
+    >>> scores = np.arange(10.0)
+    >>> [round(end, 1) for end in bca(lambda rows: scores[rows].mean(), subjects=np.arange(10))]
+    [2.7, 6.3]
     """
     _, owner = np.unique(subjects, return_inverse=True)
     rows_of = [np.flatnonzero(owner == subject) for subject in range(owner.max(initial=-1) + 1)]
@@ -42,7 +48,12 @@ def bca_of(
 
     The ends are the quantiles Φ(z0 + (z0 + z) / (1 - a (z0 + z))) of the replicates at z = ±Φ⁻¹((1 + level) / 2), where
     z0 = Φ⁻¹ of their share below `value`, ties counted half, and a = Σd³ / 6 (Σd²)^1.5 for the deviations d of
-    `without_one` below their mean.
+    `without_one` below their mean. Efron (1987).
+
+    Where nothing is skewed these are the percentiles:
+
+    >>> [round(end, 3) for end in bca_of(0.5, np.linspace(0, 1, 1001), np.array([0.4, 0.5, 0.6]))]
+    [0.025, 0.975]
     """
     replicates, without_one = replicates[np.isfinite(replicates)], without_one[np.isfinite(without_one)]
     deviations = without_one.mean() - without_one if without_one.size else without_one

@@ -19,14 +19,25 @@ FEWEST_REPEATS = 3
 
 
 class Interval(NamedTuple):
-    """Two ends, both nan where the data cannot say: fewer than `FEWEST` patients, or no spread among them."""
+    """Two ends, both nan where the data cannot say: fewer than `FEWEST` patients, or no spread among them.
+
+    >>> studentised(np.array([0.8, 0.9, 0.7, 0.6]))
+    Interval(low=nan, high=nan)
+    """
 
     low: float
     high: float
 
 
 class Estimate(NamedTuple):
-    """A figure and its interval."""
+    """A figure and its interval.
+
+    Ten patients gain from 0 to 9, which is more than nothing:
+
+    >>> gains = np.arange(10.0)
+    >>> Estimate(gains.mean(), studentised(gains)).interval.low > 0
+    True
+    """
 
     value: float
     interval: Interval
@@ -53,6 +64,11 @@ def studentised(
 
     Weights are Beta(1/2, 3/2) in place of counts (A. B. Owen, arXiv 2508.10083): of the mean, variance and skewness
     of counts, but never 0, so that no resample of a few patients is without spread.
+
+    Patients from 0 to 9 have the mean 4.5 and se 0.96, and a t interval from 2.3 to 6.7:
+
+    >>> [round(end, 1) for end in studentised(np.arange(10.0))]
+    [2.2, 6.8]
     """
     scores = complete(scores)
     if len(scores) < FEWEST:
@@ -74,7 +90,11 @@ def studentised(
 
 
 def within(interval: Interval, low: float, high: float) -> Interval:
-    """The part of an interval that is possible: a bootstrap knows nothing of the ends of a scale."""
+    """The part of an interval that is possible: a bootstrap knows nothing of the ends of a scale.
+
+    >>> within(Interval(-0.2, 0.7), 0, 1)
+    Interval(low=0.0, high=0.7)
+    """
     return Interval(*np.clip(interval, low, high).tolist())
 
 
@@ -85,6 +105,11 @@ def over_seeds(
 
     A seed is nested in its subset: resampled subsets carry the spread of their seeds along, while runs resampled one
     by one would pass for as many subsets.
+
+    Two runs on the labels of subset a, one on those of b:
+
+    >>> over_seeds(np.array([[0.0, 2.0, 5.0]]), ["a", "a", "b"]).tolist()
+    [[1.0, 5.0]]
     """
     members = [[name == subset for name in subsets] for subset in dict.fromkeys(subsets)]
     return np.stack([complete(scores)[:, runs].mean(axis=1) for runs in members], axis=1)
