@@ -160,7 +160,7 @@ def command(verb: str, recipe: Recipe, workdir: Path) -> str:
     words = ["jaxssl", verb, recipe.name, "--workdir", str(workdir)]
     for name, value in own.items():
         if value != known[name]:
-            words += _flag(name.replace("_", "-"), value)
+            words += flag(name, value)
     return shlex.join(words)
 
 
@@ -172,11 +172,16 @@ def _flat(plain: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
             yield f"{prefix}{name}", list(value) if isinstance(value, tuple) else value
 
 
-def _flag(name: str, value: Any) -> list[str]:
-    """The words that set one option."""
+def flag(name: str, value: Any) -> list[str]:
+    """The words that set one option.
+
+    >>> flag("model.decoder_norm", False), flag("methods", ("simclr", "mim"))
+    (['--model.no-decoder-norm'], ['--methods', 'simclr', 'mim'])
+    """
+    name = name.replace("_", "-")
     if isinstance(value, bool):
-        room, _, last = name.rpartition(".")
-        return [f"--{name}" if value else f"--{room}.no-{last}"]
+        room, dot, last = name.rpartition(".")
+        return [f"--{name}" if value else f"--{room}{dot}no-{last}"]
     return [f"--{name}", *map(str, value if isinstance(value, tuple) else (value,))]
 
 

@@ -190,8 +190,10 @@ def _labelled(arms: Sequence[Arm], runs: Sequence[Run]) -> list[Arm]:
 
 
 def _label(arm: Arm) -> str:
-    """The run's own, or of several what they have in common."""
+    """That of the study; else the run's own, or of several what they have in common."""
     first, *others = arm.runs
+    if first.facts.planned:
+        return first.facts.planned.partition("/")[2]
     if not others:
         return first.label
     parts = "" if arm.origin == SCRATCH or arm.task.kind != "segmentation" else _parts(first)

@@ -35,9 +35,11 @@ class OfStudy:
     name: str
     question: str
     tables: Tables
+    again: str
+    """The command that writes the page anew."""
 
 
-OF_NONE = OfStudy("", "", {})
+OF_NONE = OfStudy("", "", {}, "")
 
 
 def write_report(runs: Sequence[Path], out: Path) -> Path:
@@ -76,13 +78,14 @@ def _fitting(runs: Sequence[Run], found: Sequence[arms.Arm], study: OfStudy) -> 
 def _figures(runs: Sequence[Run], found: Sequence[arms.Arm], study: OfStudy) -> dict[str, Any]:
     """Everything but the pictures."""
     segmented, classified = ([arm for arm in found if arm.task.kind == kind] for kind in read.KINDS)
+    overlaps = [(arm, tables.overlap(arm)) for arm in segmented]
     look = charts.styles(runs)
     origins = {run.label: arms.origin(run, runs) for run in runs}
     return {
         "study": study,
         "runs": runs,
         "arms": found,
-        "segmented": [(arm, tables.overlap(arm)) for arm in segmented],
+        "segmented": overlaps,
         "classified": [(arm, tables.measures(arm), tables.counted(arm)) for arm in classified],
         "shortcuts": arms.by_input(classified),
         "styles": list(arms.STYLES.values()),
@@ -91,8 +94,10 @@ def _figures(runs: Sequence[Run], found: Sequence[arms.Arm], study: OfStudy) -> 
         "look": look,
         "origins": origins,
         "described": {run.label: words.described(run, origins[run.label]) for run in runs},
+        "moments": list(dict.fromkeys(moment for _, overlap in overlaps for moment in overlap.by_moment)),
         "classes": list(dict.fromkeys(name for arm in segmented for name in arm.task.classes)),
         "headline": words.headline(runs, found),
+        "outcome": words.outcome(found),
         "data": words.data_names(runs),
         "warnings": words.warnings(found),
         "strips": charts.strips(found, look),
@@ -108,7 +113,7 @@ def _figures(runs: Sequence[Run], found: Sequence[arms.Arm], study: OfStudy) -> 
         "differing": arms.differing_keys(runs),
         "nan": float("nan"),
         "methods": words.listed(run.facts.method for run in runs),
-        "again": words.again(runs),
+        "again": study.again or words.again(runs),
         "date": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"),
         "version": __version__,
     }

@@ -115,6 +115,7 @@ def _segmentation(content: Mapping[str, Any], name: str, notes: list[str]) -> Se
         {name: _by_subject(entries, name, len(task.classes)) for name in ("hd95", "assd") if name in entries[0]},
         _profile(entries),
         _measured(content),
+        _by_moment(entries, len(task.classes)),
     )
     stated = number(content.get("mean_dice"))
     if abs(stated - found.mean) > 1e-3:
@@ -131,6 +132,13 @@ def _by_subject(entries: Sequence[Mapping[str, Any]], name: str, classes: int) -
             raise ValueError(f"one {name} a class is wanted")
         rows.setdefault(str(entry["subject"]), []).append(values)
     return {subject: mean(np.array(values), axis=0) for subject, values in rows.items()}
+
+
+def _by_moment(entries: Sequence[Mapping[str, Any]], classes: int) -> dict[str, dict[str, np.ndarray]]:
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for entry in entries:
+        groups.setdefault(str(entry.get("moment", "")), []).append(entry)
+    return {name: _by_subject(own, "dice", classes) for name, own in groups.items()} if len(groups) > 1 else {}
 
 
 def _profile(entries: Sequence[Mapping[str, Any]]) -> np.ndarray:

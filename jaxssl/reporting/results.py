@@ -53,6 +53,8 @@ class Segmentation:
     distances: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
     profile: np.ndarray = field(default_factory=lambda: np.empty((0, 2)))
     measured: Mapping[str, Mapping[tuple[str, str], tuple[float, float]]] = field(default_factory=dict)
+    by_moment: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
+    """Dice of the volumes of each moment of the beat, where there are several."""
 
     @property
     def by_subject(self) -> dict[str, float]:

@@ -23,6 +23,9 @@ from jaxssl.evaluate.statistics import (
 )
 from jaxssl.reporting.results import Classification, Judged, Segmentation
 
+CANNOT = 6
+"""Fewer subjects have too few signs for a p below .05."""
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -36,7 +39,7 @@ class Difference:
     p: float
     effect: Estimate
     detectable: float
-    """The smallest true difference that so many subjects show four times in five."""
+    """The smallest true difference that so many subjects show four times in five; nan where they can show none."""
 
 
 def estimate(results: Sequence[Judged], subjects: Sequence[str]) -> Estimate:
@@ -102,7 +105,7 @@ def _of_scores(ours: Sequence[Judged], theirs: Sequence[Judged], subjects: Seque
         float(against.mean()),
         paired_test(differences),
         effect_size(differences),
-        smallest_detectable(float(differences.std(ddof=1)), n) if n > 1 else float("nan"),
+        smallest_detectable(float(differences.std(ddof=1)), n) if n >= CANNOT else float("nan"),
     )
 
 

@@ -26,6 +26,8 @@ class Overlap:
     dice: list[Estimate]
     hd95: list[Estimate]
     assd: list[Estimate]
+    by_moment: dict[str, Estimate]
+    """Mean Dice of each moment of the beat, where there are several."""
     missing: int
     """Subjects and classes of which a run has no distance, one mask being empty or no grid."""
 
@@ -59,7 +61,18 @@ def overlap(arm: Arm) -> Overlap:
         [_estimate(own, most) for own in _over_runs(each, results).T]
         for each, most in ((dice, 1.0), (hd95, np.inf), (assd, np.inf))
     ]
-    return Overlap(*found, missing=int(np.isnan(hd95).any(axis=0).sum()))
+    return Overlap(*found, _by_moment(arm, results), missing=int(np.isnan(hd95).any(axis=0).sum()))
+
+
+def _by_moment(arm: Arm, results: Sequence[Segmentation]) -> dict[str, Estimate]:
+    """Of those subjects that have the moment in every run."""
+    found = {}
+    for moment in results[0].by_moment:
+        own = [result.by_moment.get(moment, {}) for result in results]
+        if subjects := [subject for subject in arm.subjects if all(subject in each for each in own)]:
+            table = np.array([[float(mean(each[subject])) for subject in subjects] for each in own])
+            found[moment] = _estimate(_over_runs(table, results), 1.0)
+    return found
 
 
 def agreements(arms: Sequence[Arm]) -> list[Measured]:

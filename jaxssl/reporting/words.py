@@ -8,13 +8,14 @@ import shlex
 from collections.abc import Iterable, Sequence
 
 from jaxssl.evaluate.statistics import ENOUGH, Estimate
-from jaxssl.reporting.arms import SCRATCH, Arm
+from jaxssl.reporting.arms import SCRATCH, Arm, Paired
 from jaxssl.reporting.read import Run
+from jaxssl.reporting.scores import CANNOT
 
-CANNOT = 6
-"""Subjects whose signs are too few for a p below .05."""
 NOTHING = "\u2013"
 MINUS = "\u2212"
+NAMED = 4
+"""Differences that the sentence about the outcome gives."""
 
 REPEATED = ("data.store", "data.subjects", "data.subset_seed", "train.seed", "init.run", "init.weights")
 """Options that tell the runs of one recipe apart, and so are written out in the command that repeats a run."""
@@ -152,9 +153,29 @@ def _counts(numbers: Sequence[int], thing: str) -> str:
     return f"{listed(map(str, numbers))} {thing}{'' if list(numbers) == [1] else 's'}"
 
 
+def outcome(arms: Sequence[Arm]) -> str:
+    """What came out, in a sentence: how many differences from scratch are shown, and the first few of them."""
+    paired = [(arm, arm.paired) for arm in arms if arm.paired is not None]
+    if not paired:
+        return ""
+    said = [f"{arm.label} {signed(own.estimate.value)}" for arm, own in paired[:NAMED]]
+    more = [f"{len(paired) - NAMED} more"] if len(paired) > NAMED else []
+    shown = listed(arm.label for arm, own in paired if _shown(own)) or "none"
+    by = "a corrected p below .05 and an interval without 0"
+    measures = listed("Dice" if arm.task.kind == "segmentation" else "AUROC" for arm, _ in paired)
+    return f"{measures} against scratch: {listed([*said, *more])}. Shown by {by}: {shown}."
+
+
+def _shown(found: Paired) -> bool:
+    low, high = found.estimate.interval
+    return found.adjusted < 0.05 and (low > 0 or high < 0)
+
+
 def warnings(arms: Sequence[Arm]) -> list[str]:
     """What a reader of the comparison must know before believing it."""
     found = []
+    if any(":tiny" in run.facts.name for arm in arms for run in arm.runs):
+        found.append("Recipes called tiny are for tests, a few steps of a tiny network: figures show that they run.")
     few = sorted({len(arm.subjects) for arm in arms if len(arm.subjects) < ENOUGH})
     if few:
         found.append(

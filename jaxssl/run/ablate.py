@@ -71,6 +71,7 @@ def ablate(
     asked = select(whole, points)
     chosen = select(asked, only=only)
     _refuse_another(read, root)
+    again = f"{read.command(Path(workdir), given)} --report"
     failed: Sequence[str] = ()
     if submit:
         if only is not None:
@@ -79,7 +80,7 @@ def ablate(
         calls = [{**common, "only": f"{job}/{jobs}"} for job in range(jobs)]
         submit_jobs(ablate, calls, root / "jobs", submit, slurm, console)
     elif report:
-        _report(read, chosen, root)
+        _report(read, chosen, root, again)
     elif not list:
         if not (root / STUDY).exists():
             root.mkdir(parents=True, exist_ok=True)
@@ -89,7 +90,7 @@ def ablate(
         if _at_an_end(asked, root) and _runs(asked, root):
             with holding(root, "report") as mine:  # all processes come here at once; one page is enough
                 if mine:
-                    _report(read, whole, root)
+                    _report(read, whole, root, again)
         elif only is not None:
             console.print("The page comes when the other parts are at their end as well; --report makes it before.")
     if list:
@@ -250,12 +251,12 @@ def _runs(points: Sequence[Point], root: Path) -> tuple[Path, ...]:
     return tuple(place.folder for place in places if place.stage.verb in ("pretrain", "finetune") and place.done)
 
 
-def _report(study: Study, points: Sequence[Point], root: Path) -> None:
-    """The page about points of a study."""
+def _report(study: Study, points: Sequence[Point], root: Path, again: str) -> None:
+    """The page about points of a study; `again` is the command that writes it anew."""
     if not (runs := _runs(points, root)):
         raise UserError(f"No run of these points is finished in {root}; without --report the command does them.")
     tables: dict[str, list[Path]] = {}
     for point in points:
         for caption in point.tables:
             tables.setdefault(caption, []).extend(stage.folder(root) for stage in point.stages)
-    report_on(runs, root / "report.html", OfStudy(study.name, study.question, tables))
+    report_on(runs, root / "report.html", OfStudy(study.name, study.question, tables, again))

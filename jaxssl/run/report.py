@@ -11,6 +11,7 @@ from jaxssl.evaluate.statistics import ENOUGH, Estimate
 from jaxssl.reporting.arms import Arm, arms
 from jaxssl.reporting.page import OF_NONE, OfStudy, write_page
 from jaxssl.reporting.read import read_runs
+from jaxssl.reporting.words import chance
 from jaxssl.run.terminal import console_of
 
 
@@ -57,7 +58,9 @@ def _in_words(arm: Arm) -> str:
         return f"{sentence}."
     found = arm.paired.estimate
     few = f"; {subjects} subjects are few for an interval" if subjects < ENOUGH else ""
-    return f"{sentence}; against scratch {found.value:+.3f}{_ends(found, '+.3f')}, p {arm.paired.adjusted:.3f}{few}."
+    return (
+        f"{sentence}; against scratch {found.value:+.3f}{_ends(found, '+.3f')}, p {chance(arm.paired.adjusted)}{few}."
+    )
 
 
 def _ends(estimate: Estimate, form: str = ".3f") -> str:

@@ -4,6 +4,7 @@ import difflib
 import importlib.util
 import inspect
 import re
+import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxssl.errors import UserError
+from jaxssl.recipe import flag
 from jaxssl.sweep.stage import Point, Stage
 
 
@@ -40,6 +42,21 @@ class Study:
         first = " ".join(self.about.partition("\n\n")[0].split())
         asked, mark, _ = first.partition("?")
         return asked + mark
+
+    def command(self, workdir: Path, given: Mapping[str, Any]) -> str:
+        """What is typed to have these points in a folder; options that are as they are without being said are not.
+
+        >>> def sweep(scale="smoke", store=None):
+        ...     return []
+        >>> Study(Path("mine.py"), "", sweep).command(Path("sweeps/a"), {"scale": "smoke", "store": Path("stores/b")})
+        'jaxssl ablate mine.py --workdir sweeps/a --store stores/b'
+        """
+        usual = inspect.signature(self.sweep).parameters
+        words = ["jaxssl", "ablate", str(self.path), "--workdir", str(workdir)]
+        for name, value in given.items():
+            if value != usual[name].default:
+                words += flag(name, value)
+        return shlex.join(words)
 
     def points(self, given: Mapping[str, Any]) -> tuple[Point, ...]:
         """The points that `sweep` yields for the keywords given, once they are known to be of one mind."""
