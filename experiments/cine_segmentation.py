@@ -200,7 +200,7 @@ class Design:
         names = [shift_name("vendor", a, b) for a, b in ways]
         shift = (f"vendor={','.join(near)}",) if ways else ()
         by = "vendor" if known else None
-        cohort = setting.cohort(store, split, by=by, shift=shift)
+        cohort = setting.cohort(store, split, masked=True, by=by, shift=shift)
         shifts = {name: {"on": "test", "data.split": cohort.divisions / f"{name}.json"} for name in names}
         return cls(setting, cohort, shifts, on)
 

@@ -208,7 +208,7 @@ def sweep(
         guests: Views whose lines planes looks for, of those whose place the store knows.
     """
     setting = of_scale(scale, SCALES)
-    cohort = setting.cohort(store, split)
+    cohort = setting.cohort(store, split, masked=True)
     design = Design(setting, NETWORKS[network][scale], cohort, on, what_methods_need(store, label, guests))
     lacking = {*(ON_VIT_ALONE if network == "unet" else ()), *({"awcl"} - set(design.needs))}
     methods = tuple(method for method in methods if method not in lacking)

@@ -118,7 +118,8 @@ def sweep(
     """
     setting = of_scale(scale, SCALES)
     ending = f":{setting.variant}" if setting.variant else ""
-    design = Design(setting, setting.cohort(store, split), on, recipe or f"simclr{ending}", f"segment{ending}")
+    cohort = setting.cohort(store, split, masked=True)
+    design = Design(setting, cohort, on, recipe or f"simclr{ending}", f"segment{ending}")
     switches = {**design.quality, **design.speed(devices)}
     starts = {name: design.start(name, options) for name, options in switches.items()}
     for name, start in starts.items():

@@ -1,9 +1,13 @@
 """A study says the same wherever it is read, and one that contradicts itself is refused in a sentence."""
 
+from dataclasses import replace
+
 import pytest
+import samples
 from hypothesis import given
 from hypothesis import strategies as some
 
+from jaxssl.data.store import write
 from jaxssl.errors import UserError
 from jaxssl.sweep import CommonSetting, Point, Stage, Within, in_order, load_study, select
 
@@ -74,3 +78,13 @@ def test_a_setting_takes_the_data_that_are_given_or_its_phantom(tmp_path):
         setting.cohort(None, tmp_path / "split")
     with pytest.raises(UserError, match="This scale is for real data: give --store"):
         setting.cohort(None, None, "knees")
+
+
+def test_a_study_of_masks_refuses_a_store_without_any_before_anything_is_done(tmp_path):
+    about = {"name": "discs", "description": "Discs (synthetic).", "licence": "none"}
+    bare = [replace(record, mask=None) for record in samples.records(1)]
+    for records, name in ((samples.records(1), "drawn"), (bare, "bare")):
+        write(records, tmp_path / name, **about)
+    assert CommonSetting(seeds=1).cohort(tmp_path / "drawn", None, masked=True).store == tmp_path / "drawn"
+    with pytest.raises(UserError, match="bare has no masks to learn from"):
+        CommonSetting(seeds=1).cohort(tmp_path / "bare", None, masked=True)

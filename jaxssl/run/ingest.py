@@ -1,5 +1,8 @@
 """`data ingest`: files of a scanner or of a public set, made into a store."""
 
+import json
+import re
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -9,8 +12,12 @@ from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 
 from jaxssl.data.datasets import set_of
 from jaxssl.data.ingest.engine import Counts, Outcome, ingest
+from jaxssl.data.store import open_store
 from jaxssl.errors import LeftOut
 from jaxssl.run.terminal import bar_on, console_of
+
+REASONS = 3
+"""For which most files were left out, and that are said; all stand in the list."""
 
 
 def data_ingest(
@@ -79,11 +86,27 @@ def data_ingest(
     return outcome.store
 
 
+def _commonest(rejects: Path) -> list[tuple[str, int]]:
+    """The reasons for which most files were left out; names and numbers, which may be somebody's, stay in the list."""
+    lines = rejects.read_text().splitlines() if rejects.exists() else []
+    reasons = [json.loads(line)["reason"] for line in lines]
+    alike = (re.sub(r"(?<=names )[^,]+|\S*\d[^\s,;:]*", "\u2026", reason) for reason in reasons)
+    return Counter(alike).most_common(REASONS)
+
+
 def _say(console: Console, outcome: Outcome) -> None:
     before = " It was complete already." if outcome.complete_before else ""
-    console.print(f"{outcome.records} images of {outcome.subjects} subjects in {outcome.store}.{before}")
+    info = open_store(outcome.store).info
+    masks = f", {info.masked} of them with masks," if info.masked else ", none with a mask,"
+    console.print(f"{outcome.records} images of {outcome.subjects} subjects{masks} in {outcome.store}.{before}")
+    if info.masked and info.classes[1:] == [str(code) for code in range(1, len(info.classes))]:
+        console.print(
+            f"Structures in the masks go by their codes, {', '.join(info.classes[1:])}: --classes names them."
+        )
     if outcome.rejected:
         console.print(f"{outcome.rejected} files left out, in whole or in part: see {outcome.rejects}.")
+        for reason, files in _commonest(outcome.rejects):
+            console.print(f"  {files} because {reason}")
     if outcome.passing:
         console.print(
             f"{outcome.passing} of them may be of use another time, since something is not installed, or a disk or a "

@@ -81,7 +81,7 @@ def predict(
             f"{segmenter.known} of {len(subjects)} subjects were trained on by {run} or what it started from: their "
             "masks say nothing of how good it is."
         )
-    console.print(f"{len(taken)} masks of {len(subjects)} subjects, their sizes and pictures in {out}.")
+    console.print(f"Masks: {len(taken)}, subjects: {len(subjects)}; with their sizes and pictures in {out}.")
     return out
 
 

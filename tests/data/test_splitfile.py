@@ -58,6 +58,14 @@ def test_all_files_are_there_and_the_same_command_makes_the_same(store, folder):
     assert {name: read_split(folder / f"{name}.json") for name in names} == again
 
 
+@pytest.mark.parametrize(("fractions", "said"), [((), True), (("--fractions", ".4", ".3", ".3"), False)])
+def test_parts_that_are_too_few_to_show_anything_are_said(fractions, said, store, tmp_path, capsys):
+    assert main(["data", "split", str(store.path), "--out", str(tmp_path / "splits"), *fractions]) == 0
+    words = " ".join(capsys.readouterr().err.split())
+    assert ("3 validation subjects to choose by: fewer than 5 give no interval" in words) == said
+    assert "test subjects to ask" not in words
+
+
 def test_the_whole_split_is_the_stratified_one(store, folder):
     vendors = {f"s{n:02d}": "ABCD"[n % 4] for n in range(1, 30)}
     whole = read_split(folder / "split.json")

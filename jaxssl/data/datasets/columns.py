@@ -85,7 +85,7 @@ class Table:
         try:
             file = path.resolve(strict=True)
         except (OSError, RuntimeError, ValueError):  # a loop of links is one of the first two, a null byte the last
-            raise Refused(f"names {path.name}, which is not there") from None
+            raise Refused(f"names {name}, which is not in {self.folder.resolve().name}") from None
         if not file.is_relative_to(self.source.resolve()):
             raise Refused(f"names {path.name}, which lies outside the source")
         if not file.is_file():
@@ -102,10 +102,10 @@ class Table:
 
 def moment_of(field: Row) -> str:
     """ED or ES, or "" where a row says nothing of it."""
-    moment = field.get("moment", "").upper()
-    if moment and moment not in tables.MOMENTS:
-        raise Refused(f"has the moment {moment!r}, which is neither ED nor ES")
-    return moment
+    said = field.get("moment", "")
+    if said and said.upper() not in tables.MOMENTS:
+        raise Refused(f"has the moment {said!r}, which is neither ED nor ES")
+    return said.upper()
 
 
 def number_of(field: Row, what: str) -> int | None:

@@ -1,6 +1,6 @@
 """A csv that lists images: whose they are, and what is known of them.
 
-    file                                            from the folder of the csv, or the source if the csv is elsewhere
+    file                        from the source, or the folder of the csv where that lies in the source
     subject (or patient, patient_id, subject_id)    anything that tells people apart
     study, view, moment (ED, ES), mask (a file)
     slice, phase (or frame)                         whole numbers, which put the files of a study in order

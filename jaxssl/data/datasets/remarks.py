@@ -2,7 +2,7 @@
 
 With a column `file` and none of subjects it is about files:
 
-    file            from the folder of the csv, or the source if the csv is elsewhere
+    file            from the source, or the folder of the csv where that lies in the source
     moment          ED or ES
     mask            a file with the codes of the structures, in the image's own grid
     frame           of a file with several, counted from 0
@@ -20,6 +20,7 @@ from jaxssl.data.datasets.base import Reject
 from jaxssl.data.datasets.columns import Refused, Table, moment_of, number_of
 from jaxssl.data.datasets.masks import ByFile, ByFrame
 from jaxssl.data.subject import Masks, Series, Subject
+from jaxssl.errors import UserError
 
 
 def with_remarks(
@@ -45,21 +46,32 @@ class _Remark:
 
 
 def _of_files(subjects: Sequence[Subject], table: Table, reject: Reject) -> list[Subject]:
+    """A table of which nothing can be used is refused: what it says was meant to be there."""
+    if not {"moment", "mask"} & table.columns.keys():
+        raise UserError(
+            f"{table.path} has no column moment or mask, which a table of files is for, but {', '.join(table.others)}: "
+            "call one so; labels stand in a table of people, with a column subject."
+        )
     known = {table.columns[name] for name in ("file", "phase", "moment", "mask") if name in table.columns}
     if left := [name for name in (*table.columns.values(), *table.others) if name not in known]:
         reject(table.path, f"its columns {', '.join(left)} are left out: labels stand in a table of people")
-    remarks = defaultdict(list)
+    remarks, refusals = defaultdict(list), []
     for place, field, _ in table.fields():
         try:
             said = _Remark(place, number_of(field, "phase"), moment_of(field), table.mask(field))
             remarks[table.file(field["file"])].append(said)
         except Refused as refused:
-            reject(table.folder / field["file"], f"{place} {refused}")
+            refusals.append(f"{place} {refused}")
+            reject(table.folder / field["file"], refusals[-1])
     images = {file.resolve() for subject in subjects for series in subject.series for file in series.files}
     for file in remarks:  # in the order of the table, for the list of rejects is the same each time
         if file not in images:
             for said in remarks[file]:
+                refusals.append(f"{said.place} names {file.name}, which is no image of anybody")
                 reject(file, f"{said.place} names it, which is no image of anybody")
+    if refusals and not remarks.keys() & images:
+        where = f"names of files and masks are looked for in {table.folder}"
+        raise UserError(f"No row of {table.path} can be used: {refusals[0]}; {where}.")
     return [
         replace(subject, series=tuple(_remarked(each, remarks, reject) for each in subject.series))
         for subject in subjects

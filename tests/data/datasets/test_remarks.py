@@ -111,15 +111,37 @@ def test_rows_that_are_refused(tmp_path: Path):
         [
             ("files.csv", "its columns group are left out: labels stand in a table of people"),
             ("P1-0-0", "row 3 of files.csv names it again"),
-            ("P1-0-1", "row 4 of files.csv has the moment 'DIASTOLE', which is neither ED nor ES"),
+            ("P1-0-1", "row 4 of files.csv has the moment 'diastole', which is neither ED nor ES"),
             ("P1-0-2", "row 5 of files.csv names a frame, and its series has a file for each image"),
-            ("gone", "row 6 of files.csv names gone, which is not there"),
-            ("P1-1-0", "row 7 of files.csv names gone.png, which is not there"),
+            ("gone", "row 6 of files.csv names gone, which is not in " + tmp_path.name),
+            ("P1-1-0", "row 7 of files.csv names gone.png, which is not in " + tmp_path.name),
             ("mask.png", "row 8 of files.csv names it, which is no image of anybody"),
             ("people.csv", "row 3 of people.csv names somebody again"),
             ("people.csv", "row 4 of people.csv names nobody of whom there is an image"),
         ]
     )
+
+
+@pytest.mark.parametrize(
+    ("lines", "sentence"),
+    [
+        (
+            ("file,moment,mask", "P1-0-0,ED,elsewhere/a.png", "gone,ES,"),
+            r"No row of .*files\.csv .*: row 2 of files\.csv",
+        ),
+        (
+            ("file,moment", "mask.png,ED"),
+            r"No row .*: row 2 of files\.csv names mask\.png, which is no image of anybody",
+        ),
+        (("file,label", "P1-0-0,mask.png"), "no column moment or mask, which a table of files is for, but label"),
+    ],
+)
+def test_a_table_of_which_nothing_can_be_used_is_refused(lines, sentence, tmp_path: Path):
+    cine(tmp_path, "P1")
+    picture(tmp_path / "mask.png")
+    files = written(tmp_path / "files.csv", *lines)
+    with pytest.raises(UserError, match=sentence):
+        heard(set_of("folder", tables=[files]), tmp_path)
 
 
 def test_a_table_that_lists_all_images_stands_alone(tmp_path: Path):

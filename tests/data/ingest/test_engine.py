@@ -233,8 +233,9 @@ def test_the_verb_counts_and_strict_ends_with_3(source, key, tmp_path, here, mon
     words = ["data", "ingest", "fakeset", str(source), "--out", str(tmp_path / "store"), "--key", str(key)]
     assert main(words) == 0
     said = capsys.readouterr().err
-    assert f"18 images of 3 subjects in {tmp_path / 'store'}." in said
+    assert f"18 images of 3 subjects, none with a mask, in {tmp_path / 'store'}." in said
     assert f"3 files left out, in whole or in part: see {tmp_path / 'store.rejected.jsonl'}." in said
+    assert "\n  1 because " in said
     (tmp_path / "store.rejected.jsonl").unlink()
     assert main([*words, "--strict"]) == 3
     assert "It was complete already." in capsys.readouterr().err
