@@ -20,7 +20,7 @@ rounding, which tests show, so that nothing is fine-tuned from them.
 A speed says something on an accelerator, or as a ratio on a machine where nothing else runs.
 
 smoke: the recipe's variant for tests on 20 synthetic hearts: shows that the machinery works and no more. Its 20 points
-are *not run* yet.
+took 19 minutes on a CPU core beside other work (*measured* at 6e35d79).
 small: 64,000 images of 128 x 128 pixels, one seed, on 120 synthetic hearts or `--store`; *not run*.
 paper: the recipe's own sizes and 1,000,000 images of `--store`, three seeds; *not run*.
 """

@@ -7,12 +7,11 @@ import functools
 import importlib
 import inspect
 import re
-import shlex
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from pages import PAGES, ROOT, blocks, commands
 
 import jaxssl.run
 from jaxssl import config
@@ -21,8 +20,6 @@ from jaxssl.cli.told import EXAMPLES
 from jaxssl.recipe import Recipe
 from jaxssl.train.alarms import MODES
 
-ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 REFERENCE = (
     *("jaxssl.sweep.stage", "jaxssl.sweep.design", "jaxssl.sweep.study"),
     *("jaxssl.objectives.contrastive", "jaxssl.objectives.rules"),
@@ -36,21 +33,6 @@ REFERENCE = (
     *("jaxssl.data.phantom.cine", "jaxssl.data.phantom.knee.study", "jaxssl.data.phantom.ultrasound.study"),
 )
 """Modules of docs/api.md that are not verbs, whose examples are one story in tests/run."""
-BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
-
-
-def blocks(page: Path, language: str) -> list[str]:
-    """The fenced blocks in a language, without their indentation."""
-    found = BLOCK.findall(page.read_text())
-    return [re.sub(rf"^{indent}", "", text, flags=re.MULTILINE) for indent, kind, text in found if kind == language]
-
-
-def commands(page: Path) -> list[str]:
-    """What is typed, line by line, continuations joined and remarks left out."""
-    lines = [line for text in blocks(page, "") for line in text.replace("\\\n", " ").splitlines()]
-    return [" ".join(shlex.split(line, comments=True)) for line in lines if line.startswith("jaxssl ")]
-
-
 COMMANDS = sorted(
     {(page.name, command) for page in PAGES for command in commands(page)}
     | {("--help", example) for example in EXAMPLES.values()}

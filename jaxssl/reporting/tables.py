@@ -61,7 +61,8 @@ def overlap(arm: Arm) -> Overlap:
         [_estimate(own, most) for own in _over_runs(each, results).T]
         for each, most in ((dice, 1.0), (hd95, np.inf), (assd, np.inf))
     ]
-    return Overlap(*found, _by_moment(arm, results), missing=int(np.isnan(hd95).any(axis=0).sum()))
+    missing = int(np.isnan(hd95).any(axis=0).sum())
+    return Overlap(*found, by_moment=_by_moment(arm, results), missing=missing)
 
 
 def _by_moment(arm: Arm, results: Sequence[Segmentation]) -> dict[str, Estimate]:

@@ -72,7 +72,7 @@ def test_every_network_takes_its_images(study, scale, stores):
     assert len(kinds) > 1
 
 
-@pytest.mark.parametrize("study", STUDIES)
+@pytest.mark.parametrize("study", [*STUDIES, "ultrasound"])
 def test_a_smoke_run_has_as_many_points_as_the_study_says(study):
     path = FOLDER / f"{study}.py"
     (said,) = re.findall(r"(\d+)\s+points", ast.get_docstring(ast.parse(path.read_text())) or "")
