@@ -213,7 +213,10 @@ def open_store(path: str | Path) -> Store:
     """Open a store and check that it is whole; only what describes it and the sizes of the files are read."""
     path = Path(path)
     if not path.is_dir():
-        raise UserError(f"{path} is not a folder: give the path of a store, or make one with `jaxssl data phantom`.")
+        raise UserError(
+            f"{path.absolute()} is not a folder: give the path of a store, or make one with `jaxssl data ingest`, of "
+            "synthetic images with `jaxssl data phantom`."
+        )
     try:
         content = json.loads((path / SUMMARY).read_text())
         if content["format"] != FORMAT:

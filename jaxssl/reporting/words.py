@@ -86,6 +86,8 @@ def rerun(run: Run) -> str:
             words += [f"--{key}", value]
     words += ["--workdir", run.folder.as_posix()]
     command = facts.command or " ".join(shlex.quote(word) for word in words if word)
+    if "--on validation" in command and run.judged is not None and run.judged.task.on == "test":
+        command += f" && jaxssl evaluate {shlex.quote(run.folder.as_posix())}"
     source = facts.commit.removesuffix("-dirty")
     return command if not source or source.startswith("release") else f"git checkout {shlex.quote(source)} && {command}"
 

@@ -85,7 +85,10 @@ def load_study(path: str | Path) -> Study:
     """
     path = Path(path)
     if path.suffix != ".py" or not path.is_file():
-        raise UserError(f"There is no study {path}: give a Python file with a function sweep(scale).")
+        raise UserError(
+            f"There is no study {path.absolute()}: give a Python file with a function sweep(scale), such as those in "
+            "experiments/ of jaxssl's repository."
+        )
     spec = importlib.util.spec_from_file_location(f"jaxssl_study_{path.stem}", path)
     assert spec is not None and spec.loader is not None  # noqa: S101, PT018 - a file that ends in .py has both
     module = importlib.util.module_from_spec(spec)

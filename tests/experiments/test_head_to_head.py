@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -119,6 +120,7 @@ def test_a_cut_runs_to_a_page_with_both_tables(tmp_path):
     page = (tmp_path / "report.html").read_text()
     for words in ("Equal images seen: 256 drawn", "Equal accelerator time: that which simclr takes", "synthetic"):
         assert words in page, words
+    assert f"jaxssl ablate {STUDY} --workdir {tmp_path} --methods simclr mae --report" in unescape(page)
     # It stays as it was begun, and is not done again, also where that by which it was counted is made anew.
     (folders["equal-images mae"] / "timing.jsonl").write_text("")
     assert jaxssl.ablate(STUDY, tmp_path, **asked) == states

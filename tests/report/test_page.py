@@ -14,6 +14,8 @@ import pytest
 from jaxssl.errors import UserError
 from jaxssl.evaluate.statistics import effect_size, smallest_detectable, studentised
 from jaxssl.reporting import write_report
+from jaxssl.reporting.read import read_runs
+from jaxssl.reporting.words import rerun
 
 VOID = {"meta", "br", "img", "link", "input", "hr"}
 
@@ -217,6 +219,17 @@ def test_a_heart_beats_in_every_column_and_its_frames_are_held_once(page):
 def test_it_says_how_to_cite_it_and_to_make_it_again(trio, page):
     assert "CITATION.cff" in page.text
     assert f"<code>jaxssl report {' '.join(map(str, trio))}</code>" in page.raw
+
+
+def test_what_asked_the_test_subjects_afterwards_is_part_of_the_command(make_run):
+    typed = {"command": "jaxssl finetune segment:small --on validation"}
+    asked = read_runs([make_run("asked", verb="finetune", parts=("evaluation",), extra=typed)])[0]
+    assert rerun(asked).endswith(f"--on validation && jaxssl evaluate {asked.folder.as_posix()}")
+    left = make_run("left", verb="finetune", parts=("evaluation",), extra=typed)
+    (left / "evaluation.json").rename(left / "validation.json")
+    content = json.loads((left / "validation.json").read_text())
+    (left / "validation.json").write_text(json.dumps(content | {"on": "validation"}))
+    assert rerun(read_runs([left])[0]).endswith("--on validation")
 
 
 def test_hostile_words_stay_words(make_run, tmp_path):
