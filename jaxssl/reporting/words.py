@@ -15,7 +15,7 @@ from jaxssl.reporting.scores import CANNOT
 NOTHING = "\u2013"
 MINUS = "\u2212"
 NAMED = 4
-"""Differences that the sentence about the outcome gives."""
+"""Differences that the sentence about the outcome gives one by one."""
 
 REPEATED = ("data.store", "data.subjects", "data.subset_seed", "train.seed", "init.run", "init.weights")
 """Options that tell the runs of one recipe apart, and so are written out in the command that repeats a run."""
@@ -156,16 +156,19 @@ def _counts(numbers: Sequence[int], thing: str) -> str:
 
 
 def outcome(arms: Sequence[Arm]) -> str:
-    """What came out, in a sentence: how many differences from scratch are shown, and the first few of them."""
+    """What came out, in two sentences: the differences from scratch, or of many their range, and which are shown."""
     paired = [(arm, arm.paired) for arm in arms if arm.paired is not None]
     if not paired:
         return ""
-    said = [f"{arm.label} {signed(own.estimate.value)}" for arm, own in paired[:NAMED]]
-    more = [f"{len(paired) - NAMED} more"] if len(paired) > NAMED else []
+    values = [own.estimate.value for _, own in paired]
+    if len(paired) > NAMED:
+        said = f"{len(paired)} differences from {signed(min(values))} to {signed(max(values))}"
+    else:
+        said = listed(f"{arm.label} {signed(own.estimate.value)}" for arm, own in paired)
     shown = listed(arm.label for arm, own in paired if _shown(own)) or "none"
     by = "a corrected p below .05 and an interval without 0"
     measures = listed("Dice" if arm.task.kind == "segmentation" else "AUROC" for arm, _ in paired)
-    return f"{measures} against scratch: {listed([*said, *more])}. Shown by {by}: {shown}."
+    return f"{measures} against scratch: {said}. Shown by {by}: {shown}."
 
 
 def _shown(found: Paired) -> bool:

@@ -88,6 +88,8 @@ def test_the_page_begins_with_what_came_out_and_says_that_recipes_for_tests_show
         assert f"{label} {words.signed(value)}" in said
     assert said.endswith("without 0: better.")
     assert words.outcome(found[:1]) == ""
+    values = sorted(by_label.values())
+    assert f"6 differences from {words.signed(values[0])} to {words.signed(values[1])}." in words.outcome(found * 3)
     assert not any("tiny" in warning for warning in words.warnings(found))
     edited(same[0], "run.json", name="segment:tiny@mae:tiny")
     assert any("tiny" in warning for warning in words.warnings(arms(read_runs([*scratch, *same]))))
