@@ -31,9 +31,9 @@ Judged by AUROC, one against the rest. That of box is the shortcut score: what a
 study blackened the heart along its mask, whose outline remains and tells the group by itself. One box for ED and ES has
 neither outline nor motion, but still sides and a place: of 150 synthetic hearts, in 6 slices and by true masks, the
 outlines' areas in ED and ES tell the group with an AUROC of .98, the sides and places of the boxes with .94 (*measured*
-by hand at 12c4b4c: logistic regression, 5 folds). So a high score is a shortcut only as far as the size of hearts does not explain it, and on
-phantoms it shows none. Images that were cropped round the heart have no such score. Where the whole image is shown,
-saliency says how much of what decides is the heart.
+by hand at 12c4b4c: logistic regression, 5 folds). So a high score is a shortcut only as far as the size of hearts does
+not explain it, and on phantoms it shows none. Images that were cropped round the heart have no such score. Where the
+whole image is shown, saliency says how much of what decides is the heart.
 Points are judged by validation subjects; `--on test`, once nothing is left to choose, asks the test subjects of the
 same runs.
 
