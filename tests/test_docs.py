@@ -7,6 +7,7 @@ import functools
 import importlib
 import inspect
 import re
+import shlex
 import subprocess
 import sys
 
