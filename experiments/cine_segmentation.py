@@ -36,7 +36,7 @@ from pathlib import Path
 from jaxssl.data.divide import shift_name
 from jaxssl.data.phantom.scanner import VENDORS
 from jaxssl.data.source import Part
-from jaxssl.data.store import open_store
+from jaxssl.data.store import open_store, refuse_without_masks
 from jaxssl.errors import UserError
 from jaxssl.sweep import Cohort, CommonSetting, Options, Point, Scale, Stage, fine_tuning, judged, of_scale
 
@@ -188,6 +188,7 @@ class Design:
     @classmethod
     def begin(cls, setting: Setting, store: Path | None, split: Path | None, vendors: tuple[str, ...], on: Part):
         """Take the data that are given, or make them; each vendor has its share in each part, where they are known."""
+        refuse_without_masks(store)
         known = VENDORS if store is None else open_store(store).info.labels.get("vendor", {})
         named = vendors or (tuple(VENDORS)[:2] if store is None else ())
         near, far = [v for v in known if v in named], [v for v in known if v not in named]
@@ -200,7 +201,7 @@ class Design:
         names = [shift_name("vendor", a, b) for a, b in ways]
         shift = (f"vendor={','.join(near)}",) if ways else ()
         by = "vendor" if known else None
-        cohort = setting.cohort(store, split, masked=True, by=by, shift=shift)
+        cohort = setting.cohort(store, split, by=by, shift=shift)
         shifts = {name: {"on": "test", "data.split": cohort.divisions / f"{name}.json"} for name in names}
         return cls(setting, cohort, shifts, on)
 

@@ -33,8 +33,8 @@ Points are judged by validation subjects; `--on test`, once nothing is left to c
 same runs.
 
 smoke: 20 synthetic hearts, the recipes' variants for tests, one seed, equal time at the fewest labels only: shows that
-the machinery works and no more, above all of times. Its 28 points took 17 minutes on a CPU core
-beside other work (*measured* at 6e35d79).
+the machinery works and no more, above all of times. Its 28 points took 17 minutes on a CPU core beside other work
+(*measured* at 6e35d79).
 small: 128 x 128 pixels of 1.5 mm, 256,000 images, small networks, three seeds, on 120 synthetic hearts or `--store`;
 *not run*.
 paper: there is none to repeat: 256 x 256 pixels of 1.25 mm, some 100 epochs of M&Ms and M&Ms-2, ViT-S/16 or the U-Net
@@ -48,7 +48,7 @@ from typing import Literal, get_args
 
 from jaxssl.data.guests import placed_guests
 from jaxssl.data.source import Part
-from jaxssl.data.store import open_store
+from jaxssl.data.store import open_store, refuse_without_masks
 from jaxssl.errors import UserError
 from jaxssl.recipe import load_recipe
 from jaxssl.sweep import (
@@ -209,7 +209,8 @@ def sweep(
         guests: Views whose lines planes looks for, of those whose place the store knows.
     """
     setting = of_scale(scale, SCALES)
-    cohort = setting.cohort(store, split, masked=True)
+    refuse_without_masks(store)
+    cohort = setting.cohort(store, split)
     design = Design(setting, NETWORKS[network][scale], cohort, on, what_methods_need(store, label, guests))
     lacking = {*(ON_VIT_ALONE if network == "unet" else ()), *({"awcl"} - set(design.needs))}
     methods = tuple(method for method in methods if method not in lacking)
@@ -299,9 +300,9 @@ class Design:
 
 def what_methods_need(store: Path | None, label: str, guests: tuple[str, ...]) -> dict[str, Options]:
     """Besides images, as far as the data have it: without its label there is no AWCL."""
-    info = open_store(store).info if store else None
-    seen = guests if info is None else placed_guests(info, "sax", guests)
+    given = open_store(store) if store else None
+    seen = guests if given is None else placed_guests(given, "sax", guests)
     found: dict[str, Options] = {"planes": {"data.guests": seen, **({} if seen else {"method.lines": 0.0})}}
-    if info is None or label in info.labels:
+    if given is None or label in given.info.labels:
         found["awcl"] = {"data.label": label}
     return found

@@ -26,10 +26,10 @@ have scratch and both, at the fewest labels.
 Hearts are pretrained on one set, `--hearts`, all of it, and fine-tuned on another, `--labelled`: a test subject whose
 images pretraining has seen is refused, by whatever name. Segmentation is the study's task, the diagnosis is ours.
 Knees are pretrained on sagittal images, which coronal ones cut in lines: on those of `--unlabelled-knees`, as OAI, or
-else on the training subjects of the set that they are fine-tuned on. Where that does not say where its images lie, as
-MRNet, there is location alone, also in place of both. Their tasks are `--finding`, and segmentation where the set has
-masks, which no set of knees that jaxssl reads has. Points are judged by validation subjects; `--on test`, once nothing
-is left to choose, asks the test subjects of the same runs.
+else on the training subjects of the set that they are fine-tuned on. Where a set, of knees as of hearts, does not say
+where images of both views lie, as MRNet, there is location alone, also in place of both. Their tasks are `--finding`,
+and segmentation where the set has masks, which no set of knees that jaxssl reads has. Points are judged by validation
+subjects; `--on test`, once nothing is left to choose, asks the test subjects of the same runs.
 
 smoke: 20 synthetic hearts to pretrain on, 20 others and 16 synthetic knees to fine-tune on, the recipes' variants for
 tests but a whole ResNet-18, one seed, one number of labels: shows that the machinery works and no more. Its 50 points
@@ -340,7 +340,7 @@ def _everybody(store: Path | Stage) -> Options:
 
 def _guests(store: Path | None, view: str, guests: tuple[str, ...]) -> tuple[str, ...]:
     """Those that are known to cut the images; phantoms know all."""
-    return guests if store is None else placed_guests(open_store(store).info, view, guests)
+    return guests if store is None else placed_guests(open_store(store), view, guests)
 
 
 def _tasks(store: Path | None, label: str) -> tuple[str, ...]:

@@ -31,6 +31,7 @@ from math import sqrt
 from pathlib import Path
 
 from jaxssl.data.source import Part
+from jaxssl.data.store import refuse_without_masks
 from jaxssl.recipe import Recipe, load_recipe
 from jaxssl.sweep import (
     Cohort,
@@ -118,7 +119,8 @@ def sweep(
     """
     setting = of_scale(scale, SCALES)
     ending = f":{setting.variant}" if setting.variant else ""
-    cohort = setting.cohort(store, split, masked=True)
+    refuse_without_masks(store)
+    cohort = setting.cohort(store, split)
     design = Design(setting, cohort, on, recipe or f"simclr{ending}", f"segment{ending}")
     switches = {**design.quality, **design.speed(devices)}
     starts = {name: design.start(name, options) for name, options in switches.items()}

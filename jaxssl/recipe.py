@@ -182,7 +182,7 @@ def flag(name: str, value: Any) -> list[str]:
     if isinstance(value, bool):
         room, dot, last = name.rpartition(".")
         return [f"--{name}" if value else f"--{room}{dot}no-{last}"]
-    return [f"--{name}", *map(str, value if isinstance(value, tuple) else (value,))]
+    return [f"--{name}", *map(str, value if isinstance(value, tuple | list) else (value,))]
 
 
 def _found(reference: str) -> Recipe:

@@ -15,7 +15,12 @@ def blocks(page: Path, language: str) -> list[str]:
     return [re.sub(rf"^{indent}", "", text, flags=re.MULTILINE) for indent, kind, text in found if kind == language]
 
 
-def commands(page: Path) -> list[str]:
-    """What is typed, line by line, continuations joined and remarks left out."""
+def typed(page: Path) -> list[str]:
+    """The commands, line by line as they stand there, continuations joined."""
     lines = [line for text in blocks(page, "") for line in text.replace("\\\n", " ").splitlines()]
-    return [" ".join(shlex.split(line, comments=True)) for line in lines if line.startswith("jaxssl ")]
+    return [line for line in lines if line.startswith("jaxssl ")]
+
+
+def commands(page: Path) -> list[str]:
+    """What jaxssl is told by them."""
+    return [" ".join(shlex.split(line, comments=True)) for line in typed(page)]

@@ -1,6 +1,7 @@
 """A study says the same wherever it is read, and one that contradicts itself is refused in a sentence."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import samples
@@ -80,11 +81,13 @@ def test_a_setting_takes_the_data_that_are_given_or_its_phantom(tmp_path):
         setting.cohort(None, None, "knees")
 
 
-def test_a_study_of_masks_refuses_a_store_without_any_before_anything_is_done(tmp_path):
+def test_a_study_of_masks_refuses_a_store_without_any(tmp_path):
     about = {"name": "discs", "description": "Discs (synthetic).", "licence": "none"}
     bare = [replace(record, mask=None) for record in samples.records(1)]
     for records, name in ((samples.records(1), "drawn"), (bare, "bare")):
         write(records, tmp_path / name, **about)
-    assert CommonSetting(seeds=1).cohort(tmp_path / "drawn", None, masked=True).store == tmp_path / "drawn"
-    with pytest.raises(UserError, match="bare has no masks to learn from"):
-        CommonSetting(seeds=1).cohort(tmp_path / "bare", None, masked=True)
+    for study in ("cine_segmentation", "head_to_head", "throughput"):
+        sweep = load_study(Path(__file__).parents[1] / "experiments" / f"{study}.py")
+        assert sweep.points({"store": tmp_path / "drawn"})
+        with pytest.raises(UserError, match="bare has no masks to learn from"):
+            sweep.points({"store": tmp_path / "bare"})

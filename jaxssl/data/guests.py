@@ -7,7 +7,7 @@ from jaxtyping import Shaped
 
 from jaxssl.data.cache import Cache
 from jaxssl.data.columns import FIELDS
-from jaxssl.data.summary import StoreInfo
+from jaxssl.data.store import Store
 from jaxssl.errors import UserError
 
 
@@ -38,7 +38,17 @@ def guests_of(cache: Cache, views: Sequence[str]) -> Mapping[str, Shaped[np.ndar
     return {**{key: table[key][rows] for key in (*FIELDS, "thickness")}, "valid": valid}
 
 
-def placed_guests(info: StoreInfo, view: str, guests: Sequence[str]) -> tuple[str, ...]:
+def placed_guests(store: Store, view: str, guests: Sequence[str]) -> tuple[str, ...]:
     """Those of the guests that a store knows to cut images of a view: the place of both in the patient is known."""
-    placed = info.views if info.placed is None else info.placed
+    placed = _placed(store) if store.info.placed is None else store.info.placed
     return tuple(guest for guest in guests if view in placed and guest in placed)
+
+
+def _placed(store: Store) -> set[str]:
+    """Views of a store of an earlier version, which has not counted them, by the first image of each."""
+    first: dict[str, bool] = {}
+    for record in store.records():
+        first.setdefault(record.view, bool(np.isfinite(record.plane.origin).all()))
+        if len(first) == len(store.info.views):
+            break
+    return {view for view, known in first.items() if known}

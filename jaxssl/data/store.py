@@ -209,6 +209,12 @@ def _digest(folder: Path, content: Mapping[str, Any]) -> str:
     return digest.hexdigest()
 
 
+def refuse_without_masks(path: Path | None) -> None:
+    """Refuse a store, where one is given, that nobody can learn to segment from."""
+    if path is not None and not open_store(path).info.masked:
+        raise UserError(f"{path} has no masks to learn from: `jaxssl data ingest` takes them by --csv.")
+
+
 def open_store(path: str | Path) -> Store:
     """Open a store and check that it is whole; only what describes it and the sizes of the files are read."""
     path = Path(path)

@@ -185,15 +185,16 @@ def _choices(run: Run) -> dict[str, str]:
 
 def _labelled(arms: Sequence[Arm], runs: Sequence[Run]) -> list[Arm]:
     """Arms with names of their own."""
-    labels = told_apart([_label(arm) for arm in arms], [choices(arm.runs[0], runs) for arm in arms])
+    studies = {run.facts.planned.partition("/")[0] for run in runs if run.facts.planned}
+    labels = told_apart([_label(arm, len(studies) > 1) for arm in arms], [choices(arm.runs[0], runs) for arm in arms])
     return [replace(arm, label=label) for arm, label in zip(arms, labels, strict=True)]
 
 
-def _label(arm: Arm) -> str:
-    """That of the study; else the run's own, or of several what they have in common."""
+def _label(arm: Arm, of_several: bool) -> str:
+    """That of the study, with its name if there are several; else the run's own, or what several have in common."""
     first, *others = arm.runs
-    if first.facts.planned:
-        return first.facts.planned.partition("/")[2]
+    if planned := first.facts.planned:
+        return planned if of_several else planned.partition("/")[2] or planned
     if not others:
         return first.label
     parts = "" if arm.origin == SCRATCH or arm.task.kind != "segmentation" else _parts(first)

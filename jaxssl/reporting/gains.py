@@ -70,9 +70,21 @@ def _lines(arms: Sequence[Arm], runs: Sequence[Run]) -> list[Line]:
     groups: dict[Hashable, list[Arm]] = {}
     for arm in arms:
         groups.setdefault(tuple(sorted(_said(arm, runs).items())), []).append(arm)
-    first = [group[0] for group in groups.values()]
+    whole = [part for group in groups.values() for part in _by_start(group, runs)]
+    first = [group[0] for group in whole]
     names = told_apart([arm.origin.partition(" (")[0] for arm in first], [_said(arm, runs) for arm in first])
-    return [_line(name, group, runs) for name, group in zip(names, groups.values(), strict=True)]
+    return [_line(name, group, runs) for name, group in zip(names, whole, strict=True)]
+
+
+def _by_start(arms: Sequence[Arm], runs: Sequence[Run]) -> list[list[Arm]]:
+    """Arms that are alike as one line; as several where two have one size, as when equal time is as many steps."""
+    if len({arm.task.training_subjects for arm in arms}) == len(arms):
+        return [list(arms)]
+    groups: dict[Hashable, list[Arm]] = {}
+    for arm in arms:
+        start = source(arm.runs[0], runs)
+        groups.setdefault((start and start.folder, arm.runs[0].facts.planned.partition("/")[0]), []).append(arm)
+    return list(groups.values())
 
 
 def _said(arm: Arm, runs: Sequence[Run]) -> dict[str, str]:

@@ -86,10 +86,16 @@ def rerun(run: Run) -> str:
             words += [f"--{key}", value]
     words += ["--workdir", run.folder.as_posix()]
     command = facts.command or " ".join(shlex.quote(word) for word in words if word)
-    if "--on validation" in command and run.judged is not None and run.judged.task.on == "test":
-        command += f" && jaxssl evaluate {shlex.quote(run.folder.as_posix())}"
+    if command.endswith("--on validation") and run.judged is not None and run.judged.task.on == "test":
+        command += f" && jaxssl evaluate {_workdir(command) or shlex.quote(run.folder.as_posix())}"
     source = facts.commit.removesuffix("-dirty")
     return command if not source or source.startswith("release") else f"git checkout {shlex.quote(source)} && {command}"
+
+
+def _workdir(command: str) -> str:
+    """The folder that a command names, as it names it."""
+    found = re.search(r"--workdir (\S+|'[^']+')", command)
+    return found[1] if found else ""
 
 
 def again(runs: Sequence[Run]) -> str:
@@ -156,19 +162,22 @@ def _counts(numbers: Sequence[int], thing: str) -> str:
 
 
 def outcome(arms: Sequence[Arm]) -> str:
-    """What came out, in two sentences: the differences from scratch, or of many their range, and which are shown."""
-    paired = [(arm, arm.paired) for arm in arms if arm.paired is not None]
-    if not paired:
-        return ""
-    values = [own.estimate.value for _, own in paired]
-    if len(paired) > NAMED:
-        said = f"{len(paired)} differences from {signed(min(values))} to {signed(max(values))}"
-    else:
-        said = listed(f"{arm.label} {signed(own.estimate.value)}" for arm, own in paired)
-    shown = listed(arm.label for arm, own in paired if _shown(own)) or "none"
+    """What came out, measure by measure: the differences from scratch, or of many their range, and which are shown."""
+    groups: dict[str, list[tuple[str, Paired]]] = {}
+    for arm in arms:
+        if arm.paired is not None and math.isfinite(arm.paired.estimate.value):
+            measure = "Dice" if arm.task.kind == "segmentation" else "AUROC"
+            groups.setdefault(f"{measure} of {arm.task.on} subjects", []).append((arm.label, arm.paired))
+    return " ".join(_came_out(measure, found) for measure, found in groups.items())
+
+
+def _came_out(measure: str, found: Sequence[tuple[str, Paired]]) -> str:
+    values = [own.estimate.value for _, own in found]
+    each = [f"{label} {signed(value)}" for (label, _), value in zip(found, values, strict=True)]
+    many = f"{len(found)} differences from {signed(min(values))} to {signed(max(values))}"
+    shown = listed(said for said, (_, own) in zip(each, found, strict=True) if _shown(own)) or "none"
     by = "a corrected p below .05 and an interval without 0"
-    measures = listed("Dice" if arm.task.kind == "segmentation" else "AUROC" for arm, _ in paired)
-    return f"{measures} against scratch: {said}. Shown by {by}: {shown}."
+    return f"{measure} against scratch: {listed(each) if len(each) <= NAMED else many}. Shown by {by}: {shown}."
 
 
 def _shown(found: Paired) -> bool:

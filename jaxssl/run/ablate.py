@@ -71,7 +71,6 @@ def ablate(
     asked = select(whole, points)
     chosen = select(asked, only=only)
     _refuse_another(read, root)
-    again = f"{read.command(Path(workdir), given)} --report"
     failed: Sequence[str] = ()
     if submit:
         if only is not None:
@@ -80,7 +79,7 @@ def ablate(
         calls = [{**common, "only": f"{job}/{jobs}"} for job in range(jobs)]
         submit_jobs(ablate, calls, root / "jobs", submit, slurm, console)
     elif report:
-        _report(read, chosen, root, again)
+        _report(read, chosen, root, read.command(Path(workdir), given, points=points, only=only, report=True))
     elif not list:
         if not (root / STUDY).exists():
             root.mkdir(parents=True, exist_ok=True)
@@ -90,7 +89,7 @@ def ablate(
         if _at_an_end(asked, root) and _runs(asked, root):
             with holding(root, "report") as mine:  # all processes come here at once; one page is enough
                 if mine:
-                    _report(read, whole, root, again)
+                    _report(read, whole, root, read.command(Path(workdir), given, report=True))
         elif only is not None:
             console.print("The page comes when the other parts are at their end as well; --report makes it before.")
     if list:

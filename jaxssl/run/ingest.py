@@ -18,6 +18,10 @@ from jaxssl.run.terminal import bar_on, console_of
 
 REASONS = 3
 """For which most files were left out, and that are said; all stand in the list."""
+NAMES = re.compile(
+    r"(?<=\bnames )\S[^;]*(?=, which)|(?<=, as )[^:;]+|'[^']*'|\S*[\d/\\][^\s,;:]*|[^\s;]+\.(?!csv\b)\w{2,4}\b"
+)
+"""What of a reason may be the name of somebody or of a file."""
 
 
 def data_ingest(
@@ -89,9 +93,17 @@ def data_ingest(
 def _commonest(rejects: Path) -> list[tuple[str, int]]:
     """The reasons for which most files were left out; names and numbers, which may be somebody's, stay in the list."""
     lines = rejects.read_text().splitlines() if rejects.exists() else []
-    reasons = [json.loads(line)["reason"] for line in lines]
-    alike = (re.sub(r"(?<=names )[^,]+|\S*\d[^\s,;:]*", "\u2026", reason) for reason in reasons)
-    return Counter(alike).most_common(REASONS)
+    reasons = (reason for line in lines for reason in set(without_names(json.loads(line)["reason"]).split("; ")))
+    return Counter(reasons).most_common(REASONS)
+
+
+def without_names(reason: str) -> str:
+    """A reason as it is for all files alike.
+
+    >>> without_names("row 12 of masks.csv names Doe, Ada/a.png, which is not in SCANS")
+    'row … of masks.csv names …, which is not in SCANS'
+    """
+    return NAMES.sub("\u2026", reason)
 
 
 def _say(console: Console, outcome: Outcome) -> None:
@@ -100,9 +112,7 @@ def _say(console: Console, outcome: Outcome) -> None:
     masks = f", {info.masked} of them with masks," if info.masked else ", none with a mask,"
     console.print(f"{outcome.records} images of {outcome.subjects} subjects{masks} in {outcome.store}.{before}")
     if info.masked and info.classes[1:] == [str(code) for code in range(1, len(info.classes))]:
-        console.print(
-            f"Structures in the masks go by their codes, {', '.join(info.classes[1:])}: --classes names them."
-        )
+        console.print(f"Structures in the masks go by their codes, 1 to {len(info.classes) - 1}: --classes names them.")
     if outcome.rejected:
         console.print(f"{outcome.rejected} files left out, in whole or in part: see {outcome.rejects}.")
         for reason, files in _commonest(outcome.rejects):

@@ -12,7 +12,7 @@ from jaxssl.workdir import provenance
 def steps_in_time(run: str, reference: str) -> int:
     """Steps at the speed of the finished training `run` that take as long as all of `reference`, at least one.
 
-    They are for here: on other hardware, or with another jax, they would take another time.
+    They are counted where they will be taken: on other hardware, or with another jax, they take another time.
     """
     own, other = (read_runs([Path(folder)])[0] for folder in (run, reference))
     for each in (own, other):

@@ -14,7 +14,7 @@ from jaxssl.data.ingest.pseudonym import site_key
 from jaxssl.data.splitfile import PARTS
 from jaxssl.data.store import open_store
 from jaxssl.errors import UserError
-from jaxssl.evaluate.statistics import FEWEST
+from jaxssl.reporting.scores import CANNOT
 from jaxssl.run.terminal import bar_on, console_of
 
 
@@ -80,12 +80,12 @@ def data_split(
     for name, file in files.items():
         table.add_row(f"{name}.json", *(str(len(getattr(file.parts, part))) for part in PARTS))
     console.print(table)
+    usual = "" if csv or tuple(fractions) != Division.fractions else "; --fractions 0.4 0.3 0.3 would make more"
     for part, use in (("validation", "to choose by"), ("test", "to ask in the end")):
-        if 0 < (few := len(getattr(files["split"].parts, part))) < FEWEST:
-            console.print(
-                f"{few} {part} subject{'' if few == 1 else 's'} {use}: fewer than {FEWEST} give no interval and show "
-                "nothing; other --fractions, such as 0.4 0.3 0.3, make more."
-            )
+        few = len(getattr(files["split"].parts, part))
+        if few < CANNOT and (few or csv):
+            said = f"{few} {part} subject{'' if few == 1 else 's'} {use}"
+            console.print(f"{said}: fewer than {CANNOT} can show no difference{usual}.")
     if left := sorted(size for size in set(sizes) if size > len(files["split"].parts.train)):
         console.print(f"No subsets of {', '.join(map(str, left))}: so many are not in training.")
     return out

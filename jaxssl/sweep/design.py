@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from jaxssl.data.source import Part
-from jaxssl.data.store import open_store
 from jaxssl.errors import UserError
 from jaxssl.sweep.stage import Options, Point, Stage
 
@@ -64,22 +63,12 @@ class CommonSetting:
     pretraining: Options = field(default_factory=dict)
     finetuning: Options = field(default_factory=dict)
 
-    def cohort(
-        self,
-        store: Path | None,
-        split: Path | None,
-        phantom: str = "hearts",
-        *,
-        masked: bool = False,
-        **division: Any,
-    ) -> Cohort:
-        """The data that are given, or a phantom, and divided so; refuse what cannot be had, as masks where none are."""
+    def cohort(self, store: Path | None, split: Path | None, phantom: str = "hearts", **division: Any) -> Cohort:
+        """The data that are given, or a phantom, and divided so; refuse what cannot be had."""
         if store is None and phantom not in self.phantoms:
             raise UserError("This scale is for real data: give --store, which `jaxssl data ingest` makes.")
         if store is None and split is not None:
             raise UserError(f"--split {split} is of a store: give --store as well.")
-        if masked and store is not None and not open_store(store).info.masked:
-            raise UserError(f"{store} has no masks to learn from: `jaxssl data ingest` takes them by --csv.")
         subjects = store.absolute() if store else self.phantoms[phantom]
         made = {"sizes": (), "fractions": self.fractions, **division}
         return Cohort(subjects, split.absolute() if split else Stage("split", subjects, made))

@@ -119,7 +119,7 @@ class Within:
 
 @dataclass(frozen=True, eq=False)
 class StepsInTime:
-    """Steps of a training like `run` that take as long as all of `reference`; known when both are finished.
+    """As `train.steps`: those of a training like `run` that take as long as all of `reference`, once both are finished.
 
     >>> simclr, mim = Stage("pretrain", "simclr"), Stage("pretrain", "mim")
     >>> Stage("pretrain", "mim", {"train.steps": StepsInTime(mim, simclr)}).needs == (mim, simclr)

@@ -43,19 +43,22 @@ class Study:
         asked, mark, _ = first.partition("?")
         return asked + mark
 
-    def command(self, workdir: Path, given: Mapping[str, Any]) -> str:
-        """What is typed to have these points in a folder; options that are as they are without being said are not.
+    def command(self, workdir: Path, given: Mapping[str, Any], **told: Any) -> str:
+        """What is typed to have its points in a folder; options that are as they are without being said are not.
+
+        `told` is for the verb itself.
 
         >>> def sweep(scale="smoke", store=None):
         ...     return []
-        >>> Study(Path("mine.py"), "", sweep).command(Path("sweeps/a"), {"scale": "smoke", "store": Path("stores/b")})
-        'jaxssl ablate mine.py --workdir sweeps/a --store stores/b'
+        >>> study, given = Study(Path("mine.py"), "", sweep), {"scale": "smoke", "store": Path("stores/b")}
+        >>> study.command(Path("sweeps/a"), given, points=("mim/*",), report=True)
+        "jaxssl ablate mine.py --workdir sweeps/a --store stores/b --points 'mim/*' --report"
         """
         usual = inspect.signature(self.sweep).parameters
         words = ["jaxssl", "ablate", str(self.path), "--workdir", str(workdir)]
-        for name, value in given.items():
-            if value != usual[name].default:
-                words += flag(name, value)
+        changed = {name: v for name, v in given.items() if name not in usual or v != usual[name].default}
+        for name, value in {**changed, **{name: v for name, v in told.items() if v}}.items():
+            words += flag(name, value)
         return shlex.join(words)
 
     def points(self, given: Mapping[str, Any]) -> tuple[Point, ...]:

@@ -62,7 +62,7 @@ def test_all_files_are_there_and_the_same_command_makes_the_same(store, folder):
 def test_parts_that_are_too_few_to_show_anything_are_said(fractions, said, store, tmp_path, capsys):
     assert main(["data", "split", str(store.path), "--out", str(tmp_path / "splits"), *fractions]) == 0
     words = " ".join(capsys.readouterr().err.split())
-    assert ("3 validation subjects to choose by: fewer than 5 give no interval" in words) == said
+    assert ("3 validation subjects to choose by: fewer than 6 can show no difference; --fractions" in words) == said
     assert "test subjects to ask" not in words
 
 

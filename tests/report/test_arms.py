@@ -9,7 +9,7 @@ from sklearn.metrics import roc_auc_score
 
 from jaxssl.evaluate.statistics import holm, studentised
 from jaxssl.recipe import CARRYING_OUT
-from jaxssl.reporting import tables, words, write_report
+from jaxssl.reporting import charts, gains, tables, words, write_report
 from jaxssl.reporting.arms import arms, by_input, frozen
 from jaxssl.reporting.read import read_runs
 
@@ -72,6 +72,29 @@ def test_arms_that_a_study_planned_apart_stay_apart_where_their_recipes_are_the_
     found = arms(read_runs([*scratch, *images, *time]))
     assert sorted(tuple(run.folder for run in arm.runs) for arm in found) == sorted(map(tuple, (images, scratch, time)))
     assert {"images", "time"} < {arm.label for arm in found}
+    for folder in time:
+        edited(folder, "run.json", planned="other/images")
+    assert {"study/images", "other/images"} < {arm.label for arm in arms(read_runs([*scratch, *images, *time]))}
+    for folder in time:
+        edited(folder, "run.json", planned="mine")
+    assert "mine" in {arm.label for arm in arms(read_runs([*scratch, *time]))}
+
+
+def test_what_began_apart_stands_apart_in_a_table_of_gains(make_run):
+    scratch, starts = runs_of(make_run, "scratch", level=0.75), [make_run(name, parts=()) for name in ("a", "b")]
+    tuned = [
+        runs_of(make_run, f"from-{start.name}", init=f"runs/{start.name}", level=level)
+        for start, level in zip(starts, (0.78, 0.82), strict=True)
+    ]
+    for folders, name in zip(tuned, ("images", "time"), strict=True):
+        for folder in folders:
+            edited(folder, "run.json", planned=f"study/{name}")
+    folders = [*scratch, *starts, *itertools.chain(*tuned)]
+    runs = read_runs(folders)
+    (both,) = gains.gains(runs, arms(runs), charts.styles(runs), {"both": folders})
+    found = [arm.paired.estimate.value for line in both.lines for arm in line.by_labels.values()]
+    assert sorted(found) == pytest.approx([np.mean([dice_of(f) for f in own]) - np.mean([dice_of(f) for f in scratch])
+                                           for own in tuned], abs=0.01)  # fmt: skip
 
 
 def test_the_page_begins_with_what_came_out_and_says_that_recipes_for_tests_show_nothing(make_run, tmp_path):
@@ -86,7 +109,8 @@ def test_the_page_begins_with_what_came_out_and_says_that_recipes_for_tests_show
     said = words.outcome(found)
     for label, value in by_label.items():
         assert f"{label} {words.signed(value)}" in said
-    assert said.endswith("without 0: better.")
+    assert said.startswith("Dice of test subjects against scratch: ")
+    assert said.endswith(f"without 0: better {words.signed(by_label['better'])}.")
     assert words.outcome(found[:1]) == ""
     values = sorted(by_label.values())
     assert f"6 differences from {words.signed(values[0])} to {words.signed(values[1])}." in words.outcome(found * 3)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pages import ROOT, commands
+from pages import ROOT, typed
 from PIL import Image
 from scanner import write_dicom_series
 
@@ -37,14 +37,14 @@ def test_every_command_of_readme_runs_in_its_order(tmp_path):
     examined(tmp_path, subjects=20)
     (tmp_path / "experiments").symlink_to(ROOT / "experiments")
     environment = {**os.environ, "HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
-    typed = commands(ROOT / "README.md")
-    assert len(typed) > 15
-    for command in typed:
+    lines = typed(ROOT / "README.md")
+    assert len(lines) > 15
+    for command in lines:
         for usual, smaller in SMALLER.items():
             command = command.replace(usual, smaller)
         shell = f'jaxssl() {{ {sys.executable} -m jaxssl "$@"; }}; {command}'
         done = subprocess.run(["bash", "-c", shell], cwd=tmp_path, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, f"{command}\n{done.stderr[-2000:]}"
     for page in ("report.html", "sweeps/site/report.html"):
-        assert "Dice against scratch" in (tmp_path / page).read_text(), page
+        assert "subjects against scratch: " in (tmp_path / page).read_text(), page
     assert list((tmp_path / "masks").rglob("*_mask.nii.gz"))

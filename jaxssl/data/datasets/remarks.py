@@ -48,9 +48,11 @@ class _Remark:
 def _of_files(subjects: Sequence[Subject], table: Table, reject: Reject) -> list[Subject]:
     """A table of which nothing can be used is refused: what it says was meant to be there."""
     if not {"moment", "mask"} & table.columns.keys():
+        there = [name for key, name in table.columns.items() if key != "file"] + table.others
         raise UserError(
-            f"{table.path} has no column moment or mask, which a table of files is for, but {', '.join(table.others)}: "
-            "call one so; labels stand in a table of people, with a column subject."
+            f"{table.path} has no column moment or mask, which a table of files is for, but "
+            f"{', '.join(there) or 'none'} beside file: call one so; labels stand in a table of people, with a column "
+            "subject."
         )
     known = {table.columns[name] for name in ("file", "phase", "moment", "mask") if name in table.columns}
     if left := [name for name in (*table.columns.values(), *table.others) if name not in known]:
@@ -69,9 +71,10 @@ def _of_files(subjects: Sequence[Subject], table: Table, reject: Reject) -> list
             for said in remarks[file]:
                 refusals.append(f"{said.place} names {file.name}, which is no image of anybody")
                 reject(file, f"{said.place} names it, which is no image of anybody")
-    if refusals and not remarks.keys() & images:
-        where = f"names of files and masks are looked for in {table.folder}"
-        raise UserError(f"No row of {table.path} can be used: {refusals[0]}; {where}.")
+    if not any(said.moment or said.mask for file in remarks.keys() & images for said in remarks[file]):
+        why = refusals[0] if refusals else "none has a moment or a mask"
+        where = f"; files and masks are looked for in {table.folder}" if " names " in why else ""
+        raise UserError(f"No row of {table.path} can be used: {why}{where}.")
     return [
         replace(subject, series=tuple(_remarked(each, remarks, reject) for each in subject.series))
         for subject in subjects

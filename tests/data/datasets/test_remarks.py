@@ -133,7 +133,14 @@ def test_rows_that_are_refused(tmp_path: Path):
             ("file,moment", "mask.png,ED"),
             r"No row .*: row 2 of files\.csv names mask\.png, which is no image of anybody",
         ),
-        (("file,label", "P1-0-0,mask.png"), "no column moment or mask, which a table of files is for, but label"),
+        (
+            ("file,label", "P1-0-0,mask.png"),
+            "no column moment or mask, which a table of files is for, but label beside",
+        ),
+        (("file,view", "P1-0-0,sax"), "but view beside file"),
+        (("file,moment,mask",), "No row of .*: none has a moment or a mask"),
+        (("file,moment,mask", "P1-0-0,,"), "No row of .*: none has a moment or a mask"),
+        (("file,moment", "P1-0-0,diastole"), r"'diastole', which is neither ED nor ES\.$"),
     ],
 )
 def test_a_table_of_which_nothing_can_be_used_is_refused(lines, sentence, tmp_path: Path):
