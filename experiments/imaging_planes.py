@@ -33,7 +33,7 @@ subjects; `--on test`, once nothing is left to choose, asks the test subjects of
 
 smoke: 20 synthetic hearts to pretrain on, 20 others and 16 synthetic knees to fine-tune on, the recipes' variants for
 tests but a whole ResNet-18, one seed, one number of labels: shows that the machinery works and no more. Its 50 points
-are *not run* yet.
+took 40 minutes on one core of a busy CPU (*measured* at 6e35d79).
 small: 80 x 80 pixels of 2 mm (ResNet-18: 96 x 96), small networks, three seeds, on 120 synthetic hearts and knees or
 on stores; *not run*.
 paper: the study's U-Net, 224 x 224 pixels of 1.26 mm, ViT-B/16 for MAE, one random image a subject an epoch, and the

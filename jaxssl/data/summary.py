@@ -77,7 +77,7 @@ class Tally:
             "moments": record.moment or "none",
             "phases": str(record.phases),
             "sizes": f"{height}x{width}",
-            "spacings": f"{dy:.3f}x{dx:.3f}",
+            "spacings": f"{dy:.3f}x{dx:.3f}" if np.isfinite(dy * dx) else "unknown",
         }.items():
             self.counts[column][value] += 1
         if np.isfinite(record.plane.origin).all():

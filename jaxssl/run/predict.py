@@ -106,4 +106,4 @@ def _say(console: Console, left_out: dict[Path, str]) -> None:
         return
     lines = [f"{path}: {reason}" for path, reason in left_out.items()]
     more = [f"and {len(lines) - SAID} more"] if len(lines) > SAID else []
-    console.print(f"Left out: {len(lines)} files.", *lines[:SAID], *more, sep="\n  ")
+    console.print(f"Left out: {len(lines)} files or series.", *lines[:SAID], *more, sep="\n  ")

@@ -13,7 +13,7 @@ import tensorflow_datasets as tfds
 
 from jaxssl.data import shards
 from jaxssl.data import store as store_module
-from jaxssl.data.record import Record
+from jaxssl.data.record import Record, unplaced
 from jaxssl.data.store import open_store, write
 from jaxssl.data.summary import Tally
 from jaxssl.errors import UserError
@@ -131,8 +131,15 @@ def test_info_counts(store):
     assert info.sizes["20x24"] == 16
     assert len(info.sizes) == 6
     assert info.spacings == {"1.500x1.500": 96}
+    assert info.placed == info.views
     assert info.labels == {"group": {"dilated": 1, "normal": 2}}
     assert (info.name, info.licence, info.dtype, info.channels, info.synthetic) == ("discs", "none", "uint8", 1, False)
+
+
+def test_what_nobody_knows_of_a_place_is_called_unknown(tmp_path, about):
+    lost = [dataclasses.replace(record, plane=unplaced(record.image.shape[:2], None)) for record in samples.records(1)]
+    info = write(lost, tmp_path / "lost", **about).info
+    assert (info.placed, info.spacings) == ({}, {"unknown": len(lost)})
 
 
 def test_classes_are_kept_and_unknown_ones_go_by_number(tmp_path, about, store):

@@ -45,7 +45,7 @@ def test_masks_of_nifti_have_its_shape_and_affine_and_are_those_of_a_store(segme
     records = examined(truth)
     source = write_nifti(records, tmp_path / "scans" / "ann" / "sax.nii.gz", form="qform")
     assert main(["predict", str(segmenting), str(source.parents[1]), "--out", str(tmp_path / "out")]) == 0
-    assert "1 masks of 1 subjects" in capsys.readouterr().err
+    assert "Masks: 1, subjects: 1; with" in capsys.readouterr().err
     image, mask = nibabel.load(source), nibabel.load(tmp_path / "out" / "ann" / "sax_mask.nii.gz")
     np.testing.assert_array_equal(mask.affine, image.affine)
     assert (mask.shape, mask.get_data_dtype()) == (image.shape, np.uint8)
