@@ -107,7 +107,6 @@ def _gains(caption: str, task: Task, lines: Sequence[Line], look: Mapping[str, S
 def _panels(task: Task, lines: Sequence[Line], look: Mapping[str, Style]) -> tuple[tuple[str, str], ...]:
     """A panel a line, all of one scale; nothing where there is one number of labelled subjects only."""
     drawn = [(line, _points(line)) for line in lines if len(line.by_labels) > 1]
-    measure = "Dice" if task.kind == "segmentation" else "AUROC"
     return tuple(
         (
             f"Gain of {line.name} against labelled subjects",
@@ -115,7 +114,7 @@ def _panels(task: Task, lines: Sequence[Line], look: Mapping[str, Style]) -> tup
                 points,
                 [other for _, other in drawn if other is not points],
                 look[line.run.label],
-                f"{measure} minus scratch",
+                f"{task.measure} minus scratch",
                 (line.name, _in_words(line.cost)),
             ),
         )

@@ -29,6 +29,11 @@ class Task(NamedTuple):
     classes: tuple[str, ...]
     training_subjects: int
 
+    @property
+    def measure(self) -> str:
+        """What runs are compared by."""
+        return "Dice" if self.kind == "segmentation" else "AUROC"
+
 
 class Repeat(NamedTuple):
     """Which of several trainings for one task: the choice of labelled subjects, and the start."""

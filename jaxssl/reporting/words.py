@@ -166,8 +166,8 @@ def outcome(arms: Sequence[Arm]) -> str:
     groups: dict[str, list[tuple[str, Paired]]] = {}
     for arm in arms:
         if arm.paired is not None and math.isfinite(arm.paired.estimate.value):
-            measure = "Dice" if arm.task.kind == "segmentation" else "AUROC"
-            groups.setdefault(f"{measure} of {arm.task.on} subjects", []).append((arm.label, arm.paired))
+            name = f"{arm.task.measure} of {arm.task.on} subjects"
+            groups.setdefault(name, []).append((arm.label, arm.paired))
     return " ".join(_came_out(measure, found) for measure, found in groups.items())
 
 

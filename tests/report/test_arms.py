@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+from repeats import dice_of, edited, runs_of
 from sklearn.metrics import roc_auc_score
 
 from jaxssl.evaluate.statistics import holm, studentised
@@ -12,35 +13,6 @@ from jaxssl.recipe import CARRYING_OUT
 from jaxssl.reporting import charts, gains, tables, words, write_report
 from jaxssl.reporting.arms import arms, by_input, frozen
 from jaxssl.reporting.read import read_runs
-
-SEEDS = ((0, 0), (0, 1), (1, 0))
-"""Label subset and seed of each run of an arm."""
-
-
-def edited(folder, file="evaluation.json", **changes):
-    content = json.loads((folder / file).read_text())
-    (folder / file).write_text(json.dumps(content | changes))
-    return folder
-
-
-def runs_of(make_run, name, **about):
-    """A run for each subset and seed."""
-    folders = []
-    for subset, seed in SEEDS:
-        folder = make_run(f"{name}-{subset}{seed}", verb="finetune", seed=seed, parts=("evaluation",), **about)
-        recipe = json.loads((folder / "recipe.json").read_text())
-        recipe["data"]["subset_seed"] = subset
-        (folder / "recipe.json").write_text(json.dumps(recipe))
-        folders.append(edited(folder, subset_seed=subset))
-    return folders
-
-
-def dice_of(folder):
-    """By subject, averaged over its volumes and classes."""
-    rows = {}
-    for entry in json.loads((folder / "evaluation.json").read_text())["subjects"]:
-        rows.setdefault(entry["subject"], []).append(entry["dice"])
-    return np.array([np.mean(rows[subject]) for subject in sorted(rows)])
 
 
 def test_seeds_are_averaged_within_their_subset_before_subjects_are_compared(make_run):
@@ -95,52 +67,6 @@ def test_what_began_apart_stands_apart_in_a_table_of_gains(make_run):
     found = [arm.paired.estimate.value for line in both.lines for arm in line.by_labels.values()]
     assert sorted(found) == pytest.approx([np.mean([dice_of(f) for f in own]) - np.mean([dice_of(f) for f in scratch])
                                            for own in tuned], abs=0.01)  # fmt: skip
-
-
-def test_the_page_begins_with_what_came_out_and_says_that_recipes_for_tests_show_nothing(make_run, tmp_path):
-    scratch = runs_of(make_run, "scratch", level=0.70)
-    better, same = (
-        runs_of(make_run, name, init=f"runs/{name}", level=level) for name, level in (("better", 0.85), ("same", 0.70))
-    )
-    for folder in better + same:
-        edited(folder, "run.json", planned=f"study/{folder.name.partition('-')[0]}")
-    found = arms(read_runs([*scratch, *better, *same]))
-    by_label = {arm.label: arm.paired.estimate.value for arm in found if arm.paired}
-    said = words.outcome(found)
-    for label, value in by_label.items():
-        assert f"{label} {words.signed(value)}" in said
-    assert said.startswith("Dice of test subjects against scratch: ")
-    assert said.endswith(f"without 0: better {words.signed(by_label['better'])}.")
-    assert words.outcome(found[:1]) == ""
-    values = sorted(by_label.values())
-    assert f"6 differences from {words.signed(values[0])} to {words.signed(values[1])}." in words.outcome(found * 3)
-    assert not any("tiny" in warning for warning in words.warnings(found))
-    edited(same[0], "run.json", name="segment:tiny@mae:tiny")
-    assert any("tiny" in warning for warning in words.warnings(arms(read_runs([*scratch, *same]))))
-
-
-def test_dice_is_shown_of_each_moment(make_run, tmp_path):
-    folder = make_run("tuned", verb="finetune", parts=("evaluation",))
-    content = json.loads((folder / "evaluation.json").read_text())
-    for entry in content["subjects"]:
-        entry["dice"] = [0.9, 0.8, 0.7] if entry["moment"] == "ED" else [0.5, 0.4, None]
-    (folder / "evaluation.json").write_text(json.dumps(content))
-    (arm,) = arms(read_runs([folder]))
-    found = {moment: each.value for moment, each in tables.overlap(arm).by_moment.items()}
-    assert found == {"ED": pytest.approx(0.8), "ES": pytest.approx(0.45)}
-    page = write_report([folder], tmp_path / "report.html").read_text()
-    assert "Dice in ES" in page
-    edited(folder, subjects=[entry for entry in content["subjects"] if entry["moment"] == "ES"])
-    assert not tables.overlap(arms(read_runs([folder]))[0]).by_moment
-
-
-@pytest.mark.parametrize(("subjects", "known"), [(5, False), (6, True)])
-def test_what_no_p_can_show_is_not_detectable(subjects, known, make_run):
-    scratch = runs_of(make_run, "scratch", level=0.75, subjects=subjects)
-    tuned = runs_of(make_run, "tuned", init="runs/pre", level=0.78, subjects=subjects)
-    paired = arms(read_runs([*scratch, *tuned]))[1].paired
-    assert paired is not None
-    assert np.isfinite(paired.detectable) == known
 
 
 def test_only_repeats_that_both_have_are_compared(make_run):
