@@ -162,7 +162,8 @@ def sweep(
     """
     setting = of_scale(scale, SCALES)
     design = Design.begin(setting, store, split, vendors, on)
-    for subjects in setting.subsets:
+    subsets = design.cohort.labelled(setting.subsets)
+    for subjects in subsets:
         for arm in ARMS:
             for seed in range(setting.seeds):
                 name = f"{arm}/{subjects or 'all'}-labelled/seed-{seed}"
@@ -171,7 +172,7 @@ def sweep(
     for name, change in {**OTHERWISE, **(design.shifts if on == "test" else {})}.items():
         for arm in ARMS:
             for seed in range(setting.seeds):
-                own = {"data.subjects": setting.subsets[0], **change}
+                own = {"data.subjects": subsets[0], **change}
                 yield design.point(f"{name}/{arm}/seed-{seed}", arm, seed, own)
 
 

@@ -221,19 +221,20 @@ def sweep(
     reference = reference or methods[0]
     if reference not in methods:
         raise UserError(f"--reference {reference} is not among the methods compared; there are {', '.join(methods)}.")
-    yield from design.points(f"{prefix}scratch", None, setting.subsets, ())
+    subsets, timed = cohort.labelled(setting.subsets), cohort.labelled(setting.timed)
+    yield from design.points(f"{prefix}scratch", None, subsets, ())
     of_images = {method: design.start(method, f"equal-images {method}", design.steps(method)) for method in methods}
     images = f"Equal images seen: {setting.images:,} drawn in each pretraining"
     time = f"Equal accelerator time: that which {reference} takes for {setting.images:,} images"
     for method, start in of_images.items():
-        for subjects in setting.subsets:
-            tables = (images, time) if method == reference and subjects in setting.timed else (images,)
+        for subjects in subsets:
+            tables = (images, time) if method == reference and subjects in timed else (images,)
             yield from design.points(f"{prefix}equal-images/{method}", start, (subjects,), tables)
     for method, start in of_images.items():
         if method != reference:
             steps = StepsInTime(start, of_images[reference])
             in_time = design.start(method, f"equal-time {method}", steps)
-            yield from design.points(f"{prefix}equal-time/{method}", in_time, setting.timed, (time,))
+            yield from design.points(f"{prefix}equal-time/{method}", in_time, timed, (time,))
 
 
 @dataclass(frozen=True)

@@ -258,7 +258,7 @@ class Design:
 
     def subsets(self, network: Network, region: Region, task: str) -> tuple[int | None, ...]:
         """Labelled subjects that a network is asked at."""
-        known = self.setting.subsets[task]
+        known = region.cohort.labelled(self.setting.subsets[task])
         if not network.is_width:
             return known
         return known[:1] if f"{region.name}-{task}" in self.setting.widened else ()

@@ -8,6 +8,8 @@ import samples
 from hypothesis import given
 from hypothesis import strategies as some
 
+from jaxssl.data.splitfile import SplitFile
+from jaxssl.data.splits import Split
 from jaxssl.data.store import write
 from jaxssl.errors import UserError
 from jaxssl.sweep import CommonSetting, Point, Stage, Within, in_order, load_study, select
@@ -66,6 +68,16 @@ def test_a_study_that_contradicts_itself_is_refused(body, sentence, tmp_path):
         load_study(study).points({})
 
 
+@pytest.mark.parametrize(
+    ("pattern", "nearest"),
+    [("mimm/*", "mim/5-labelled/seed-0"), ("*/5-labeled/*", "mim/5-labelled/seed-0"), ("simclr/al/*", "simclr/all/1")],
+)
+def test_of_points_that_are_not_there_the_nearest_is_named(pattern, nearest):
+    names = ("a/1", "mim/5-labelled/seed-0", "mim-encoder-only/5-labelled/seed-0", "simclr/all/1")
+    with pytest.raises(UserError, match=f"the nearest of the 4 is '{nearest}'"):
+        select([Point(name, (Stage("phantom", "cine"),)) for name in names], [pattern])
+
+
 def test_a_setting_takes_the_data_that_are_given_or_its_phantom(tmp_path):
     hearts = Stage("phantom", "cine", {"subjects": 40})
     setting = CommonSetting(seeds=1, fractions=(0.5, 0.2, 0.3), phantoms={"hearts": hearts})
@@ -79,6 +91,18 @@ def test_a_setting_takes_the_data_that_are_given_or_its_phantom(tmp_path):
         setting.cohort(None, tmp_path / "split")
     with pytest.raises(UserError, match="This scale is for real data: give --store"):
         setting.cohort(None, None, "knees")
+
+
+@pytest.mark.parametrize(
+    ("trained", "asked"), [(20, (5, 10, None)), (11, (5, 10, None)), (10, (5, None)), (5, (None,)), (2, (None,))]
+)
+def test_no_number_of_labelled_subjects_is_asked_that_is_all_of_them_or_more(trained, asked, tmp_path):
+    """All would be trained on twice under two names, and what cannot be drawn would fail."""
+    names = tuple(f"s{n}" for n in range(trained))
+    SplitFile("site", "0" * 16, Split(names, ("v",), ("t",))).write(tmp_path / "split.json")
+    cohort = CommonSetting(seeds=1).cohort(tmp_path / "store", tmp_path)
+    assert cohort.labelled((5, 10, None)) == asked
+    assert CommonSetting(seeds=1).cohort(tmp_path / "store", None).labelled((5, 10, None)) == (5, 10, None)
 
 
 def test_a_study_of_masks_refuses_a_store_without_any(tmp_path):

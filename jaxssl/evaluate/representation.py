@@ -98,7 +98,7 @@ def rankme(embedding: Table) -> float:
     al. 2023, without its epsilon): the number of directions, if all are used alike; 1 where all embeddings lie on one
     line, 0 where all are 0.
 
-    >>> round(rankme(np.eye(4)), 4), rankme(np.ones([4, 4]))
+    >>> round(rankme(np.eye(4)), 4), round(rankme(np.ones([4, 4])), 4)
     (4.0, 1.0)
     """
     values = _singular_values(_blocks(embedding), embedding.shape[1])

@@ -26,7 +26,7 @@ def filled(
 
     zero: 0, the mean of a standardised image. noise: normal, mean 0 and variance 1. shuffle: the hidden patches change
     places, none of two or more stays where it was. replacement: for each a patch that is not hidden, the same one as
-    often as it is drawn, and of those `within` only.
+    often as it is drawn, and of those `within` only; any patch where all of these are hidden.
 
     Where the first and the last of four patches of one pixel are hidden, these two change places:
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from jaxssl.data.source import Part
+from jaxssl.data.splitfile import read_split
 from jaxssl.errors import UserError
 from jaxssl.sweep.stage import Options, Point, Stage
 
@@ -44,6 +45,16 @@ class Cohort:
     def options(self) -> dict[str, Any]:
         """Of a recipe that learns from them."""
         return {"data.store": self.store, "data.split": self.divisions / "split.json"}
+
+    def labelled(self, numbers: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Those numbers of labelled subjects that leave out some of a split that is given, and None, which is all.
+
+        As many as there are would be all of them under another name, and more cannot be had.
+        """
+        if isinstance(self.divisions, Stage):
+            return numbers
+        there = len(read_split(self.divisions / "split.json").parts.train)
+        return tuple(n for n in numbers if n is None or n < there) or (None,)
 
 
 @dataclass(frozen=True, kw_only=True)

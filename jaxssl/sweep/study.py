@@ -118,7 +118,7 @@ def select(points: Sequence[Point], patterns: Sequence[str] = (), only: str | No
     names = [point.name for point in points]
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in names):
-            near = difflib.get_close_matches(pattern, names, n=1, cutoff=0.0)[0]
+            near = max(names, key=lambda name: _likeness(pattern, name))
             raise UserError(f"No point is called {pattern!r}; the nearest of the {len(names)} is {near!r}.")
     chosen = [point for point in points if not patterns or any(fnmatchcase(point.name, each) for each in patterns)]
     if only is None:
@@ -128,6 +128,12 @@ def select(points: Sequence[Point], patterns: Sequence[str] = (), only: str | No
     if not 0 <= first < step:
         raise UserError(f"--only {only} is no i/n: of four jobs the first is 0/4 and the last 3/4.")
     return tuple(chosen[first::step])
+
+
+def _likeness(pattern: str, name: str) -> float:
+    """Part by part: of the whole the shortest name would be the nearest of whatever has a star in it."""
+    parts = zip(pattern.split("/"), name.split("/"), strict=False)
+    return sum(difflib.SequenceMatcher(None, asked, known).ratio() for asked, known in parts)
 
 
 def _check(path: Path, points: Sequence[Point]) -> None:

@@ -12,6 +12,8 @@ from points import recipe_of, stages_of
 
 import jaxssl
 from jaxssl import config
+from jaxssl.data.splitfile import SplitFile
+from jaxssl.data.splits import Split
 from jaxssl.errors import UserError
 from jaxssl.methods import parts
 from jaxssl.methods.parts import standardised
@@ -76,6 +78,15 @@ def test_the_paper_has_the_numbers_of_the_study(hearts):
     assert {recipe.optim.clip_parameter for name, recipe in begun.items() if "dino" in name} == {3.0, None}
     subsets = {point.split("/")[1] for point in points if point.startswith("mim/")}
     assert subsets == {"10-labelled", "15-labelled", "25-labelled", "50-labelled", "all-labelled"}
+
+
+def test_a_split_that_is_given_is_asked_of_the_labels_that_it_has(hearts, tmp_path):
+    trained = tuple(f"s{n}" for n in range(10))
+    SplitFile("hearts", "0" * 16, Split(trained, ("v",), ("t",))).write(tmp_path / "split.json")
+    points = points_of(scale="paper", store=hearts, split=tmp_path)
+    assert {recipe_of(point.stages[0]).data.subjects for point in points} == {None}
+    points = points_of(scale="small", store=hearts, split=tmp_path)
+    assert {recipe_of(point.stages[0]).data.subjects for point in points} == {5, None}
 
 
 def test_without_augmentation_every_view_is_the_image(hearts):
