@@ -24,7 +24,8 @@ from jaxssl.train.alarms import MODES
 REFERENCE = (
     *("jaxssl.sweep.stage", "jaxssl.sweep.design", "jaxssl.sweep.study"),
     *("jaxssl.objectives.contrastive", "jaxssl.objectives.rules"),
-    *("jaxssl.objectives.distillation", "jaxssl.objectives.reconstruction", "jaxssl.objectives.planes"),
+    *("jaxssl.objectives.distillation", "jaxssl.objectives.prototypes"),
+    *("jaxssl.objectives.reconstruction", "jaxssl.objectives.planes"),
     *("jaxssl.objectives.segmentation", "jaxssl.objectives.classification"),
     *("jaxssl.objectives.masks", "jaxssl.objectives.patches", "jaxssl.objectives.fills"),
     *(f"jaxssl.evaluate.metrics.{name}" for name in ("overlap", "surface", "volumes", "heads", "classes")),

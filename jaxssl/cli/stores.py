@@ -30,6 +30,9 @@ Example: jaxssl data ingest folder SCANS --out stores/mine
 
 def data(words: Sequence[str]) -> None:
     """jaxssl data ingest NAME SOURCE --out STORE | phantom|ultrasound|knee --out STORE | info|check|split|lvef."""
+    if not words or words[0] in ("-h", "--help"):
+        print(DATA, end="")
+        return
     from jaxssl import CineOptions, KneeOptions, UltrasoundOptions, run
 
     def phantom(out: Path, options: Annotated[CineOptions, tyro.conf.arg(name="")]) -> None:
@@ -69,8 +72,5 @@ def data(words: Sequence[str]) -> None:
         "split": run.data_split,
         "lvef": run.data_lvef,
     }
-    if not words or words[0] in ("-h", "--help"):
-        print(DATA, end="")
-        return
     name = known(words[0], verbs, "data")
     cli(f"data {name}", verbs[name], words[1:])

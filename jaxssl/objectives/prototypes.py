@@ -45,7 +45,14 @@ def centred_targets(
     temperature: float | Float[Array, ""],
     block_size: int | None = None,
 ) -> Targets:
-    """`centre_softmax` of the logits <feature, prototype>; not differentiated."""
+    """`centre_softmax` of the logits <feature, prototype>; not differentiated.
+
+    What it takes from each row is log sum_k exp((<f_i, w_k> - c_k) / T), in `of_rows`: of two prototypes alike log 2.
+
+    >>> targets = centred_targets(jnp.ones([1, 1, 2]), jnp.eye(2), jnp.zeros(2), temperature=0.5)
+    >>> (targets.of_rows - -(2 + jnp.log(2))).round(4).tolist()
+    [[0.0]]
+    """
     features, prototypes = _of_teacher(features, prototypes, temperature)
     of_prototypes = -lax.stop_gradient(island(centre)) / temperature
     of_rows = -log_sums(features, prototypes, of_prototypes, _block(features, block_size))
@@ -59,7 +66,14 @@ def sinkhorn_targets(
     iterations: int = 3,
     block_size: int | None = None,
 ) -> Targets:
-    """`sinkhorn` of the logits <feature, prototype>, over all rows jointly; not differentiated."""
+    """`sinkhorn` of the logits <feature, prototype>, over all rows jointly; not differentiated.
+
+    What both rows like best is shared out between them:
+
+    >>> rows = jnp.array([[[2.0, 0.0], [1.0, 0.0]]])
+    >>> target_statistics(sinkhorn_targets(rows, jnp.eye(2), temperature=1.0)).usage.round(2).tolist()
+    [0.5, 0.5]
+    """
     check_iterations(iterations)
     features, prototypes = _of_teacher(features, prototypes, temperature)
     of_prototypes, of_rows = jnp.zeros_like(prototypes[:, 0]), jnp.zeros_like(features[..., 0])
@@ -75,7 +89,11 @@ def next_centre(
     prototypes: Float[Array, "prototypes dim"],
     momentum: float,
 ) -> Float[Array, " prototypes"]:
-    """centre <- momentum centre + (1 - momentum) mean logit, which is the logit of the mean feature."""
+    """centre <- momentum centre + (1 - momentum) mean logit, which is the logit of the mean feature.
+
+    >>> next_centre(jnp.zeros(2), jnp.array([[[4.0, 0.0], [0.0, 2.0]]]), jnp.eye(2), 0.5).tolist()
+    [1.0, 0.5]
+    """
     mean = island(features).mean(axis=tuple(range(features.ndim - 1)))
     logits = jnp.matmul(island(prototypes), mean, precision=EXACT)
     return lax.stop_gradient(momentum * centre + (1 - momentum) * logits)
@@ -96,6 +114,12 @@ def prototype_loss(
     views x batch x `block_size` numbers, shared out over the devices. One that is not given is chosen such that a
     device holds at most `NUMBERS` of a block, as long as that leaves it the fewest of `BOUNDS`. Computed in float32, or
     in float64 if that is given.
+
+    A student that cannot tell two prototypes apart loses log 2 to a teacher that is sure:
+
+    >>> sure = jnp.array([[[1.0, 0.0]], [[0.0, 1.0]]])
+    >>> round(float(prototype_loss(jnp.zeros([2, 1, 3]), jnp.eye(2, 3), sure)), 4)
+    0.6931
     """
     expected, mass = _expectation(prototypes, teacher_probs, block_size)
     pairs = view_pairs(len(features), len(expected)).astype(expected.dtype)
@@ -116,20 +140,33 @@ def prototype_patch_loss(
     """`masked_patch_loss` of images that all hide the same number of patches, from these patches alone.
 
     Its memory is that of `prototype_loss`, each patch being a row of its own.
+
+    >>> sure = jnp.array([[[[1.0, 0.0], [0.0, 1.0]]]])
+    >>> round(float(prototype_patch_loss(jnp.zeros([1, 1, 2, 3]), jnp.eye(2, 3), sure)), 4)
+    0.6931
     """
     expected, mass = _expectation(prototypes, teacher_probs, block_size)
     return _cross_entropies(features, prototypes, expected, mass, temperature, block_size).mean()
 
 
 class TargetStatistics(NamedTuple):
-    """Entropy of each row's probabilities, in nats, and the mean probability of each prototype."""
+    """Entropy of each row's probabilities, in nats, and the mean probability of each prototype.
+
+    >>> TargetStatistics(jnp.zeros([1, 4]), jnp.full(2, 0.5)).usage.sum().item()
+    1.0
+    """
 
     entropy: Float[Array, "*rows"]
     usage: Float[Array, " prototypes"]
 
 
 def target_statistics(targets: Targets, block_size: int | None = None) -> TargetStatistics:
-    """How sure a teacher is, and how it uses its prototypes: what a collapse is seen by."""
+    """How sure a teacher is, and how it uses its prototypes: what a collapse is seen by.
+
+    >>> unsure = centred_targets(jnp.zeros([1, 3, 2]), jnp.eye(2), jnp.zeros(2), temperature=0.1)
+    >>> round(float(target_statistics(unsure).entropy.mean()), 4)
+    0.6931
+    """
     return TargetStatistics(*entropy_and_usage(targets, _block(targets.features, block_size)))
 
 
