@@ -36,6 +36,8 @@ autodoc_typehints = "description"
 autodoc_preserve_defaults = True
 exclude_patterns = ["_build"]
 
+smartquotes = False  # a flag of a command is not set in dashes
+
 html_theme = "furo"
 html_title = f"jaxssl {__version__}"
 html_copy_source = False

@@ -7,6 +7,7 @@ is plain JSON.
 6
 """
 
+import difflib
 import importlib.util
 import inspect
 import shlex
@@ -135,7 +136,8 @@ def variants(default: Callable[[], Recipe], *others: Callable[[], Recipe]) -> Ca
 
     def get_config(variant: str = default.__name__) -> Recipe:
         if variant not in known:
-            raise UserError(f"There is no variant {variant!r} of this recipe; there are {', '.join(known)}.")
+            near = difflib.get_close_matches(variant, known, n=1, cutoff=0.0)[0]
+            raise UserError(f"This recipe has no variant {variant!r}; the nearest is {near!r}, of {', '.join(known)}.")
         return known[variant]()
 
     return get_config
@@ -218,7 +220,10 @@ def _file_of(where: str) -> Path:
     for folder in FOLDERS:
         if (path := folder / f"{where}.py").is_file():
             return path
-    raise UserError(f"There is no recipe {where!r}; there are {', '.join(names())}, or name a file that ends in .py.")
+    near = difflib.get_close_matches(where, names(), n=1, cutoff=0.0)[0]
+    raise UserError(
+        f"There is no recipe {where!r}; the nearest is {near!r}, of {', '.join(names())}; or name a file, X.py."
+    )
 
 
 def _function_in(path: Path):

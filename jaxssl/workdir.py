@@ -53,8 +53,9 @@ class Workdir:
     def refuse_another(self, recipe: Recipe, data: dict[str, Any]) -> None:
         """Refuse another recipe than that of the folder, or other data."""
         before, now = lasting(config.read_json(self.path / "recipe.json")), lasting(config.to_dict(recipe))
-        if different := sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name)):
-            name = different[0]
+        different = [name for name in before.keys() | now.keys() if before.get(name) != now.get(name)]
+        if different:
+            name = min(different, key=lambda each: (each != "name", each))
             raise UserError(
                 f"Workdir {self.path} belongs to another recipe: {name} was {before.get(name)!r} and is now "
                 f"{now.get(name)!r}{_and_more(different)}; choose another workdir, or the old values to continue."

@@ -11,6 +11,7 @@ from jaxtyping import Int64
 from jaxssl.data import draws
 from jaxssl.data.cache import Cache
 from jaxssl.data.columns import LABEL
+from jaxssl.data.store import NO_MASKS
 from jaxssl.errors import UserError
 
 Rows = Int64[np.ndarray, " n"]
@@ -51,6 +52,8 @@ def select(
         if wanted is not None:
             chosen &= np.isin(cache.table[column], _codes(cache, column, wanted))
     if masked:
+        if not cache.table["has_mask"].any():
+            raise UserError(f"{cache.store} {NO_MASKS}")
         chosen &= cache.table["has_mask"]
     if labelled is not None:
         chosen &= label(cache, labelled) >= 0

@@ -47,7 +47,7 @@ def split(
         if fraction > 0 and not part:
             raise UserError(
                 f"{len(names)} subjects are too few for {fractions}: the {name} part is empty; add subjects, or give "
-                "that part 0 by --data.fractions (of `jaxssl data split`: --fractions)."
+                "that part more, as in 0.4 0.3 0.3, by --data.fractions (of `jaxssl data split`: --fractions)."
             )
     return Split(*parts)
 

@@ -13,6 +13,8 @@ from jaxssl.reporting.figures import Strip, Style
 from jaxssl.reporting.read import Run, Series
 from jaxssl.reporting.scores import dice_table
 
+CHANCE = "probe/chance"
+PROBED = ("probe/knn", "probe/linear")
 AXES = {
     "loss": "loss",
     "learning_rate": "learning rate",
@@ -21,10 +23,10 @@ AXES = {
     "data_wait": "waiting for data (% of time)",
     "probe/knn": "online kNN (validation accuracy)",
     "probe/linear": "online linear probe (validation accuracy)",
-    "probe/chance": "one answer for all at most",
+    CHANCE: "one answer for all at most",
 }
-FIRST = ("loss", "probe/knn", "probe/linear", "learning_rate", "gradient_norm")
-FROM_ZERO = ("images_per_second", "data_wait", "probe/knn", "probe/linear")
+FIRST = ("loss", *PROBED, "learning_rate", "gradient_norm")
+FROM_ZERO = ("images_per_second", "data_wait", *PROBED)
 MOST_PANELS = 12
 
 
@@ -71,7 +73,7 @@ def curves(runs: Sequence[Run], look: dict[str, Style]) -> list[Curves]:
                 panels += _panel(part, name, f" of {method}" if method and len(methods) > 1 else "", look)
         if panels:
             drawn = tuple(run for run in group if run.metrics)
-            said = tuple(f"{name.replace('_', ' ')} ({value:g})" for name, value in constant.items())
+            said = tuple(f"{_quantity(name)} ({value:g})" for name, value in constant.items())
             left_out = tuple(name for name, _ in panels[MOST_PANELS:])
             found.append(Curves(verb, drawn, tuple(panels[:MOST_PANELS]), said, left_out, _gaps(group)))
     return found
@@ -139,7 +141,8 @@ def _by_verb(runs: Sequence[Run]) -> list[tuple[str, list[Run]]]:
 
 def _constant(group: Sequence[Run], name: str) -> float | None:
     """The one value that a quantity had throughout all runs; none when it moved."""
-    values = np.unique(np.concatenate([run.metrics[name][1] for run in group if name in run.metrics]))
+    logged = [run.metrics[name][1] for run in group if name in run.metrics]
+    values = np.unique(np.concatenate(logged)) if logged else np.empty(0)
     return float(values[0]) if len(values) == 1 and np.isfinite(values[0]) else None
 
 
@@ -147,8 +150,13 @@ def _panel(
     logged: Sequence[tuple[Run, Series]], name: str, suffix: str, look: dict[str, Style]
 ) -> list[tuple[str, str]]:
     lines = [(look[run.label], *series[name]) for run, series in logged if name in series and len(series[name][0])]
-    quantity = AXES.get(name, name.replace("_", " ")) + suffix
-    return [(quantity, figures.curve_panel(lines, quantity, name in FROM_ZERO))] if lines else []
+    quantity = _quantity(name) + suffix
+    level = _constant([run for run, _ in logged], CHANCE) if name in PROBED else None
+    return [(quantity, figures.curve_panel(lines, quantity, name in FROM_ZERO, level))] if lines else []
+
+
+def _quantity(name: str) -> str:
+    return AXES.get(name, name.replace("_", " "))
 
 
 def _percent(timing: Series) -> tuple[np.ndarray, np.ndarray]:

@@ -92,8 +92,14 @@ class Strip:
     style: Style
 
 
-def curve_panel(lines: Sequence[tuple[Style, np.ndarray, np.ndarray]], quantity: str, from_zero: bool = False) -> str:
-    """One quantity over the steps, a line a run; `from_zero` for quantities whose size itself matters, as speed."""
+def curve_panel(
+    lines: Sequence[tuple[Style, np.ndarray, np.ndarray]],
+    quantity: str,
+    from_zero: bool = False,
+    level: float | None = None,
+) -> str:
+    """One quantity over the steps, a line a run; `from_zero` for quantities whose size itself matters, as speed, and a
+    `level` to hold them against."""
     with mpl.rc_context(_SETTINGS):
         figure, axes = _panel((270, 190))
         drawn = [(style, *thinned(steps, values)) for style, steps, values in lines]
@@ -101,6 +107,8 @@ def curve_panel(lines: Sequence[tuple[Style, np.ndarray, np.ndarray]], quantity:
             lonely = "o" if np.isfinite(values).sum() == 1 else ""
             (line,) = axes.plot(steps, values, color=style.colour, linewidth=1.6, marker=lonely, markersize=4)
             line.set_dashes([part for part in DASHES[style.dash] if part is not None])
+        if level is not None:
+            axes.axhline(level, color=MUTED, linewidth=1, linestyle=":")
         if from_zero:
             axes.set_ylim(bottom=0)
         elif _spans_decades(np.concatenate([values for *_, values in drawn])):

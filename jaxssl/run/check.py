@@ -57,7 +57,8 @@ def data_check(
         content = {"errors": found.errors, "warnings": found.warnings, "findings": found.to_json()}
         config.write_json({"store": str(store), **content}, Path(out))
     if found.errors:
-        raise Faulty(f"{store} has {found.errors} errors: mend what they name, and write the store again.")
+        errors = f"{found.errors} error{'' if found.errors == 1 else 's'}"
+        raise Faulty(f"{store} has {errors}: mend what is named, and write the store again.")
     if strict and found.warnings:
         raise Suspect(f"{store} has {found.warnings} warnings, under --strict: see whether they are meant.")
 

@@ -80,13 +80,15 @@ def data_info(store: Annotated[Path, tyro.conf.Positional], sheet: Path | None =
     opened = open_store(store)
     table = Table("what", "value", title=str(store), title_justify="left")
     for name, value in asdict(opened.info).items():
-        table.add_row(name, _readable(value))
+        if value not in (None, "", [], {}):
+            table.add_row(name, _readable(value))
     Console().print(table)
     if sheet is not None:
         if Path(sheet).suffix.lower() != ".png":
             raise UserError(f"--sheet {sheet} is no PNG file: give it a name that ends in .png.")
         with beside(Path(sheet)) as unfinished:
             contact_sheet(opened).save(unfinished)
+        console_of(None).print(f"The sheet is {sheet}.")
 
 
 def _readable(value: object) -> str:

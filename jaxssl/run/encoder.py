@@ -16,6 +16,8 @@ import numpy as np
 from jaxtyping import Array, Float, Shaped
 
 from jaxssl import config
+from jaxssl.data.formats import Image
+from jaxssl.data.formats.prepare import STORED, on_layout
 from jaxssl.data.grid import Layout
 from jaxssl.data.intensity import Moments
 from jaxssl.errors import UserError
@@ -38,9 +40,11 @@ Standardised = Float[np.ndarray, "y x channel"]
 class Encoder:
     """A frozen encoder: `encoder(images)` gives [n, d] of float32, `encoder.maps(images)` its dense features.
 
-    `images` are [n, y, x] or [n, y, x, channel] of any real type and in any scale. Their pixels should be of `spacing`
-    mm as in training (none: each image had its own), their sides those of `size`; other sides that the network takes
-    are compiled anew.
+    `images` are [n, y, x] or [n, y, x, channel] of any real type and in any scale. With `spacing`, the size of their
+    pixels in mm, (y, x) or one for both, they are put on the grid of training first, as training did; where nobody
+    knows that size, nan, they are fitted in as a whole. Without it they are taken as they are: their pixels should then
+    be of `encoder.spacing` mm (none: each image had its own), their sides those of `encoder.size`; other sides that the
+    network takes are compiled anew.
 
     They are standardised as in training, to units of a standard deviation about a mean: each image's own, or with
     `subjects`, which has a label for each image, those of all images of its subject. Training takes both from the whole
@@ -75,19 +79,26 @@ class Encoder:
         return jax.eval_shape(encode, self.variables, image, *_as_it_is(1)).shape[-1]
 
     def __call__(
-        self, images: Shaped[np.ndarray, "n y x *channel"], subjects: Sequence[Any] | None = None
+        self,
+        images: Shaped[np.ndarray, "n y x *channel"],
+        subjects: Sequence[Any] | None = None,
+        spacing: float | tuple[float, float] | None = None,
     ) -> Float[np.ndarray, "n d"]:
         """The embeddings of images, in their order."""
-        return np.stack(list(self.stream(self._checked(images, subjects))))
+        return np.stack(list(self.stream(self._checked(images, subjects, spacing))))
 
     def maps(
-        self, images: Shaped[np.ndarray, "n y x *channel"], subjects: Sequence[Any] | None = None, level: int = -1
+        self,
+        images: Shaped[np.ndarray, "n y x *channel"],
+        subjects: Sequence[Any] | None = None,
+        spacing: float | tuple[float, float] | None = None,
+        level: int = -1,
     ) -> Float[np.ndarray, "n h w c"]:
         """Dense features: the map of a level, 0 the finest and -1 the coarsest, which has the patches of a ViT.
 
         Of a ViT with `decoder_widths`, 0 is the standardised image itself, which its decoder joins, and no feature.
         """
-        return np.stack(list(self.stream(self._checked(images, subjects), level)))
+        return np.stack(list(self.stream(self._checked(images, subjects, spacing), level)))
 
     def encode(self, batch: Batch) -> Float[Array, "batch d"]:
         """The embeddings of a batch as training knows it, with the intensities of its subjects."""
@@ -111,16 +122,28 @@ class Encoder:
 
         return jax.jit(program, static_argnums=0)
 
-    def _checked(self, images: Any, subjects: Sequence[Any] | None) -> Iterator[Standardised]:
+    def _checked(
+        self, images: Any, subjects: Sequence[Any] | None, spacing: float | tuple[float, float] | None
+    ) -> Iterator[Standardised]:
         """The images in units of their standard deviation, one after the other, once all have been looked at."""
         try:
             images = self._with_channels(np.asarray(images))
         except ValueError as error:
             raise UserError(f"Images are one array ({error}); bring them to one size first.") from error
-        self.model.check_size(images.shape[1:3])
         if subjects is not None and len(subjects) != len(images):
             raise UserError(f"{len(images)} images came with {len(subjects)} subjects; give one for each image.")
-        return _standardised(images, np.arange(len(images)) if subjects is None else np.asarray(subjects))
+        owners = np.arange(len(images)) if subjects is None else np.asarray(subjects)
+        if spacing is None:
+            self.model.check_size(images.shape[1:3])
+            return (
+                ((image.astype(np.float64) - mean) / std).astype(np.float32)
+                for image, (mean, std), _ in _with_scales(images, owners)
+            )
+        own = _pair(spacing)
+        return (
+            on_layout(Image(_countable(image), own), self.layout, self.channels, *scale, air).pixels
+            for image, scale, air in _with_scales(images, owners)
+        )
 
     def _with_channels(self, images: Shaped[np.ndarray, "..."]) -> Shaped[np.ndarray, "n y x channel"]:
         wanted = f"[n, y, x, {self.channels}]" + (" or [n, y, x]" if self.channels == 1 else "")
@@ -184,21 +207,36 @@ def _encoder(recipe: Recipe, variables: Tree, channels: int, batch: int, where: 
     return Encoder(recipe.model, jax.device_put(variables), recipe.data.layout, channels, recipe.train.dtype, batch)
 
 
-def _standardised(images: Shaped[np.ndarray, "n y x channel"], owners: np.ndarray) -> Iterator[Standardised]:
-    """Each image in units of the standard deviation of all that have its owner, about their mean."""
+def _pair(spacing: float | tuple[float, float]) -> tuple[float, float] | None:
+    """Of (y, x), or one for both; none where it is unknown."""
+    sides = np.broadcast_to(np.asarray(spacing, np.float64), 2)
+    if np.isnan(sides).any():
+        return None
+    if not (np.isfinite(sides) & (sides > 0)).all():
+        raise UserError(f"Pixels have a positive size in mm, not {spacing}; give nan if nobody knows it.")
+    return float(sides[0]), float(sides[1])
+
+
+def _countable(image: Shaped[np.ndarray, "y x channel"]) -> Shaped[np.ndarray, "y x channel"]:
+    """In a type that a matrix of weights multiplies; what a store holds stays, and is rounded as there."""
+    return image if image.dtype in STORED else image.astype(np.float64)
+
+
+def _with_scales(
+    images: Shaped[np.ndarray, "n y x channel"], owners: np.ndarray
+) -> Iterator[tuple[Shaped[np.ndarray, "y x channel"], tuple[float, float], float]]:
+    """Each image with mean and standard deviation of all that have its owner, and the lowest value of these below 0."""
     own = [Moments.of(image) for image in images]
     # A sum over an image is finite only if all its pixels are.
     if wrong := [place for place, each in enumerate(own) if not math.isfinite(each.squares)]:
         raise UserError(f"Image {wrong[0]} has pixels that are not finite; mend it, or leave it out.")
     labels = np.unique(owners, return_inverse=True)[1].ravel().tolist()
     whole: dict[int, Moments] = defaultdict(Moments)
-    for label, moments in zip(labels, own, strict=True):
+    air: dict[int, float] = defaultdict(float)
+    for label, moments, image in zip(labels, own, images, strict=True):
         whole[label] += moments
-    scales = (whole[label].scale for label in labels)
-    return (
-        ((image.astype(np.float64) - mean) / std).astype(np.float32)
-        for image, (mean, std) in zip(images, scales, strict=True)
-    )
+        air[label] = min(air[label], float(image.min()))
+    return ((image, whole[label].scale, air[label]) for label, image in zip(labels, images, strict=True))
 
 
 def _as_it_is(count: int) -> tuple[np.ndarray, np.ndarray]:

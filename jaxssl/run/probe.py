@@ -55,6 +55,9 @@ def probe(run: Folder, target: str = "group", k: int = 20, temperature: float = 
 
     loaded = load_run(workdir, warn)
     source = opened_again(loaded, workdir, console)
+    if target not in (known := source.store.info.labels):
+        store = loaded.recipe.data.store
+        raise UserError(f"{store} has no label {target!r}; it has {', '.join(known) or 'none'}: name one by --target.")
     codes = label(source.cache, target)
     encoder = encoder_of(loaded, workdir)
     arrays = of_rows(encoder, source.cache, source.rows(source.cache.names["subject"]))

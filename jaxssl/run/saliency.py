@@ -69,7 +69,7 @@ def saliency(
     source = opened_again(loaded, workdir, console)
     if source.cache.masks is None:
         raise UserError(
-            f"{loaded.recipe.data.store} has no masks of the heart to lay maps over; name data with masks in training, "
+            f"{loaded.recipe.data.store} has no masks to lay maps over; name data with masks in training, "
             "such as a store that `jaxssl segment` has written."
         )
     if seen := shown(loaded.recipe):
@@ -78,7 +78,7 @@ def saliency(
     explainer = _explainer(_unrolled(loaded, workdir), map, source, samples)
     scores = score_subjects(explainer, samples)
     if not scores.subjects:
-        raise UserError(f"None of the {scores.left_out} {on} images has a heart in its mask: nothing can be scored.")
+        raise UserError(f"None of the {scores.left_out} {on} images has anything in its mask: nothing can be scored.")
     first = Feed(source, loaded.recipe.train).first(1)
     drawn = [drawn_anew(explainer.method, named_key(draw, "saliency"), first) for draw in range(DRAWS)]
     sanity = compare_with_chance(explainer, _some(samples), drawn)
@@ -194,9 +194,9 @@ def _in_words(result: dict[str, Any]) -> str:
     masks = f"predicted ({result['masks_by']})" if result["masks_by"] else "true"
     return (
         f"{result['map']} on {result['images']} images of {result['n']} {result['on']} subjects, {masks} masks: "
-        f"Dice {result['dice']:.3f}, energy in the heart {result['energy']:.3f}, pointing game "
-        f"{result['pointing']:.3f}; at random each is about {result['share']:.3f}, the heart's part of the image. "
-        f"Empty maps, which score 0: {result['empty']}; images without a heart, left out: {result['left_out']}."
+        f"Dice {result['dice']:.3f}, energy in the mask {result['energy']:.3f}, pointing game "
+        f"{result['pointing']:.3f}; at random each is about {result['share']:.3f}, the mask's part of the image. "
+        f"Empty maps, which score 0: {result['empty']}; images whose mask is empty, left out: {result['left_out']}."
     )
 
 

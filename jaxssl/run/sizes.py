@@ -20,6 +20,8 @@ class Sizes:
 
     def __init__(self, classes: Sequence[str]):
         self.classes, self.frames, self.hearts = list(classes), list[dict[str, Any]](), list[dict[str, Any]]()
+        self.unknown = 0
+        """Acquisitions of which nobody knows how large a pixel is, or how far slices lie."""
 
     def add(self, name: PurePath, volume: Volume, masks: UInt8[np.ndarray, "x y slices frames"]) -> int:
         """Note an acquisition; the frame in which the left ventricle, or all that was found, is largest.
@@ -29,6 +31,7 @@ class Sizes:
         counts = np.stack([(masks == code).sum((0, 1, 2)) for code in range(1, len(self.classes) + 1)], axis=1)
         complete = np.bincount([frame for _, frame in volume.places], minlength=masks.shape[3]) == masks.shape[2]
         sizes, unit = _in_units(counts, volume)
+        self.unknown += not unit
         for frame in range(masks.shape[3]):
             said = {f"{name}_{unit}": _text(size) for name, size in zip(self.classes, sizes[frame], strict=True)}
             known = said if unit and complete[frame] else {}

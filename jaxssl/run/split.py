@@ -80,6 +80,10 @@ def data_split(
     for name, file in files.items():
         table.add_row(f"{name}.json", *(str(len(getattr(file.parts, part))) for part in PARTS))
     console.print(table)
+    for label, parts_of in files["split"].made["strata"].items():
+        for part, counts in parts_of.items():
+            said = ", ".join(f"{count} {value}" for value, count in counts.items())
+            console.print(f"{part}, by {label}: {said or 'nobody'}")
     usual = "" if csv or tuple(fractions) != Division.fractions else "; --fractions 0.4 0.3 0.3 would make more"
     for part, use in (("validation", "to choose by"), ("test", "to ask in the end")):
         few = len(getattr(files["split"].parts, part))

@@ -1,6 +1,7 @@
 """Plans name the right rows, each epoch anew, and are functions of (seed, epoch) alone."""
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -42,6 +43,12 @@ def test_select_keeps_exactly_what_was_asked_for(cache: Cache):
 def test_what_is_not_there_is_refused(cache: Cache, choice, complaint):
     with pytest.raises(UserError, match=complaint):
         plan.select(cache, **choice)
+
+
+def test_a_store_without_masks_is_said_to_be_one(cache: Cache):
+    bare = replace(cache, table={**cache.table, "has_mask": np.zeros(len(cache), bool)})
+    with pytest.raises(UserError, match="has no masks to learn from"):
+        plan.select(bare, masked=True)
 
 
 @given(seed=seeds, epoch=epochs)

@@ -17,10 +17,13 @@ ABOUT = {"name": "discs", "description": "Random (synthetic).", "licence": "none
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_any_depth_and_size_makes_a_png(dtype, channels, tmp_path):
+def test_any_depth_and_size_makes_a_png(dtype, channels, tmp_path, capsys):
     records = samples.records(subjects=3, size=(7, 40), dtype=dtype, channels=channels)
     store = write(records, tmp_path / "s", **ABOUT, synthetic=True)
     assert main(["data", "info", str(store.path), "--sheet", str(tmp_path / "a.png")]) == 0
+    told = capsys.readouterr()
+    assert "The sheet is" in told.err
+    assert "masks_by" not in told.out
     with Image.open(tmp_path / "a.png") as page:
         pixels = np.asarray(page.convert("RGB")).reshape(-1, 3)
     found = {tuple(colour) for colour in np.unique(pixels, axis=0).tolist()}

@@ -62,8 +62,20 @@ def test_all_files_are_there_and_the_same_command_makes_the_same(store, folder):
 def test_parts_that_are_too_few_to_show_anything_are_said(fractions, said, store, tmp_path, capsys):
     assert main(["data", "split", str(store.path), "--out", str(tmp_path / "splits"), *fractions]) == 0
     words = " ".join(capsys.readouterr().err.split())
+    assert "by vendor" not in words
     assert ("3 validation subjects to choose by: fewer than 6 can show no difference; --fractions" in words) == said
     assert "test subjects to ask" not in words
+
+
+def test_who_has_which_value_is_said_of_each_part(store, tmp_path, capsys):
+    """A class that nobody in a part has cannot be judged there."""
+    words = ["data", "split", str(store.path), "--out", str(tmp_path / "splits"), "--by", "vendor"]
+    assert main([*words, "--fractions", ".8", ".04", ".16"]) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    counts = json.loads((tmp_path / "splits" / "split.json").read_text())["strata"]["vendor"]
+    assert sum(counts["validation"].values()) == 1
+    for part, count in counts.items():
+        assert f"{part}, by vendor: {', '.join(f'{number} {value}' for value, number in count.items())}" in said
 
 
 def test_the_whole_split_is_the_stratified_one(store, folder):

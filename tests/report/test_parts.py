@@ -208,6 +208,21 @@ def test_quantities_without_room_are_named(make_run):
     assert len(shown.left_out) == 2
 
 
+def test_a_probe_is_held_against_one_answer_for_all(make_run):
+    run = make_run("pre", parts=())
+    lines = [{"step": s, "loss": 1 / s, "probe/knn": 0.1 * s, "probe/chance": 0.3} for s in (1, 2)]
+    (run / "metrics.jsonl").write_text("\n".join(json.dumps(line) for line in lines))
+    found = read.read_runs([run])
+    look = charts.styles(found)
+    (shown,) = charts.curves(found, look)
+    assert shown.constant == ("one answer for all at most (0.3)",)
+    drawn = [(look["pre"], *found[0].metrics["probe/knn"])]
+    quantity, panel = shown.panels[1]
+    assert panel == figures.curve_panel(drawn, quantity, from_zero=True, level=0.3)
+    without = figures.curve_panel(drawn, quantity, from_zero=True)
+    assert panel.count("stroke-dasharray") == without.count("stroke-dasharray") + 1
+
+
 def test_quantities_that_never_move_are_said_and_not_drawn(make_run):
     runs = [make_run("tuned", verb="finetune", parts=()), make_run("pre", parts=())]
     for run, moving in zip(runs, (0.0, 1.0), strict=True):

@@ -58,6 +58,8 @@ def test_the_help_of_every_verb_fits_a_screen_and_has_an_example(verb, capsys, m
     ("words", "sentence"),
     [
         (["pretrian"], "no verb 'pretrian'; the nearest is 'pretrain'"),
+        (["pretrain", "simcrl:tiny"], "no recipe 'simcrl'; the nearest is 'simclr', of"),
+        (["pretrain", "simclr:smal"], "no variant 'smal'; the nearest is 'small', of"),
         (["pretrain"], "needs a recipe"),
         (["pretrain", "simclear"], "no recipe 'simclear'"),
         (["pretrain", "simclr:huge"], "no variant 'huge'"),

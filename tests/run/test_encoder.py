@@ -1,11 +1,14 @@
 """The encoder of a run, for arrays."""
 
 import json
+import math
 from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
+import nibabel
 import numpy as np
+import PIL.Image
 import pytest
 import samples
 
@@ -60,6 +63,34 @@ def test_subjects_are_standardised_together(run, encoder, tmp_path):
         assert table["subject"].tolist() == subjects == ["s0", "s0", "s0", "s1", "s1"]
         np.testing.assert_allclose(found, table["embedding"], rtol=1e-5, atol=1e-5)
     assert np.abs(found - encoder(IMAGES)).max() > 1e-4
+
+
+@pytest.mark.parametrize("spacing", [(2.5, 3.5), None])
+def test_images_of_another_size_are_put_on_the_grid_of_training(run, encoder, spacing, tmp_path):
+    """As `embed` does with files: a picture says no spacing, and is fitted in as a whole."""
+    image = RNG.integers(0, 200, (45, 70)).astype(np.uint8)
+    path = tmp_path / ("scan.nii.gz" if spacing else "scan.png")
+    if spacing:
+        nibabel.Nifti1Image(image.T[..., None], np.diag([-spacing[1], -spacing[0], 5, 1])).to_filename(path)
+    else:
+        PIL.Image.fromarray(image).save(path)
+    with np.load(jaxssl.embed(run, path, tmp_path / "one.npz"), allow_pickle=False) as table:
+        wanted = table["embedding"]
+    found = encoder(image[None], spacing=spacing or math.nan)
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(encoder(image[None].astype(jnp.bfloat16), spacing=spacing or math.nan), wanted, atol=0.2)
+    below = image[None].astype(np.float32) - 1000
+    assert np.abs(encoder(below, spacing=spacing or math.nan) - found).max() < 0.05 * np.abs(found).max()
+
+
+def test_images_that_fit_stay_as_they_are_whatever_is_said(encoder):
+    np.testing.assert_allclose(encoder(IMAGES, spacing=4.0), encoder(IMAGES), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(encoder(IMAGES, spacing=math.nan), encoder(IMAGES), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(encoder.maps(IMAGES, spacing=4.0), encoder.maps(IMAGES), rtol=1e-4, atol=1e-4)
+    assert np.abs(encoder(IMAGES, spacing=(4.0, 2.0)) - encoder(IMAGES)).max() > 1e-3
+    for wrong in (0.0, -1.0, math.inf):
+        with pytest.raises(UserError, match="positive size in mm"):
+            encoder(IMAGES, spacing=wrong)
 
 
 @pytest.mark.parametrize("dtype", [np.int16, np.float16, jnp.bfloat16, np.float32, np.float64, ">u2"])

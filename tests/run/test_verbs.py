@@ -131,6 +131,8 @@ def test_a_finished_run_is_left_as_it_is(runs, store):
 def test_another_recipe_in_the_same_folder_is_refused(runs, store):
     with pytest.raises(UserError, match=r"belongs to another recipe: optim\.lr was 0\.001"):
         jaxssl.pretrain("mim:tiny", runs / "mim", {"data.store": str(store), "optim.lr": 0.5})
+    with pytest.raises(UserError, match="belongs to another recipe: name was 'mim:tiny' and is now 'simclr:tiny', and"):
+        jaxssl.pretrain("simclr:tiny", runs / "mim", {"data.store": str(store)})
 
 
 def test_how_a_run_is_carried_out_may_change_when_it_continues(runs, store, tmp_path, monkeypatch):

@@ -71,9 +71,10 @@ def check_files(store: Store, files: set[str], findings: Findings) -> None:
     """Look through all text beside the records; name files that are none of the store's."""
     for path in sorted(store.path.rglob("*")):
         inside = path.relative_to(store.path)
-        if not path.is_file():
+        # Of the ledger the days are those on which test subjects were asked, and no patient's.
+        if not path.is_file() or inside.as_posix() == LEDGER:
             continue
-        if inside.parts[0] != ".cache" and inside.as_posix() not in (*files, SUMMARY, LEDGER):
+        if inside.parts[0] != ".cache" and inside.as_posix() not in (*files, SUMMARY):
             findings.add(Kind.FOREIGN, inside.as_posix())
         if any(path.match(pattern) for pattern in BINARY):
             continue

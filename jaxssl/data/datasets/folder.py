@@ -105,7 +105,7 @@ class Folder(Set):
             for path in paths:
                 reject(path, "whose it is cannot be told: say --subject folder or --subject file")
             return
-        if self.subject is None and paths:
+        if self.subject is None and len(paths) > 1:
             folders = sorted({first_folder(path, source) or "." for path in paths})
             raise UserError(
                 f"Whose the {len(paths)} pictures and clips in {source} are cannot be told (folders: "

@@ -112,5 +112,7 @@ def _text(path: Path) -> str:
     """Of a file as spreadsheets write it, with or without a mark of its encoding."""
     try:
         return path.read_text(encoding="utf-8-sig", errors="replace")
+    except FileNotFoundError as error:
+        raise UserError(f"There is no table {path}: give its path from the folder that you are in.") from error
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}): is it whole, and yours to read?") from error

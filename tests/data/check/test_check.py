@@ -14,7 +14,7 @@ from jaxssl.cli import main
 from jaxssl.data.check import Kind, check_store
 from jaxssl.data.check.text import told
 from jaxssl.data.record import Record, unplaced
-from jaxssl.data.store import DIGEST, SUMMARY, UNFINISHED, write
+from jaxssl.data.store import DIGEST, LEDGER, SUMMARY, UNFINISHED, write
 from jaxssl.geometry import Plane
 
 ABOUT = {"name": "discs", "description": "Random pixels (synthetic).", "licence": "none"}
@@ -274,6 +274,8 @@ def test_a_label_that_names_people_is_found_and_measurements_are_not(tmp_path):
 def test_files_of_others_are_named_and_looked_through(tmp_path):
     path = made(tmp_path)
     (path / "notes.txt").write_text("scanned on 2019-03-07")
+    # The days on which test subjects were asked are no patient's.
+    (path / LEDGER).write_text('{"when": "2026-01-02T10:11:12+00:00"}')
     found = check_store(path)
     assert found.examples == {Kind.FOREIGN: ["notes.txt"], Kind.TELLING: ["a date in notes.txt"]}
 
