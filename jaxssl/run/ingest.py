@@ -25,8 +25,8 @@ NAMES = re.compile(
 
 
 def data_ingest(
-    name: Annotated[str, tyro.conf.Positional],
-    source: Annotated[Path, tyro.conf.Positional],
+    name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")],
+    source: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")],
     out: Path,
     key: Path | None = None,
     workers: int | None = None,

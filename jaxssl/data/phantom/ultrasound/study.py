@@ -37,7 +37,7 @@ class UltrasoundOptions:
     scans: int = 2
     """Examinations of each fetus, each with a probe and settings of its own."""
     frames: int = 1
-    """Images of each plane of an examination: the probe moves a little, and the heart beats."""
+    """Images of each plane of an examination, in which the probe moves a little, and the heart beats."""
     planes: tuple[str, ...] = ()
     """Those that are looked for; none looks for all. Masks name what these show and no more."""
     seed: int = 0
