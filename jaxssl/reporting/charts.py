@@ -21,8 +21,8 @@ AXES = {
     "gradient_norm": "gradient norm (L2)",
     "images_per_second": "throughput (images/s)",
     "data_wait": "waiting for data (% of time)",
-    "probe/knn": "online kNN (validation accuracy)",
-    "probe/linear": "online linear probe (validation accuracy)",
+    "probe/knn": "online kNN (accuracy)",
+    "probe/linear": "online linear probe (accuracy)",
     CHANCE: "one answer for all at most",
 }
 FIRST = ("loss", *PROBED, "learning_rate", "gradient_norm")
