@@ -70,11 +70,17 @@ def test_a_study_that_contradicts_itself_is_refused(body, sentence, tmp_path):
 
 @pytest.mark.parametrize(
     ("pattern", "nearest"),
-    [("mimm/*", "mim/5-labelled/seed-0"), ("*/5-labeled/*", "mim/5-labelled/seed-0"), ("simclr/al/*", "simclr/all/1")],
+    [
+        ("mimm/*", "mim/5-labelled/seed-0"),
+        ("*/5-labeled/*", "mim/5-labelled/seed-0"),
+        ("simclr/al/*", "simclr/all/1"),
+        ("pcl/*", "equal-images/pcl/2-labelled/seed-0"),
+    ],
 )
 def test_of_points_that_are_not_there_the_nearest_is_named(pattern, nearest):
-    names = ("a/1", "mim/5-labelled/seed-0", "mim-encoder-only/5-labelled/seed-0", "simclr/all/1")
-    with pytest.raises(UserError, match=f"the nearest of the 4 is '{nearest}'"):
+    own = ("a/1", "mim/5-labelled/seed-0", "mim-encoder-only/5-labelled/seed-0", "simclr/all/1")
+    names = (*own, *(f"equal-images/{method}/2-labelled/seed-0" for method in ("mae", "pcl")))
+    with pytest.raises(UserError, match=f"the nearest of the 6 is '{nearest}'"):
         select([Point(name, (Stage("phantom", "cine"),)) for name in names], [pattern])
 
 
@@ -94,14 +100,23 @@ def test_a_setting_takes_the_data_that_are_given_or_its_phantom(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("trained", "asked"), [(20, (5, 10, None)), (11, (5, 10, None)), (10, (5, None)), (5, (None,)), (2, (None,))]
+    ("trained", "numbers", "asked"),
+    [
+        (20, (5, 10, None), (5, 10, None)),
+        (11, (5, 10, None), (5, 10, None)),
+        (10, (5, 10, None), (5, None)),
+        (5, (5, 10, None), (None,)),
+        (11, (5, 10), (5, 10)),
+        (10, (5, 10), (5, None)),
+        (2, (5, 10), (None,)),
+    ],
 )
-def test_no_number_of_labelled_subjects_is_asked_that_is_all_of_them_or_more(trained, asked, tmp_path):
+def test_no_number_of_labelled_subjects_is_asked_that_is_all_of_them_or_more(trained, numbers, asked, tmp_path):
     """All would be trained on twice under two names, and what cannot be drawn would fail."""
     names = tuple(f"s{n}" for n in range(trained))
     SplitFile("site", "0" * 16, Split(names, ("v",), ("t",))).write(tmp_path / "split.json")
     cohort = CommonSetting(seeds=1).cohort(tmp_path / "store", tmp_path)
-    assert cohort.labelled((5, 10, None)) == asked
+    assert cohort.labelled(numbers) == asked
     assert CommonSetting(seeds=1).cohort(tmp_path / "store", None).labelled((5, 10, None)) == (5, 10, None)
 
 

@@ -11,7 +11,6 @@ from jaxtyping import Int64
 from jaxssl.data import draws
 from jaxssl.data.cache import Cache
 from jaxssl.data.columns import LABEL
-from jaxssl.data.store import NO_MASKS
 from jaxssl.errors import UserError
 
 Rows = Int64[np.ndarray, " n"]
@@ -53,7 +52,8 @@ def select(
             chosen &= np.isin(cache.table[column], _codes(cache, column, wanted))
     if masked:
         if not cache.table["has_mask"].any():
-            raise UserError(f"{cache.store} {NO_MASKS}")
+            ways = "`jaxssl data ingest` takes them by --csv, `jaxssl segment` predicts them"
+            raise UserError(f"{cache.store} has no masks, which are asked for here: {ways}.")
         chosen &= cache.table["has_mask"]
     if labelled is not None:
         chosen &= label(cache, labelled) >= 0

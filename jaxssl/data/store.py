@@ -32,7 +32,6 @@ DESCRIPTIONS = ("dataset_info.json", "features.json")
 """By which tfds reads the shards."""
 FORMAT = 3
 NAME = re.compile("[a-z][a-z0-9_]*")  # what tfds turns into file names
-NO_MASKS = "has no masks to learn from: `jaxssl data ingest` takes them by --csv."
 LEDGER = ".openings.jsonl"
 """Beside the records: how often which question was put to test subjects. It belongs to no copy's contents."""
 UNFINISHED = "parts.unfinished"
@@ -213,7 +212,7 @@ def _digest(folder: Path, content: Mapping[str, Any]) -> str:
 def refuse_without_masks(path: Path | None) -> None:
     """Refuse a store, where one is given, that nobody can learn to segment from."""
     if path is not None and not open_store(path).info.masked:
-        raise UserError(f"{path} {NO_MASKS}")
+        raise UserError(f"{path} has no masks to learn from: `jaxssl data ingest` takes them by --csv.")
 
 
 def open_store(path: str | Path) -> Store:

@@ -152,8 +152,12 @@ def prototype_patch_loss(
 class TargetStatistics(NamedTuple):
     """Entropy of each row's probabilities, in nats, and the mean probability of each prototype.
 
-    >>> TargetStatistics(jnp.zeros([1, 4]), jnp.full(2, 0.5)).usage.sum().item()
-    1.0
+    A teacher that is sure of each row, and likes all prototypes alike:
+
+    >>> sure = centred_targets(jnp.eye(2)[None], jnp.eye(2), jnp.zeros(2), temperature=0.01)
+    >>> entropy, usage = target_statistics(sure)
+    >>> entropy.round(2).tolist(), usage.round(2).tolist()
+    ([[0.0, 0.0]], [0.5, 0.5])
     """
 
     entropy: Float[Array, "*rows"]

@@ -40,6 +40,8 @@ class Curves:
     constant: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
     gaps: tuple[str, ...] = ()
+    chance: float | None = None
+    """What one answer for all would have, drawn beside the online probes."""
 
 
 def styles(runs: Sequence[Run]) -> dict[str, Style]:
@@ -73,9 +75,11 @@ def curves(runs: Sequence[Run], look: dict[str, Style]) -> list[Curves]:
                 panels += _panel(part, name, f" of {method}" if method and len(methods) > 1 else "", look)
         if panels:
             drawn = tuple(run for run in group if run.metrics)
-            said = tuple(f"{_quantity(name)} ({value:g})" for name, value in constant.items())
+            chance = _chance(group)
+            untold = {name: value for name, value in constant.items() if name != CHANCE or chance is None}
+            said = tuple(f"{_quantity(name)} ({value:g})" for name, value in untold.items())
             left_out = tuple(name for name, _ in panels[MOST_PANELS:])
-            found.append(Curves(verb, drawn, tuple(panels[:MOST_PANELS]), said, left_out, _gaps(group)))
+            found.append(Curves(verb, drawn, tuple(panels[:MOST_PANELS]), said, left_out, _gaps(group), chance))
     return found
 
 
@@ -151,8 +155,14 @@ def _panel(
 ) -> list[tuple[str, str]]:
     lines = [(look[run.label], *series[name]) for run, series in logged if name in series and len(series[name][0])]
     quantity = _quantity(name) + suffix
-    level = _constant([run for run, _ in logged], CHANCE) if name in PROBED else None
+    level = _chance([run for run, _ in logged]) if name in PROBED else None
     return [(quantity, figures.curve_panel(lines, quantity, name in FROM_ZERO, level))] if lines else []
+
+
+def _chance(group: Sequence[Run]) -> float | None:
+    """What one answer for all would have in every run that was probed; none where that differs, or is not known."""
+    probed = [run for run in group if any(name in run.metrics for name in PROBED)]
+    return _constant(probed, CHANCE) if all(CHANCE in run.metrics for run in probed) else None
 
 
 def _quantity(name: str) -> str:

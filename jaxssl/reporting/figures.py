@@ -108,7 +108,7 @@ def curve_panel(
             (line,) = axes.plot(steps, values, color=style.colour, linewidth=1.6, marker=lonely, markersize=4)
             line.set_dashes([part for part in DASHES[style.dash] if part is not None])
         if level is not None:
-            axes.axhline(level, color=MUTED, linewidth=1, linestyle=":")
+            axes.axhline(level, color=MUTED, linewidth=1, dashes=(3, 2))
         if from_zero:
             axes.set_ylim(bottom=0)
         elif _spans_decades(np.concatenate([values for *_, values in drawn])):

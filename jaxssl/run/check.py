@@ -57,10 +57,13 @@ def data_check(
         content = {"errors": found.errors, "warnings": found.warnings, "findings": found.to_json()}
         config.write_json({"store": str(store), **content}, Path(out))
     if found.errors:
-        errors = f"{found.errors} error{'' if found.errors == 1 else 's'}"
-        raise Faulty(f"{store} has {errors}: mend what is named, and write the store again.")
+        raise Faulty(f"{store} has {_counted(found.errors, 'error')}: mend what is named, and write the store again.")
     if strict and found.warnings:
-        raise Suspect(f"{store} has {found.warnings} warnings, under --strict: see whether they are meant.")
+        raise Suspect(f"{store} has {_counted(found.warnings, 'warning')}, under --strict: see whether they are meant.")
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _parts_of(split: Path, store: Path) -> dict[str, str]:

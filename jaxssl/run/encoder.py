@@ -17,6 +17,7 @@ from jaxtyping import Array, Float, Shaped
 
 from jaxssl import config
 from jaxssl.data.formats import Image
+from jaxssl.data.formats.image import checked
 from jaxssl.data.formats.prepare import STORED, on_layout
 from jaxssl.data.grid import Layout
 from jaxssl.data.intensity import Moments
@@ -40,15 +41,16 @@ Standardised = Float[np.ndarray, "y x channel"]
 class Encoder:
     """A frozen encoder: `encoder(images)` gives [n, d] of float32, `encoder.maps(images)` its dense features.
 
-    `images` are [n, y, x] or [n, y, x, channel] of any real type and in any scale. With `spacing`, the size of their
-    pixels in mm, (y, x) or one for both, they are put on the grid of training first, as training did; where nobody
-    knows that size, nan, they are fitted in as a whole. Without it they are taken as they are: their pixels should then
-    be of `encoder.spacing` mm (none: each image had its own), their sides those of `encoder.size`; other sides that the
-    network takes are compiled anew.
+    `images` are [n, y, x] or [n, y, x, channel] of any real type and in any scale. With `spacing`, the size in mm of
+    the pixels of all images of the call, (y, x) or one for both sides, they are put on the grid of training first, as
+    training did; where nobody knows that size, nan, they are fitted in as a whole. Without it they are taken as they
+    are: their pixels should then be of `encoder.spacing` mm, their sides those of `encoder.size`; other sides that the
+    network takes are compiled anew. Where `encoder.spacing` is none, each image of training had its own: with any
+    `spacing` images are padded or cut about their centre, and not resampled.
 
     They are standardised as in training, to units of a standard deviation about a mean: each image's own, or with
-    `subjects`, which has a label for each image, those of all images of its subject. Training takes both from the whole
-    images of a subject, before these are padded or cut to `size`.
+    `subjects`, which has a label for each image, those of all images of its subject in the call. Training takes both
+    from all images of a subject, whole, before these are padded or cut to `size`.
 
     `batch` images are computed at a time, the last ones filled up, so that one program serves any number of images.
     """
@@ -82,6 +84,7 @@ class Encoder:
         self,
         images: Shaped[np.ndarray, "n y x *channel"],
         subjects: Sequence[Any] | None = None,
+        *,
         spacing: float | tuple[float, float] | None = None,
     ) -> Float[np.ndarray, "n d"]:
         """The embeddings of images, in their order."""
@@ -91,6 +94,7 @@ class Encoder:
         self,
         images: Shaped[np.ndarray, "n y x *channel"],
         subjects: Sequence[Any] | None = None,
+        *,
         spacing: float | tuple[float, float] | None = None,
         level: int = -1,
     ) -> Float[np.ndarray, "n h w c"]:
@@ -141,7 +145,7 @@ class Encoder:
             )
         own = _pair(spacing)
         return (
-            on_layout(Image(_countable(image), own), self.layout, self.channels, *scale, air).pixels
+            on_layout(_countable(Image(image, own)), self.layout, self.channels, *scale, air).pixels
             for image, scale, air in _with_scales(images, owners)
         )
 
@@ -209,17 +213,20 @@ def _encoder(recipe: Recipe, variables: Tree, channels: int, batch: int, where: 
 
 def _pair(spacing: float | tuple[float, float]) -> tuple[float, float] | None:
     """Of (y, x), or one for both; none where it is unknown."""
-    sides = np.broadcast_to(np.asarray(spacing, np.float64), 2)
-    if np.isnan(sides).any():
-        return None
-    if not (np.isfinite(sides) & (sides > 0)).all():
-        raise UserError(f"Pixels have a positive size in mm, not {spacing}; give nan if nobody knows it.")
-    return float(sides[0]), float(sides[1])
+    sides = np.ravel(np.asarray(spacing, np.float64)).tolist()
+    if len(sides) not in (1, 2) or any(side <= 0 or math.isinf(side) for side in sides):
+        raise UserError(
+            f"The pixels of all images have one positive size in mm, or two, (y, x), not {spacing}; give nan if nobody "
+            "knows it."
+        )
+    return None if any(map(math.isnan, sides)) else (sides[0], sides[-1])
 
 
-def _countable(image: Shaped[np.ndarray, "y x channel"]) -> Shaped[np.ndarray, "y x channel"]:
+def _countable(image: Image) -> Image:
     """In a type that a matrix of weights multiplies; what a store holds stays, and is rounded as there."""
-    return image if image.dtype in STORED else image.astype(np.float64)
+    # bfloat16 is none of numpy's own kinds, which files are checked for.
+    pixels = checked(image).pixels if image.pixels.dtype.kind in "bu" else image.pixels
+    return image._replace(pixels=pixels if pixels.dtype in STORED else pixels.astype(np.float64))
 
 
 def _with_scales(

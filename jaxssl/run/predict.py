@@ -54,14 +54,14 @@ def predict(
         raise UserError(f"There is no {source}; name a file or a folder of images.")
     if out.exists():
         raise UserError(f"{out} exists already; give another --out, or delete it first.")
-    warn, left_out = warner(console), dict[Path, str]()
-    subjects = list(_subjects(source, subject, left_out.setdefault))
+    warn = warner(console)
     loaded = load_run(workdir, warn)
     if loaded.method.task != "segmentation":
         raise UserError(f"{run} has not learnt to segment; name a run of jaxssl finetune segment.")
     if seen := shown(loaded.recipe):
         warn(f"in training {run} was shown {seen}.")
-    segmenter = Segmenter(loaded, workdir.facts(), workdir.seen())
+    segmenter, left_out = Segmenter(loaded, workdir.facts(), workdir.seen()), dict[Path, str]()
+    subjects = list(_subjects(source, subject, left_out.setdefault))
     sizes, taken = Sizes(segmenter.classes), set[Path]()
     with bar_on(console) as bar:
         for who in bar.track(subjects, description="segmenting"):
@@ -82,7 +82,7 @@ def predict(
             "masks say nothing of how good it is."
         )
     if sizes.unknown:
-        console.print(f"Without a size, since no file says how large their pixels are: {sizes.unknown}.")
+        console.print(f"Of unknown size, as no file says how large a pixel is or how far slices lie: {sizes.unknown}.")
     console.print(f"Masks: {len(taken)}, subjects: {len(subjects)}; with their sizes and pictures in {out}.")
     return out
 

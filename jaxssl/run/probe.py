@@ -56,8 +56,8 @@ def probe(run: Folder, target: str = "group", k: int = 20, temperature: float = 
     loaded = load_run(workdir, warn)
     source = opened_again(loaded, workdir, console)
     if target not in (known := source.store.info.labels):
-        store = loaded.recipe.data.store
-        raise UserError(f"{store} has no label {target!r}; it has {', '.join(known) or 'none'}: name one by --target.")
+        others = f"it has {', '.join(known)}: name one by --target" if known else "it has none: nothing can be probed"
+        raise UserError(f"{loaded.recipe.data.store} has no label {target!r}; {others}.")
     codes = label(source.cache, target)
     encoder = encoder_of(loaded, workdir)
     arrays = of_rows(encoder, source.cache, source.rows(source.cache.names["subject"]))

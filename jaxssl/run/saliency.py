@@ -1,4 +1,4 @@
-"""`saliency`: where a classification run looks, and how much of that is the heart."""
+"""`saliency`: where a classification run looks, and how much of that the masks show, as of the heart."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -43,7 +43,7 @@ def saliency(
     map: Map | None = None,
     on: Part = "test",
 ) -> dict:
-    """Say how much of what a classifier looks at is the heart, and whether its maps can be believed.
+    """Say how much of what a classifier looks at the masks show, as of the heart, and whether its maps can be believed.
 
     *Measured* on classify:small and 342 images of 19 synthetic subjects: gradcam 21 seconds of CPU time, gradients 54.
 
@@ -196,7 +196,8 @@ def _in_words(result: dict[str, Any]) -> str:
         f"{result['map']} on {result['images']} images of {result['n']} {result['on']} subjects, {masks} masks: "
         f"Dice {result['dice']:.3f}, energy in the mask {result['energy']:.3f}, pointing game "
         f"{result['pointing']:.3f}; at random each is about {result['share']:.3f}, the mask's part of the image. "
-        f"Empty maps, which score 0: {result['empty']}; images whose mask is empty, left out: {result['left_out']}."
+        f"Empty maps, which score 0: {result['empty']}; images left out, without a mask or with an empty one: "
+        f"{result['left_out']}."
     )
 
 

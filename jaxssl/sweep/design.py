@@ -47,14 +47,15 @@ class Cohort:
         return {"data.store": self.store, "data.split": self.divisions / "split.json"}
 
     def labelled(self, numbers: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """Those numbers of labelled subjects that leave out some of a split that is given, and None, which is all.
+        """Those numbers of labelled subjects that a given split has more than, and None, which is all, for others.
 
         As many as there are would be all of them under another name, and more cannot be had.
         """
         if isinstance(self.divisions, Stage):
             return numbers
         there = len(read_split(self.divisions / "split.json").parts.train)
-        return tuple(n for n in numbers if n is None or n < there) or (None,)
+        fewer = tuple(number for number in numbers if number is not None and number < there)
+        return fewer if fewer == numbers else (*fewer, None)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -131,9 +131,9 @@ def select(points: Sequence[Point], patterns: Sequence[str] = (), only: str | No
 
 
 def _likeness(pattern: str, name: str) -> float:
-    """Part by part: of the whole the shortest name would be the nearest of whatever has a star in it."""
-    parts = zip(pattern.split("/"), name.split("/"), strict=False)
-    return sum(difflib.SequenceMatcher(None, asked, known).ratio() for asked, known in parts)
+    """Part by part, wherever it stands: of the whole the shortest name is the nearest of whatever has a star in it."""
+    asked = [part for part in pattern.split("/") if part != "*"]
+    return sum(max(difflib.SequenceMatcher(None, part, known).ratio() for known in name.split("/")) for part in asked)
 
 
 def _check(path: Path, points: Sequence[Point]) -> None:

@@ -92,8 +92,11 @@ def test_fractions_that_are_none_are_refused(fractions):
 
 
 def test_an_empty_part_is_refused_unless_asked_for():
-    with pytest.raises(UserError, match=r"validation part is empty; .* 0 by --data\.fractions"):
+    with pytest.raises(UserError, match=r"validation part is empty; add subjects, or give .* by --data\.fractions"):
         split(names(3), (0.6, 0.1, 0.3))
+    # No fractions part two subjects into three.
+    with pytest.raises(UserError, match=r"validation part is empty; add subjects\.$"):
+        split(names(2), (0.4, 0.3, 0.3))
     assert split(names(3), (1.0, 0.0, 0.0)).test == ()
 
 

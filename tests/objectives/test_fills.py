@@ -39,6 +39,14 @@ def test_shown_pixels_stay_and_hidden_ones_are_replaced(fill, ratio, seed, some)
     assert np.all(image[pixels] != IMAGE[pixels])
 
 
+def test_where_none_may_be_copied_any_patch_is():
+    within = np.arange(12) % 3 > 0
+    known = np.asarray(tiles(IMAGE))
+    drawn = [np.asarray(tiles(fill_in(seed, within, "replacement", within)))[within] for seed in range(9)]
+    source = [int(np.flatnonzero((known == tile).all(1))[0]) for tile in np.concatenate(drawn)]
+    assert {False, True} == {bool(within[place]) for place in source}
+
+
 def test_zero_and_noise_are_what_they_say():
     hidden = np.arange(12) % 2
     pixels = np.asarray(patches_to_pixels(jnp.asarray(hidden), GRID, PATCH)) > 0

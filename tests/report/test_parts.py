@@ -215,12 +215,18 @@ def test_a_probe_is_held_against_one_answer_for_all(make_run):
     found = read.read_runs([run])
     look = charts.styles(found)
     (shown,) = charts.curves(found, look)
-    assert shown.constant == ("one answer for all at most (0.3)",)
+    assert (shown.constant, shown.chance) == ((), 0.3)
     drawn = [(look["pre"], *found[0].metrics["probe/knn"])]
     quantity, panel = shown.panels[1]
     assert panel == figures.curve_panel(drawn, quantity, from_zero=True, level=0.3)
     without = figures.curve_panel(drawn, quantity, from_zero=True)
     assert panel.count("stroke-dasharray") == without.count("stroke-dasharray") + 1
+    other = make_run("other", parts=())
+    (other / "metrics.jsonl").write_text("\n".join(json.dumps(line | {"probe/chance": 0.4}) for line in lines))
+    both = read.read_runs([run, other])
+    (shown,) = charts.curves(both, charts.styles(both))
+    assert shown.chance is None
+    assert "one answer for all at most" in dict(shown.panels)
 
 
 def test_quantities_that_never_move_are_said_and_not_drawn(make_run):

@@ -65,17 +65,54 @@ def test_subjects_are_standardised_together(run, encoder, tmp_path):
     assert np.abs(found - encoder(IMAGES)).max() > 1e-4
 
 
+def nifti(slices, spacing, path):
+    """A volume of slices [z, y, x] with pixels of (y, x) mm."""
+    nibabel.Nifti1Image(slices.transpose(2, 1, 0), np.diag([-spacing[1], -spacing[0], 5, 1])).to_filename(path)
+    return path
+
+
+def embedded(run, source, tmp_path):
+    with np.load(jaxssl.embed(run, source, tmp_path / "table.npz"), allow_pickle=False) as table:
+        return table["embedding"]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16, np.float32, ">u2", ">f4"])
+def test_what_becomes_of_files_becomes_of_arrays_of_any_type(run, encoder, dtype, tmp_path):
+    image = RNG.integers(0, 200, (1, 45, 70)).astype(dtype)
+    wanted = embedded(run, nifti(image, (2.5, 3.5), tmp_path / "scan.nii.gz"), tmp_path)
+    np.testing.assert_allclose(encoder(image, spacing=(2.5, 3.5)), wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_yes_and_no_are_rounded_as_a_file_of_them(run, encoder, tmp_path):
+    image = RNG.random((45, 70)) > 0.5
+    np.save(tmp_path / "scan.npy", image)
+    wanted = embedded(run, tmp_path / "scan.npy", tmp_path)
+    np.testing.assert_allclose(encoder(image[None], spacing=math.nan), wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_subjects_are_standardised_together_on_the_grid_of_training(run, encoder, tmp_path):
+    """Interleaved, one of them with values below 0, as from two files."""
+    (tmp_path / "scans").mkdir()
+    images = RNG.normal(100, 60, (6, 45, 70)).astype(np.float32)
+    images[1::2] -= 300
+    for subject in (0, 1):
+        nifti(images[subject::2], (2.5, 3.5), tmp_path / "scans" / f"{subject}.nii.gz")
+    wanted = embedded(run, tmp_path / "scans", tmp_path)
+    found = encoder(images, subjects=[0, 1] * 3, spacing=(2.5, 3.5))
+    np.testing.assert_allclose(np.concatenate([found[::2], found[1::2]]), wanted, rtol=1e-5, atol=1e-5)
+    assert np.abs(found - encoder(images, spacing=(2.5, 3.5))).max() > 1e-4
+
+
 @pytest.mark.parametrize("spacing", [(2.5, 3.5), None])
 def test_images_of_another_size_are_put_on_the_grid_of_training(run, encoder, spacing, tmp_path):
     """As `embed` does with files: a picture says no spacing, and is fitted in as a whole."""
     image = RNG.integers(0, 200, (45, 70)).astype(np.uint8)
     path = tmp_path / ("scan.nii.gz" if spacing else "scan.png")
     if spacing:
-        nibabel.Nifti1Image(image.T[..., None], np.diag([-spacing[1], -spacing[0], 5, 1])).to_filename(path)
+        nifti(image[None], spacing, path)
     else:
         PIL.Image.fromarray(image).save(path)
-    with np.load(jaxssl.embed(run, path, tmp_path / "one.npz"), allow_pickle=False) as table:
-        wanted = table["embedding"]
+    wanted = embedded(run, path, tmp_path)
     found = encoder(image[None], spacing=spacing or math.nan)
     np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(encoder(image[None].astype(jnp.bfloat16), spacing=spacing or math.nan), wanted, atol=0.2)
@@ -88,8 +125,8 @@ def test_images_that_fit_stay_as_they_are_whatever_is_said(encoder):
     np.testing.assert_allclose(encoder(IMAGES, spacing=math.nan), encoder(IMAGES), rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(encoder.maps(IMAGES, spacing=4.0), encoder.maps(IMAGES), rtol=1e-4, atol=1e-4)
     assert np.abs(encoder(IMAGES, spacing=(4.0, 2.0)) - encoder(IMAGES)).max() > 1e-3
-    for wrong in (0.0, -1.0, math.inf):
-        with pytest.raises(UserError, match="positive size in mm"):
+    for wrong in (0.0, -1.0, math.inf, (math.nan, -1.0), (4.0, 4.0, 8.0), ()):
+        with pytest.raises(UserError, match="one positive size in mm"):
             encoder(IMAGES, spacing=wrong)
 
 

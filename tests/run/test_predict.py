@@ -122,7 +122,7 @@ def test_a_picture_has_an_area_if_its_pixels_have_a_size(segmenting, tmp_path, c
     Image.fromarray(rng.integers(0, 256, (40, 50)).astype(np.uint8)).save(tmp_path / "scans" / "one.png")
     # Whose a single picture is need not be said.
     out = jaxssl.predict(segmenting, tmp_path / "scans", tmp_path / "out")
-    assert "no file says how large their pixels are: 1." in " ".join(capsys.readouterr().err.split())
+    assert "no file says how large a pixel is or how far slices lie: 1." in " ".join(capsys.readouterr().err.split())
     mask = nibabel.load(out / "one_mask.nii.gz")
     assert mask.shape == (50, 40, 1)
     assert (int(mask.header["qform_code"]), int(mask.header["sform_code"])) == (0, 0)

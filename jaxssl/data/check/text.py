@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,10 @@ MANY = 5
 """Subjects that have a value of a label for themselves, from which on these are suspected to be names."""
 
 _NUMBER = re.compile(r"-?\d+\.\d+")
-_COUNTS = ("numBytes", "shardLengths")
+COUNTS = ("numBytes", "shardLengths")
 """Where tfds writes numbers as text."""
+ASKED = ("when", "question", "way")
+"""Of the ledger: the days on which test subjects were asked are no patient's, and hashes are no words."""
 
 
 class Texts:
@@ -71,14 +73,14 @@ def check_files(store: Store, files: set[str], findings: Findings) -> None:
     """Look through all text beside the records; name files that are none of the store's."""
     for path in sorted(store.path.rglob("*")):
         inside = path.relative_to(store.path)
-        # Of the ledger the days are those on which test subjects were asked, and no patient's.
-        if not path.is_file() or inside.as_posix() == LEDGER:
+        if not path.is_file():
             continue
-        if inside.parts[0] != ".cache" and inside.as_posix() not in (*files, SUMMARY):
+        if inside.parts[0] != ".cache" and inside.as_posix() not in (*files, SUMMARY, LEDGER):
             findings.add(Kind.FOREIGN, inside.as_posix())
         if any(path.match(pattern) for pattern in BINARY):
             continue
-        for what in sorted({what for text in _strings(path) for what in told(text)}):
+        passed = ASKED if inside.as_posix() == LEDGER else COUNTS
+        for what in sorted({what for text in _strings(path, passed) for what in told(text)}):
             findings.add(Kind.TELLING, f"{what} in {inside.as_posix()}")
     if not store.info.synthetic:
         for name in (name for names in store.info.masks_learnt_from.values() for name in names):
@@ -87,29 +89,29 @@ def check_files(store: Store, files: set[str], findings: Findings) -> None:
                 break
 
 
-def _strings(path: Path) -> Iterator[str]:
-    """The texts in a file; of JSON, the keys and values that are text."""
+def _strings(path: Path, passed: Collection[str]) -> Iterator[str]:
+    """The texts in a file; of JSON, the keys and values that are text, but for the values of some keys."""
     with path.open(encoding="utf-8", errors="replace") as file:
         if path.suffix == ".json":
             try:
-                yield from _walk(json.load(file))
+                yield from _walk(json.load(file), passed)
                 return
             except ValueError:
                 file.seek(0)
         for line in file:
             try:
-                yield from _walk(json.loads(line))
+                yield from _walk(json.loads(line), passed)
             except ValueError:
                 yield line
 
 
-def _walk(content: Any) -> Iterator[str]:
+def _walk(content: Any, passed: Collection[str]) -> Iterator[str]:
     if isinstance(content, dict):
         for key, value in content.items():
             yield key
-            yield from () if key in _COUNTS else _walk(value)
+            yield from () if key in passed else _walk(value, passed)
     elif isinstance(content, list):
         for value in content:
-            yield from _walk(value)
+            yield from _walk(value, passed)
     elif isinstance(content, str):
         yield content

@@ -34,9 +34,9 @@ class Folder(Set):
     - DICOM says itself whose it is; a file without a patient belongs to the first folder that it lies in;
     - of NIfTI the folders and the names of the files tell: `jaxssl.data.datasets.volumes`. Masks lie beside the images,
       as X_gt, X_label, X_seg or X_mask, or under the same name in a folder labels or masks;
-    - of pictures and clips nobody can tell, so that `subject` has to say whether everyone has a folder, or a file. In
-      the latter case folders are a label if `labels` names `class`, and else kept out: they might be people. It
-      decides of NIfTI as well.
+    - of pictures and clips nobody can tell, so that `subject` has to say, of more than one, whether everyone has a
+      folder, or a file. In the latter case folders are a label if `labels` names `class`, and else kept out: they might
+      be people. It decides of NIfTI as well.
 
     Then `tables` with one of these two columns say more of them: `jaxssl.data.datasets.remarks`.
 
@@ -105,18 +105,19 @@ class Folder(Set):
             for path in paths:
                 reject(path, "whose it is cannot be told: say --subject folder or --subject file")
             return
-        if self.subject is None and len(paths) > 1:
-            folders = sorted({first_folder(path, source) or "." for path in paths})
+        images = masks_of(paths, source, reject)
+        if self.subject is None and len(images) > 1:
+            folders = sorted({first_folder(path, source) or "." for path in images})
             raise UserError(
-                f"Whose the {len(paths)} pictures and clips in {source} are cannot be told (folders: "
+                f"Whose the {len(images)} pictures and clips in {source} are cannot be told (folders: "
                 f"{', '.join(folders[:8])}): put a csv with the columns file and subject into it, or say --subject "
                 "folder if each folder is one person, --subject file if each is another person and folders are classes."
             )
-        folders = {path: first_folder(path, source) for path in paths}
+        folders = {path: first_folder(path, source) for path in images}
         sorts = sorted({folder for folder in folders.values() if folder and not STRUCTURAL(folder)})
         if self.subject == "file" and sorts and not self.labels:
             reject(source, f"its folders, as {sorts[0]}, are no labels: say --labels {CLASS} if they are classes")
-        for path, mask in masks_of(paths, source, reject).items():
+        for path, mask in images.items():
             study, folder = path.relative_to(source).as_posix(), folders[path]
             name = study if self.subject == "file" else folder or source.resolve().name
             labels = {CLASS: folder} if self.labels and folder in sorts else {}

@@ -1,4 +1,4 @@
-"""A classifier explained on the images of held-out subjects: maps against the heart, and against weights drawn anew."""
+"""A classifier explained on the images of held-out subjects: maps against the masks, and against weights drawn anew."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -61,8 +61,8 @@ class Explainer:
 class Scores(NamedTuple):
     """`subjects` has an entry {"subject", "images", "dice", "energy", "pointing", "share"} a subject, ready for JSON.
 
-    `images` were scored, of which `empty` had maps that are 0 everywhere; `left_out` have no heart in their mask, or no
-    mask. `pictures` has an image of each of the first few subjects: "saliency/image" and "saliency/map" float32 in
+    `images` were scored, of which `empty` had maps that are 0 everywhere; `left_out` have an empty mask, or
+    none. `pictures` has an image of each of the first few subjects: "saliency/image" and "saliency/map" float32 in
     0..1, "saliency/mask" uint8, [n, y, x] each.
     """
 
@@ -74,7 +74,7 @@ class Scores(NamedTuple):
 
 
 def score_subjects(explainer: Explainer, samples: Samples) -> Scores:
-    """The overlap of every image's map with its heart, as the mean over the images of each subject.
+    """The overlap of every image's map with its mask, as the mean over the images of each subject.
 
     Masks are those of the cache, true or predicted, and serve for scoring and showing only.
     """
@@ -85,12 +85,12 @@ def score_subjects(explainer: Explainer, samples: Samples) -> Scores:
     empty, left_out = 0, 0
     for rows, maps in zip(image_rows(samples), explainer.maps(samples), strict=True):
         for row, values in zip(rows.tolist(), maps, strict=True):
-            heart = cache.masks[row] > 0
-            if not heart.any():
+            mask = cache.masks[row] > 0
+            if not mask.any():
                 left_out += 1
                 continue
             name = cache.names["subject"][cache.table["subject"][row]]
-            found[name].append(overlap(values, heart))
+            found[name].append(overlap(values, mask))
             empty += not values.any()
             if _better(cache, row, shown, name):
                 shown[name] = (row, values)
@@ -140,7 +140,7 @@ def image_rows(samples: Samples) -> Int64[np.ndarray, "n image"]:
 
 
 def _better(cache: Cache, row: int, shown: dict[str, tuple[int, np.ndarray]], name: str) -> bool:
-    """Whether an image is to be shown of its subject: the one with most of the heart, of the first few subjects."""
+    """Whether an image is to be shown of its subject: the one with the largest mask, of the first few subjects."""
     assert cache.masks is not None  # noqa: S101 - as above
     if name not in shown:
         return len(shown) < EXAMPLES

@@ -158,6 +158,14 @@ def test_whose_pictures_are_has_to_be_told(tmp_path: Path, made: Callable):
     }
 
 
+def test_a_single_picture_is_somebodys_whether_it_has_a_mask_or_not(tmp_path: Path, made: Callable):
+    pixels = picture(tmp_path / "who" / "scan.png")
+    picture(tmp_path / "who" / "scan_mask.png")
+    ((name, (record,)),) = made(set_of("folder"), tmp_path).items()
+    assert (name, record.mask is not None) == ("who", True)
+    np.testing.assert_array_equal(record.image[..., 0], pixels)
+
+
 def test_pictures_beside_scans_do_not_hold_them_up(tmp_path: Path):
     volume(tmp_path / "p1" / "sax.nii.gz", 2)
     picture(tmp_path / "p1" / "logo.png")

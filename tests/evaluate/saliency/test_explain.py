@@ -50,7 +50,7 @@ def explainer(cache, explain, *, variables=None, batch=4):
     return Explainer(explain, method, variables or {}, cache, masks=False, batch=batch)
 
 
-def by_heart(maps):
+def by_mask(maps):
     """An explanation that knows the maps [row, y, x] of all rows."""
     maps = jnp.asarray(maps)
 
@@ -64,9 +64,9 @@ def by_heart(maps):
 def test_scores_are_means_of_each_subjects_images(cache, pairs):
     maps = np.random.default_rng(0).normal(size=cache.masks.shape).astype(np.float32)
     maps[pairs.rows[0]] = 0
-    found = score_subjects(explainer(cache, by_heart(maps)), pairs)
+    found = score_subjects(explainer(cache, by_mask(maps)), pairs)
     assert json.loads(json.dumps(found.subjects)) == found.subjects
-    # s1 has three images without a heart: they are left out, an empty map is not.
+    # s1 has three images without a mask: they are left out, an empty map is not.
     assert [(row["subject"], row["images"]) for row in found.subjects] == [("s0", 6), ("s1", 3), ("s2", 6)]
     assert (found.images, found.empty, found.left_out) == (15, 1, 3)
     for row in found.subjects:
@@ -79,8 +79,8 @@ def test_scores_are_means_of_each_subjects_images(cache, pairs):
         assert {name: row[name] for name in wanted} == pytest.approx(wanted, rel=1e-6)
 
 
-def test_the_heart_itself_scores_one_and_is_shown(cache, pairs):
-    found = score_subjects(explainer(cache, by_heart(-1.5 * (cache.masks > 0))), pairs)
+def test_the_mask_itself_scores_one_and_is_shown(cache, pairs):
+    found = score_subjects(explainer(cache, by_mask(-1.5 * (cache.masks > 0))), pairs)
     assert all(row["dice"] == row["energy"] == row["pointing"] == 1 for row in found.subjects)
     assert {name: stack.shape for name, stack in found.pictures.items()} == {
         f"saliency/{name}": (3, *SIZE) for name in ("image", "map", "mask")
