@@ -75,11 +75,16 @@ def _hear_again() -> None:
 
     def look(lost: "sys.UnraisableHookArgs") -> None:
         if not isinstance(lost.exc_value, Preempted | KeyboardInterrupt):
-            return report(lost)
+            report(lost)
+            return
         sent = signal.SIGTERM if isinstance(lost.exc_value, Preempted) else signal.SIGINT
         again = threading.Timer(MOMENT, os.kill, (os.getpid(), sent))
         again.daemon = True
-        return again.start()
+        try:
+            again.start()
+        except (Preempted, KeyboardInterrupt):
+            # On a busy machine it comes while this is still being done, out of which no exception gets either.
+            look(lost)
 
     sys.unraisablehook = look
 

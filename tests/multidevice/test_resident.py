@@ -72,7 +72,7 @@ def test_a_run_with_resident_images_is_the_same_and_sends_none(store, tmp_path, 
 
         return take_steps(guarded, *rest)
 
-    monkeypatch.setattr("jaxssl.run.begun.run_steps", without_other_transfers)
+    monkeypatch.setattr("jaxssl.run.assembly.run_steps", without_other_transfers)
     losses = {}
     for name, flags in {"host": {}, "resident": {"data.resident": True, "train.steps_per_dispatch": 2}}.items():
         sent.clear()

@@ -9,6 +9,7 @@ work. How it dies is dealt: at any moment or at one of the places, by SIGKILL, b
 which the files written last are truncated; how late is drawn. Prints the deaths, and at last a line of JSON.
 """
 
+import fcntl
 import functools
 import importlib
 import itertools
@@ -52,11 +53,17 @@ def truncate(path: Path, draw: random.Random, least: int = 0) -> None:
     os.truncate(path, draw.randint(min(least, size), size))
 
 
-def forked(work: Callable[[], int | None], said: Path) -> int:
-    """Work in a process of its own, whose words go to a file; how it ended, negative for a signal."""
+def forked(work: Callable[[], int | None], said: Path, with_all: bool = False) -> int:
+    """Work in a process of its own, whose words go to a file; how it ended, negative for a signal.
+
+    `with_all` ends whatever it had begun with it, as a power cut does; else that may outlive it.
+    """
     sys.stdout.flush()
     if (process := os.fork()) == 0:
+        os.setpgid(0, 0)
         with said.open("a") as file:
+            # All that it begins share the lock, as they share the file, for as long as they live.
+            fcntl.flock(file, fcntl.LOCK_SH)
             os.dup2(file.fileno(), 1)
             os.dup2(file.fileno(), 2)
         code = 70
@@ -65,7 +72,15 @@ def forked(work: Callable[[], int | None], said: Path) -> int:
         finally:
             sys.stdout.flush()
             os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+    # It is looked at before it is buried, so that nobody else can have its number meanwhile.
+    os.waitid(os.P_PID, process, os.WEXITED | os.WNOWAIT)
+    if with_all:
+        os.killpg(process, signal.SIGKILL)
+    code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+    if with_all:
+        with said.open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+    return code
 
 
 def deal(places: Iterable[str], draw: random.Random) -> Iterator[tuple[str, str]]:
@@ -104,7 +119,7 @@ def chaos(work: ModuleType, folder: Path, kills: int, seed: int) -> None:
             return work.command(folder, disturbed)
 
         anew, began = not disturbed.exists(), time.monotonic()
-        code = forked(attempt, said)
+        code = forked(attempt, said, with_all=fault == "cut")
         print(f"{len(codes) + 1} {fault} at {place}, {after:.2f}: ended with {code}", flush=True)
         now = work.finished(disturbed)
         assert all(now.get(name, mark) == mark for name, mark in finished.items()), (finished, now)

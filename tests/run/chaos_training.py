@@ -12,7 +12,7 @@ from chaos import at_call, soon, truncate
 
 import jaxssl
 from jaxssl.cli import main
-from jaxssl.run import begun
+from jaxssl.run import assembly
 from jaxssl.train import monitors
 from jaxssl.train.checkpoint import Checkpoints, read
 from jaxssl.train.fingerprint import named
@@ -31,7 +31,7 @@ def command(folder: Path, workdir: Path) -> int | None:
 
 
 def in_the_first_step(after: float, by: int) -> None:
-    at_call(begun, "make_dispatch", 1, soon(0.05 * after, by))
+    at_call(assembly, "make_dispatch", 1, soon(0.05 * after, by))
 
 
 def while_saving(after: float, by: int, saves: int = STEPS // SAVED) -> None:

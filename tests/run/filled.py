@@ -10,11 +10,11 @@ import sys
 from pathlib import Path
 
 from jaxssl.cli import main
-from jaxssl.run import begun
+from jaxssl.run import assembly, begun
 from jaxssl.train.checkpoint import Checkpoints
 
 disk, copy, words = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:]
-filler, steps, opened = disk / "filler", begun.run_steps, []
+filler, steps, opened = disk / "filler", assembly.run_steps, []
 
 
 def fill(room: int) -> None:
@@ -42,7 +42,7 @@ class Opened(Checkpoints):
 
 
 begun.Checkpoints = Opened
-begun.run_steps = lambda *given: steps(*given[:-1], [watch, *given[-1]])
+assembly.run_steps = lambda *given: steps(*given[:-1], [watch, *given[-1]])
 code = main([*words, "--workdir", str(disk / "run")])
 shutil.copytree(disk / "run", copy)
 sys.exit(code)

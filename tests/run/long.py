@@ -7,10 +7,10 @@ import time
 from pathlib import Path
 
 from jaxssl.cli import main
-from jaxssl.run import begun
+from jaxssl.run import assembly
 
 EVERY = 500
-steps, workdir = begun.run_steps, Path(sys.argv[sys.argv.index("--workdir") + 1])
+steps, workdir = assembly.run_steps, Path(sys.argv[sys.argv.index("--workdir") + 1])
 
 
 def look(tick):
@@ -28,5 +28,5 @@ def look(tick):
         print(json.dumps(seen), flush=True)
 
 
-begun.run_steps = lambda *given: steps(*given[:-1], [*given[-1], look])
+assembly.run_steps = lambda *given: steps(*given[:-1], [*given[-1], look])
 sys.exit(main(sys.argv[1:]))

@@ -13,12 +13,12 @@ import sys
 import jax
 
 from jaxssl.cli import main
-from jaxssl.run import begun
+from jaxssl.run import assembly
 from jaxssl.train import checkpoint, stored
 
 stored.LONGEST_SAVE = 15
 fault, index, step, words = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4:]
-run_steps = begun.run_steps
+run_steps = assembly.run_steps
 ROOM, MOST = resource.getrlimit(resource.RLIMIT_FSIZE)
 
 
@@ -39,5 +39,5 @@ def hook(tick):
         os.kill(os.getpid(), signal.Signals[fault])
 
 
-begun.run_steps = lambda *args: run_steps(*args[:-1], [hook, *args[-1]])
+assembly.run_steps = lambda *args: run_steps(*args[:-1], [hook, *args[-1]])
 sys.exit(main(words))

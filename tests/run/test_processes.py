@@ -13,7 +13,7 @@ import pytest
 from together import begin_together
 
 from jaxssl.errors import UserError
-from jaxssl.run import begun
+from jaxssl.run import begun, watching
 from jaxssl.run.begun import Run
 from jaxssl.train import processes
 from jaxssl.train.checkpoint import read
@@ -105,7 +105,7 @@ def begun_in(workdir: Path, store: Path, lr: float = 1e-3) -> None:
     """What a process does from its start to the first step, which it would take as the third of the run."""
     with ExitStack() as stack:
         run = Run.begin(stack, "pretrain", "mim:tiny", workdir, {"data.store": str(store), "optim.lr": lr}, None)
-        run._hooks(2, None, stack)
+        watching.hooks(run.verb, run.made, workdir, 2, None, run.console, stack)
 
 
 def test_any_other_process_than_the_first_compares_the_folder_and_writes_nothing(store, tmp_path, monkeypatch):
@@ -113,7 +113,8 @@ def test_any_other_process_than_the_first_compares_the_folder_and_writes_nothing
     (tmp_path / "metrics.jsonl").write_text('{"step": 2}\n{"step": 3}\n')
     before = {path.name: path.stat() for path in tmp_path.iterdir()}
     with monkeypatch.context() as patch:
-        patch.setattr(begun, "is_first", lambda: False)
+        for room in (begun, watching):
+            patch.setattr(room, "is_first", lambda: False)
         begun_in(tmp_path, store)
         with pytest.raises(UserError, match=r"another recipe: optim\.lr was 0\.001 and is now 0\.5"):
             begun_in(tmp_path, store, lr=0.5)

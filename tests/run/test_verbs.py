@@ -13,7 +13,7 @@ from jaxssl.cli import main
 from jaxssl.data.store import open_store
 from jaxssl.errors import UserError
 from jaxssl.recipe import names
-from jaxssl.run import begun
+from jaxssl.run import assembly
 from jaxssl.train.checkpoint import read
 from jaxssl.train.monitors import Bar
 from jaxssl.train.step import pure_step
@@ -99,7 +99,7 @@ def test_a_step_is_traced_once(store, tmp_path, monkeypatch):
         return lambda *shapes: traced.append(shapes) or step(*shapes)
 
     with monkeypatch.context() as patch:
-        patch.setattr(begun, "pure_step", counted)
+        patch.setattr(assembly, "pure_step", counted)
         jaxssl.pretrain("mim:tiny", tmp_path / "run", {"data.store": str(store)})
     assert len(traced) == 1
 
