@@ -1,8 +1,11 @@
-"""How much memory can still be had, and what becomes of memory that is freed."""
+"""How much memory can still be had, what becomes of memory that is freed, and how often garbage is looked for."""
 
 import ctypes
+import gc
 import os
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,6 +13,10 @@ from pathlib import Path
 MACHINE, GROUP = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
 ONE_HEAP, NO_MAPS, NEVER_GIVEN_BACK = (-8, 1), (-4, 0), (-1, -1)
 """glibc's M_ARENA_MAX, M_MMAP_MAX and M_TRIM_THRESHOLD, as its malloc.h numbers them, with what each is set to."""
+
+SELDOM = (50_000, 10, 10)
+"""Objects more than there were, at which Python looks for garbage among the youngest, and how many such looks go by
+before it looks among older ones."""
 
 
 def available(machine: Path = MACHINE, group: Path = GROUP) -> int:
@@ -37,6 +44,22 @@ def keep_freed() -> bool:
     jax.config.update("jax_cpu_enable_async_dispatch", False)
     set_option = ctypes.CDLL(None).mallopt
     return all(set_option(*option) for option in (ONE_HEAP, NO_MAPS, NEVER_GIVEN_BACK))
+
+
+@contextmanager
+def seldom_collected() -> Iterator[None]:
+    """Have Python look for garbage seldom, unless it was told so already.
+
+    What is imported and traced are hundreds of thousands of objects that stay. They are made some hundred at a time,
+    which is when Python looks for garbage, and more often than not among all of them.
+    """
+    before = gc.get_threshold()
+    if 0 < before[0] < SELDOM[0]:
+        gc.set_threshold(*SELDOM)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 def _cpu_alone() -> bool:

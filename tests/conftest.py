@@ -1,5 +1,6 @@
 """Settings that every test shares: CPU only, and compiled programs kept between runs."""
 
+import gc
 import os
 import pathlib
 
@@ -11,7 +12,12 @@ os.environ.setdefault("NPROC", "16")
 
 import jax
 
+from jaxssl.memory import SELDOM
+
 CACHE = pathlib.Path(__file__).parents[1] / ".cache" / "jax"
+
+# As commands have it.
+gc.set_threshold(*SELDOM)
 
 jax.config.update("jax_compilation_cache_dir", str(CACHE))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)

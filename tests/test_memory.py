@@ -1,12 +1,13 @@
 """The memory that can be had: that of the machine, or of the container where that is less; what is freed is kept."""
 
+import gc
 import platform
 import subprocess
 import sys
 
 import pytest
 
-from jaxssl.memory import available
+from jaxssl.memory import SELDOM, available, seldom_collected
 
 MACHINE = "MemTotal: 900 kB\nMemAvailable:   500 kB\nHugePages_Total: 0\n"
 
@@ -22,6 +23,18 @@ def test_a_container_may_have_less_than_its_machine(limit, used, wanted, tmp_pat
         if text is not None:
             (tmp_path / name).write_text(f"{text}\n")
     assert available(machine, tmp_path) == wanted
+
+
+@pytest.mark.parametrize(("told", "then"), [((700, 10, 10), SELDOM), ((0, 10, 10), (0, 10, 10)), ((10**6, 5, 5),) * 2])
+def test_garbage_is_looked_for_seldom_and_then_as_before(told, then):
+    before = gc.get_threshold()
+    try:
+        gc.set_threshold(*told)
+        with seldom_collected():
+            assert gc.get_threshold() == then
+        assert gc.get_threshold() == told
+    finally:
+        gc.set_threshold(*before)
 
 
 # Pages that were touched for the first time while a thread took 200 MB once more.

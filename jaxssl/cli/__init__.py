@@ -11,7 +11,7 @@ from jaxssl.cli.stores import data
 from jaxssl.cli.studies import ablate
 from jaxssl.cli.told import cli, known
 from jaxssl.errors import Preempted, UserError
-from jaxssl.memory import keep_freed
+from jaxssl.memory import keep_freed, seldom_collected
 from jaxssl.version import __version__
 
 GREETING = """jaxssl pretrains image encoders without labels on cardiac MR and ultrasound,
@@ -124,7 +124,8 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         verb = VERBS[known(words[0], VERBS)]
         keep_freed()
-        return verb(words[1:]) or 0
+        with seldom_collected():
+            return verb(words[1:]) or 0
     except UserError as error:
         return _refused(str(error), debug, error.exit_code)
     except OSError as error:

@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Console
 
 from jaxssl.data.source import Part
+from jaxssl.memory import seldom_collected
 from jaxssl.recipe import Recipe
 from jaxssl.run.begun import Run
 from jaxssl.train.peers import lost_peers_named
@@ -64,6 +65,7 @@ def finetune(
 def _begun(*asked: Any) -> Iterator[Run]:
     """A run whose folder is this process's alone; what has become of it is noted when it ends before its end."""
     with ExitStack() as stack:
+        stack.enter_context(seldom_collected())
         stack.enter_context(ended_at_once())
         with lost_peers_named():
             run = Run.begin(stack, *asked)
