@@ -118,7 +118,7 @@ def test_a_signal_is_heard_where_python_lets_no_exception_out(sent, heard):
 
 def test_a_signal_that_comes_while_it_is_asked_for_is_heard(monkeypatch):
     start, starts = Timer.start, []
-    lost: Any = SimpleNamespace(exc_value=KeyboardInterrupt())
+    lost: Any = SimpleNamespace(exc_value=KeyboardInterrupt(), object=None)
 
     def lose_and_wait():
         sys.unraisablehook(lost)
