@@ -50,8 +50,8 @@ def keep_freed() -> bool:
 def seldom_collected() -> Iterator[None]:
     """Have Python look for garbage seldom, unless it was told so already.
 
-    What is imported and traced are hundreds of thousands of objects that stay. They are made some hundred at a time,
-    which is when Python looks for garbage, and more often than not among all of them.
+    Python looks whenever there are some hundred objects more. The few looks among all objects take most of the time
+    and find nothing, for what is imported and traced stays.
     """
     before = gc.get_threshold()
     if 0 < before[0] < SELDOM[0]:

@@ -7,7 +7,11 @@ import sys
 
 import pytest
 
+import jaxssl
+from jaxssl.cli import VERBS, main
+from jaxssl.errors import UserError
 from jaxssl.memory import SELDOM, available, seldom_collected
+from jaxssl.run.begun import Run
 
 MACHINE = "MemTotal: 900 kB\nMemAvailable:   500 kB\nHugePages_Total: 0\n"
 
@@ -25,16 +29,40 @@ def test_a_container_may_have_less_than_its_machine(limit, used, wanted, tmp_pat
     assert available(machine, tmp_path) == wanted
 
 
-@pytest.mark.parametrize(("told", "then"), [((700, 10, 10), SELDOM), ((0, 10, 10), (0, 10, 10)), ((10**6, 5, 5),) * 2])
-def test_garbage_is_looked_for_seldom_and_then_as_before(told, then):
+USUAL = (700, 10, 10)
+
+
+@pytest.fixture
+def told():
+    """Sets how often garbage is looked for; afterwards it is as before."""
     before = gc.get_threshold()
-    try:
-        gc.set_threshold(*told)
-        with seldom_collected():
-            assert gc.get_threshold() == then
-        assert gc.get_threshold() == told
-    finally:
-        gc.set_threshold(*before)
+    yield gc.set_threshold
+    gc.set_threshold(*before)
+
+
+@pytest.mark.parametrize(("usual", "then"), [(USUAL, SELDOM), ((0, 10, 10), (0, 10, 10)), ((10**6, 5, 5),) * 2])
+def test_garbage_is_looked_for_seldom_and_then_as_before(usual, then, told):
+    told(*usual)
+    with seldom_collected():
+        assert gc.get_threshold() == then
+    assert gc.get_threshold() == usual
+
+
+def test_commands_and_trainings_look_for_it_seldom(told, monkeypatch):
+    looks = []
+
+    def look(*_):
+        looks.append(gc.get_threshold())
+        raise UserError("Seen.")
+
+    monkeypatch.setitem(VERBS, "doctor", look)
+    monkeypatch.setattr(Run, "begin", look)
+    told(*USUAL)
+    main(["doctor"])
+    with pytest.raises(UserError, match="Seen"):
+        jaxssl.pretrain("mim:tiny", "nowhere")
+    assert looks == [SELDOM] * 2
+    assert gc.get_threshold() == USUAL
 
 
 # Pages that were touched for the first time while a thread took 200 MB once more.

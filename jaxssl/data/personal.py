@@ -7,8 +7,9 @@ _MONTH = r"(?:0?[1-9]|1[0-2])"
 _DAY = r"(?:0?[1-9]|[12]\d|3[01])"
 _YEAR = r"(?:19|20)\d\d"
 _CALLED = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
+DATE = "a date"
 _PATTERNS = {
-    "a date": rf"(?<!\d)(?:{_YEAR}([-./ _]){_MONTH}\1{_DAY}|{_DAY}([-./ _]){_MONTH}\2{_YEAR}"
+    DATE: rf"(?<!\d)(?:{_YEAR}([-./ _]){_MONTH}\1{_DAY}|{_DAY}([-./ _]){_MONTH}\2{_YEAR}"
     rf"|{_MONTH}([-./_]){_DAY}\3{_YEAR}|{_YEAR}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])"
     rf"|(?:{_DAY}/{_MONTH}|{_MONTH}/{_DAY})/\d\d|{_DAY}[-. _]*{_CALLED}[-., _]*{_YEAR})(?!\d)"
     rf"|(?<![a-z]){_CALLED}[-. _]*{_DAY}(?:st|nd|rd|th)?[-., _]+{_YEAR}(?!\d)",

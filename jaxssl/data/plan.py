@@ -52,8 +52,9 @@ def select(
             chosen &= np.isin(cache.table[column], _codes(cache, column, wanted))
     if masked:
         if not cache.table["has_mask"].any():
-            ways = "`jaxssl data ingest` takes them by --csv, `jaxssl segment` predicts them"
-            raise UserError(f"{cache.store} has no masks, which are asked for here: {ways}.")
+            raise UserError(
+                f"{cache.store} has no masks, which are asked for: `jaxssl data ingest` takes them by --csv."
+            )
         chosen &= cache.table["has_mask"]
     if labelled is not None:
         chosen &= label(cache, labelled) >= 0

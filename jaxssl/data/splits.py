@@ -45,8 +45,10 @@ def split(
     parts = [tuple(sorted(mixed[a:b])) for a, b in zip([0, *cuts[:2]], cuts, strict=True)]
     for part, fraction, name in zip(parts, fractions, ("train", "validation", "test"), strict=True):
         if fraction > 0 and not part:
-            flags = "--data.fractions (of `jaxssl data split`: --fractions)"
-            more = f", or give that part more, as in 0.4 0.3 0.3, by {flags}" if len(names) >= len(parts) else ""
+            enough = len(names) >= sum(fraction > 0 for fraction in fractions)
+            more = (
+                ", or give that part more by --data.fractions (of `jaxssl data split`: --fractions)" if enough else ""
+            )
             raise UserError(
                 f"{len(names)} subjects are too few for {fractions}: the {name} part is empty; add subjects{more}."
             )

@@ -1,8 +1,8 @@
-"""A recipe put together on this machine: its data opened, its network, its optimiser and its step, nothing computed."""
+"""A recipe put together on this machine: its data opened, its network, its optimiser and its step."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import jax
@@ -31,7 +31,7 @@ from jaxssl.train.step import Schedule, Step, make_dispatch, pure_step
 
 @dataclass(frozen=True, eq=False)
 class Assembly:
-    """All that training is made of; what a run has become of it, and where that is kept, is not known here."""
+    """All that training is made of, and its steps; it knows no folder and no run."""
 
     recipe: Recipe
     source: Source
@@ -41,9 +41,13 @@ class Assembly:
     method: Method
     schedule: Schedule
     optimiser: optax.GradientTransformation
-    views: Tree
-    """Shapes of those of one sample, by which a network is made."""
     step: Step
+
+    @cached_property
+    def views(self) -> Tree:
+        """Shapes of those of one sample, by which a network is made."""
+        train = self.recipe.train
+        return jax.eval_shape(partial(first_views, self.method, self.schedule, train.seed), self.feed.first(1))
 
     def abstract(self) -> State:
         """Shapes, types and shardings of the state; nothing is compiled for them."""
@@ -98,10 +102,9 @@ def assembled(recipe: Recipe, console: Console) -> Assembly:
     if method.averaged and train.average is not None:
         raise UserError(f"{recipe.name} hands on an average already, its teacher; leave train.average none.")
     optimiser = make_optimiser(recipe.optim, steps)
-    views = jax.eval_shape(partial(first_views, method, schedule, train.seed), feed.first(1))
     # Inlined: traced once, when it is checked, and the program is the same.
     step = jax.jit(pure_step(method, optimiser, learning_rate(recipe.optim, steps), schedule, mesh), inline=True)
-    return Assembly(recipe, source, feed, mesh, spec, method, schedule, optimiser, views, step)
+    return Assembly(recipe, source, feed, mesh, spec, method, schedule, optimiser, step)
 
 
 def _source_of(recipe: Recipe, console: Console) -> Source:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -50,7 +50,8 @@ class Run:
     on: Part
     """Whom a fine-tuning is evaluated on."""
     planned: str
-    began: float = field(default_factory=time.monotonic)
+    began: float
+    """When its data were there, by the clock that counts seconds."""
 
     @classmethod
     def begin(
@@ -70,10 +71,10 @@ class Run:
         made, folder = assembled(recipe, console), Workdir(Path(workdir))
         if verb == "finetune":
             refuse_without_evaluation(recipe, made.method, made.source, on)
-        abstract = made.abstract()
+        began, abstract = time.monotonic(), made.abstract()
         start = start_of(recipe, made.source, folder, abstract, console)
         made.trace(abstract, start.parts)
-        run = cls(verb, made, folder, console, start, on, planned)
+        run = cls(verb, made, folder, console, start, on, planned, began)
         run._claim(stack)
         if verb == "pretrain" and recipe.data.masks and not made.source.store.info.masks_by:
             run.warn(
@@ -100,8 +101,8 @@ class Run:
         with ExitStack() as stack, kept as checkpoints:
             state, start = self._state(checkpoints)
             self._describe(state)
-            watching = hooks(self.verb, made, self.workdir.path, start, checkpoints, self.console, stack)
-            state = made.take_steps(state, start, watching, self.warn)
+            told = hooks(self.verb, made, self.workdir.path, start, checkpoints, self.console, stack)
+            state = made.take_steps(state, start, told, self.warn)
         params, carry = gathered(made.mesh, evaluated(state.params, state.carry, state.average))
         return Trained(params, carry, int(state.skipped))
 

@@ -213,7 +213,10 @@ def _encoder(recipe: Recipe, variables: Tree, channels: int, batch: int, where: 
 
 def _pair(spacing: float | tuple[float, float]) -> tuple[float, float] | None:
     """Of (y, x), or one for both; none where it is unknown."""
-    sides = np.ravel(np.asarray(spacing, np.float64)).tolist()
+    try:
+        sides = np.ravel(np.asarray(spacing, np.float64)).tolist()
+    except (TypeError, ValueError):
+        sides = []
     if len(sides) not in (1, 2) or any(side <= 0 or math.isinf(side) for side in sides):
         raise UserError(
             f"The pixels of all images have one positive size in mm, or two, (y, x), not {spacing}; give nan if nobody "
@@ -224,7 +227,8 @@ def _pair(spacing: float | tuple[float, float]) -> tuple[float, float] | None:
 
 def _countable(image: Image) -> Image:
     """In a type that a matrix of weights multiplies; what a store holds stays, and is rounded as there."""
-    # bfloat16 is none of numpy's own kinds, which files are checked for.
+    # Only of these kinds are those that a store holds. The others, and bfloat16, which is no kind that files are
+    # checked for, become float64 whatever they are.
     pixels = checked(image).pixels if image.pixels.dtype.kind in "bu" else image.pixels
     return image._replace(pixels=pixels if pixels.dtype in STORED else pixels.astype(np.float64))
 

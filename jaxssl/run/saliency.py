@@ -1,4 +1,4 @@
-"""`saliency`: where a classification run looks, and how much of that the masks show, as of the heart."""
+"""`saliency`: where a classification run looks, and how much of that lies in the masks (of the heart, say)."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -43,7 +43,7 @@ def saliency(
     map: Map | None = None,
     on: Part = "test",
 ) -> dict:
-    """Say how much of what a classifier looks at the masks show, as of the heart, and whether its maps can be believed.
+    """Say how much of what a classifier looks at lies in masks, say of the heart, and whether its maps can be believed.
 
     *Measured* on classify:small and 342 images of 19 synthetic subjects: gradcam 21 seconds of CPU time, gradients 54.
 

@@ -77,16 +77,23 @@ def _hear_again() -> None:
         if not isinstance(lost.exc_value, Preempted | KeyboardInterrupt):
             report(lost)
             return
-        sent = signal.SIGTERM if isinstance(lost.exc_value, Preempted) else signal.SIGINT
-        again = threading.Timer(MOMENT, os.kill, (os.getpid(), sent))
-        again.daemon = True
-        try:
-            again.start()
-        except (Preempted, KeyboardInterrupt):
-            # On a busy machine it comes while this is still being done, out of which no exception gets either.
-            look(lost)
+        _send_again(lost.exc_value)
 
     sys.unraisablehook = look
+
+
+def _send_again(told: BaseException) -> None:
+    """Send the signal that raised this, in a moment."""
+    sent = signal.SIGTERM if isinstance(told, Preempted) else signal.SIGINT
+    again = threading.Timer(MOMENT, os.kill, (os.getpid(), sent))
+    again.daemon = True
+    try:
+        again.start()
+    except (Preempted, KeyboardInterrupt) as another:
+        # On a busy machine it comes while this is still being done, out of which no exception gets either; or it is
+        # another one. One of them is sent, and of two kinds SIGTERM, after which schedulers wait for an end.
+        again.cancel()
+        _send_again(another if isinstance(another, Preempted) else told)
 
 
 @contextmanager

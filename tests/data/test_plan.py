@@ -47,7 +47,7 @@ def test_what_is_not_there_is_refused(cache: Cache, choice, complaint):
 
 def test_a_store_without_masks_is_said_to_be_one(cache: Cache):
     bare = replace(cache, table={**cache.table, "has_mask": np.zeros(len(cache), bool)})
-    with pytest.raises(UserError, match="has no masks, which are asked for here"):
+    with pytest.raises(UserError, match="has no masks, which are asked for"):
         plan.select(bare, masked=True)
 
 

@@ -97,6 +97,8 @@ def test_an_empty_part_is_refused_unless_asked_for():
     # No fractions part two subjects into three.
     with pytest.raises(UserError, match=r"validation part is empty; add subjects\.$"):
         split(names(2), (0.4, 0.3, 0.3))
+    with pytest.raises(UserError, match=r"validation part is empty; add subjects, or give .* by --data\.fractions"):
+        split(names(2), (0.9, 0.1, 0.0))
     assert split(names(3), (1.0, 0.0, 0.0)).test == ()
 
 

@@ -62,7 +62,7 @@ def forked(work: Callable[[], int | None], said: Path, with_all: bool = False) -
     if (process := os.fork()) == 0:
         os.setpgid(0, 0)
         with said.open("a") as file:
-            # All that it begins share the lock, as they share the file, for as long as they live.
+            # What it begins shares the lock for as long as it lives, as it shares the file unless it speaks elsewhere.
             fcntl.flock(file, fcntl.LOCK_SH)
             os.dup2(file.fileno(), 1)
             os.dup2(file.fileno(), 2)
@@ -72,8 +72,12 @@ def forked(work: Callable[[], int | None], said: Path, with_all: bool = False) -
         finally:
             sys.stdout.flush()
             os._exit(code)
-    # It is looked at before it is buried, so that nobody else can have its number meanwhile.
-    os.waitid(os.P_PID, process, os.WEXITED | os.WNOWAIT)
+    try:
+        # It is looked at before it is buried, so that nobody else can have its number meanwhile.
+        os.waitid(os.P_PID, process, os.WEXITED | os.WNOWAIT)
+    except BaseException:
+        os.killpg(process, signal.SIGKILL)
+        raise
     if with_all:
         os.killpg(process, signal.SIGKILL)
     code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])

@@ -125,7 +125,7 @@ def test_images_that_fit_stay_as_they_are_whatever_is_said(encoder):
     np.testing.assert_allclose(encoder(IMAGES, spacing=math.nan), encoder(IMAGES), rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(encoder.maps(IMAGES, spacing=4.0), encoder.maps(IMAGES), rtol=1e-4, atol=1e-4)
     assert np.abs(encoder(IMAGES, spacing=(4.0, 2.0)) - encoder(IMAGES)).max() > 1e-3
-    for wrong in (0.0, -1.0, math.inf, (math.nan, -1.0), (4.0, 4.0, 8.0), ()):
+    for wrong in (0.0, -1.0, math.inf, (math.nan, -1.0), (4.0, 4.0, 8.0), (), "one"):
         with pytest.raises(UserError, match="one positive size in mm"):
             encoder(IMAGES, spacing=wrong)
 

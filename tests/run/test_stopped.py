@@ -116,24 +116,31 @@ def test_a_signal_is_heard_where_python_lets_no_exception_out(sent, heard):
         gc.callbacks.remove(while_collecting)
 
 
-def test_a_signal_that_comes_while_it_is_asked_for_is_heard(monkeypatch):
-    start, starts = Timer.start, []
-    lost: Any = SimpleNamespace(exc_value=KeyboardInterrupt(), object=None)
-
-    def lose_and_wait():
-        sys.unraisablehook(lost)
-        time.sleep(30)
+@pytest.mark.parametrize(
+    ("first", "second", "heard"),
+    [
+        (KeyboardInterrupt, KeyboardInterrupt, KeyboardInterrupt),
+        (KeyboardInterrupt, Preempted, Preempted),
+        (Preempted, KeyboardInterrupt, Preempted),
+    ],
+)
+def test_of_signals_that_come_while_one_is_asked_for_one_is_heard(first, second, heard, monkeypatch):
+    start, sent, starts = Timer.start, [], []
+    lost: Any = SimpleNamespace(exc_value=first(), object=None)
 
     def interrupted(timer):
         starts.append(timer)
-        if len(starts) == 1:
-            raise KeyboardInterrupt
         start(timer)
+        if len(starts) == 1:
+            raise second
 
-    monkeypatch.setattr(Timer, "start", interrupted)
-    with pytest.raises(KeyboardInterrupt), ended_at_once():
-        lose_and_wait()
-    assert len(starts) == 2
+    with monkeypatch.context() as patch, ended_at_once():
+        patch.setattr(Timer, "start", interrupted)
+        patch.setattr(os, "kill", lambda _, number: sent.append(number))
+        sys.unraisablehook(lost)
+        for timer in starts:
+            timer.join()
+    assert sent == [signal.SIGTERM if heard is Preempted else signal.SIGINT]
 
 
 def test_told_by_sigterm_a_run_ends_also_when_something_fails_on_the_way_out(store, tmp_path, at_step, capsys):

@@ -2,13 +2,13 @@
 
 import json
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from jaxssl.data.check.findings import Findings, Kind
 from jaxssl.data.ingest.pseudonym import DIGITS
-from jaxssl.data.personal import LONG, told
+from jaxssl.data.personal import DATE, LONG, told
 from jaxssl.data.record import Record
 from jaxssl.data.store import LEDGER, SUMMARY, Store
 
@@ -18,10 +18,8 @@ MANY = 5
 """Subjects that have a value of a label for themselves, from which on these are suspected to be names."""
 
 _NUMBER = re.compile(r"-?\d+\.\d+")
-COUNTS = ("numBytes", "shardLengths")
+_COUNTS = ("numBytes", "shardLengths")
 """Where tfds writes numbers as text."""
-ASKED = ("when", "question", "way")
-"""Of the ledger: the days on which test subjects were asked are no patient's, and hashes are no words."""
 
 
 class Texts:
@@ -79,8 +77,9 @@ def check_files(store: Store, files: set[str], findings: Findings) -> None:
             findings.add(Kind.FOREIGN, inside.as_posix())
         if any(path.match(pattern) for pattern in BINARY):
             continue
-        passed = ASKED if inside.as_posix() == LEDGER else COUNTS
-        for what in sorted({what for text in _strings(path, passed) for what in told(text)}):
+        # The ledger's days, also in names of runs, are those on which somebody worked.
+        passed = {DATE} if inside.as_posix() == LEDGER else set()
+        for what in sorted({what for text in _strings(path) for what in told(text)} - passed):
             findings.add(Kind.TELLING, f"{what} in {inside.as_posix()}")
     if not store.info.synthetic:
         for name in (name for names in store.info.masks_learnt_from.values() for name in names):
@@ -89,29 +88,29 @@ def check_files(store: Store, files: set[str], findings: Findings) -> None:
                 break
 
 
-def _strings(path: Path, passed: Collection[str]) -> Iterator[str]:
-    """The texts in a file; of JSON, the keys and values that are text, but for the values of some keys."""
+def _strings(path: Path) -> Iterator[str]:
+    """The texts in a file; of JSON, the keys and values that are text."""
     with path.open(encoding="utf-8", errors="replace") as file:
         if path.suffix == ".json":
             try:
-                yield from _walk(json.load(file), passed)
+                yield from _walk(json.load(file))
                 return
             except ValueError:
                 file.seek(0)
         for line in file:
             try:
-                yield from _walk(json.loads(line), passed)
+                yield from _walk(json.loads(line))
             except ValueError:
                 yield line
 
 
-def _walk(content: Any, passed: Collection[str]) -> Iterator[str]:
+def _walk(content: Any) -> Iterator[str]:
     if isinstance(content, dict):
         for key, value in content.items():
             yield key
-            yield from () if key in passed else _walk(value, passed)
+            yield from () if key in _COUNTS else _walk(value)
     elif isinstance(content, list):
         for value in content:
-            yield from _walk(value, passed)
+            yield from _walk(value)
     elif isinstance(content, str):
         yield content

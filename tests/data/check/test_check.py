@@ -274,12 +274,13 @@ def test_a_label_that_names_people_is_found_and_measurements_are_not(tmp_path):
 def test_files_of_others_are_named_and_looked_through(tmp_path):
     path = made(tmp_path)
     (path / "notes.txt").write_text("scanned on 2019-03-07")
-    # The days on which test subjects were asked are no patient's.
-    (path / LEDGER).write_text('{"run": "mine", "when": "2026-01-02T10:11:12+00:00"}')
+    # The days on which test subjects were asked are no patient's; a full disk may cut a line off.
+    lines = ('{"run": "mim-2026-01-02", "when": "2026-01-02T10:11:12+00:00"}', '{"run": "mine", "when": "2026-01-02T1')
+    (path / LEDGER).write_text("\n".join(lines))
     found = check_store(path)
     assert found.examples == {Kind.FOREIGN: ["notes.txt"], Kind.TELLING: ["a date in notes.txt"]}
-    (path / LEDGER).write_text('{"run": "of-2019-03-07", "when": "2026-01-02T10:11:12+00:00"}')
-    assert f"a date in {LEDGER}" in check_store(path).examples[Kind.TELLING]
+    (path / LEDGER).write_text('{"run": "of Doe^Jane", "when": "2026-01-02T10:11:12+00:00"}')
+    assert f"a name in {LEDGER}" in check_store(path).examples[Kind.TELLING]
 
 
 def test_the_verb_says_it_by_its_exit_code_and_in_a_file(tmp_path, capsys):
