@@ -3,7 +3,6 @@
 In several processes all compute, and the first writes.
 """
 
-import gc
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -66,8 +65,6 @@ def finetune(
 def _begun(*asked: Any) -> Iterator[Run]:
     """A run whose folder is this process's alone; what has become of it is noted when it ends before its end."""
     with ExitStack() as stack:
-        # The next run of a sweep finds the memory free that this one's cycles hold.
-        stack.callback(gc.collect)
         stack.enter_context(seldom_collected())
         stack.enter_context(ended_at_once())
         with lost_peers_named():
