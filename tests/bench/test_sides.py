@@ -110,7 +110,9 @@ def test_cores_are_given_back_and_more_than_there_are_is_refused():
         pass
 
 
-def test_an_interpreter_without_torch_is_refused(tmp_path):
+def test_an_interpreter_without_torch_is_refused_and_an_installation_without_peers(tmp_path, monkeypatch):
+    # The peers are there in a checkout alone, and these tests also in the source distribution.
+    monkeypatch.setattr("jaxssl.bench.sides.PEERS", tmp_path)
     python = tmp_path / "python"
     python.write_text("#!/bin/sh\nexit 1\n")
     python.chmod(0o755)
@@ -118,6 +120,9 @@ def test_an_interpreter_without_torch_is_refused(tmp_path):
         check_torch(str(python))
     with pytest.raises(UserError, match="cannot be run"):
         check_torch(str(tmp_path / "nowhere"))
+    monkeypatch.setattr("jaxssl.bench.sides.PEERS", tmp_path / "nowhere")
+    with pytest.raises(UserError, match="belong to a checkout of jaxssl"):
+        check_torch(str(python))
 
 
 def test_no_peer_imports_jax_and_none_of_jaxssl_but_the_protocol():
