@@ -13,6 +13,7 @@ import sys
 
 import pytest
 from pages import PAGES, ROOT, blocks, commands
+from source import of_the_source
 
 import jaxssl.run
 from jaxssl import config
@@ -109,6 +110,7 @@ def test_the_reference_names_every_verb():
     assert [name for name in jaxssl.__all__ if not re.search(rf":: jaxssl\.{name}$", text, re.MULTILINE)] == []
 
 
+@of_the_source
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_between_files_lead_somewhere(page):
     places = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text())
@@ -120,6 +122,7 @@ def test_every_alarm_is_explained():
     assert [name for name in MODES if f"| `Collapse ({name})`" not in page] == []
 
 
+@of_the_source
 def test_the_site_is_built_without_a_warning(tmp_path):
     command = [sys.executable, "-m", "sphinx", "-q", "-W", "-b", "html", "-d", tmp_path / "trees", ROOT / "docs"]
     built = subprocess.run([*command, tmp_path / "site"], capture_output=True, text=True, check=False)

@@ -9,9 +9,10 @@ from threading import Barrier
 
 import pytest
 
+import jaxssl
 from jaxssl.files import ABANDONED, PART, beside, clear_abandoned, put_text
 
-PACKAGE = Path(__file__).parents[1] / "jaxssl"
+PACKAGE = Path(jaxssl.__file__).parent
 WRITES = {"write_text", "write_bytes", "savefig", "to_parquet", "savez", "savez_compressed", "copyfile", "write_table"}
 SAVERS = {"np", "nib", "onnx", "still", "Image"}
 OTHERWISE = {

@@ -17,6 +17,7 @@ from importlib import metadata
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from source import of_the_source
 
 import jaxssl
 
@@ -130,6 +131,7 @@ def built(kind: str, source: pathlib.Path, folder: pathlib.Path) -> pathlib.Path
     return path
 
 
+@of_the_source
 def test_a_wheel_brings_code_recipes_script_and_licence(wheel):
     inside = {name for name in wheel.namelist() if ".dist-info/" not in name}
     tracked = [path for path in (ROOT / "jaxssl").rglob("*") if path.is_file() and "__pycache__" not in path.parts]
@@ -143,6 +145,7 @@ def test_a_wheel_brings_code_recipes_script_and_licence(wheel):
     assert b"Apache License" in wheel.read(about + "licenses/LICENSE")
 
 
+@of_the_source
 def test_recipes_of_a_wheel_are_found_by_name_from_anywhere(wheel, tmp_path):
     wheel.extractall(tmp_path / "site")
     script = "import jaxssl.recipe as r; print(r.__file__, *r.names())"

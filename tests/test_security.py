@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parents[1] / "jaxssl"
+import jaxssl
+
+PACKAGE = Path(jaxssl.__file__).parent
 FORBIDDEN = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "yaml", "ruamel"}
 RUNS = {"eval", "exec", "__import__"}
 
