@@ -21,7 +21,7 @@ from jaxssl.evaluate.embed import embed as embed_rows
 from jaxssl.run.common import load_run, opened
 from jaxssl.run.encoder import Encoder, encoder_of
 from jaxssl.run.table import check_place, write_table
-from jaxssl.run.terminal import bar_on, console_of
+from jaxssl.run.terminal import bar_on, console_of, warner
 from jaxssl.workdir import existing
 
 Place = Annotated[Path, tyro.conf.Positional]
@@ -50,7 +50,7 @@ def embed(run: Place, source: OptionalPlace = None, out: Path | None = None) -> 
     name = "embedding.npz" if source is None else f"embedding_{Path(source).resolve().name}.npz"
     path = workdir.path / name if out is None else Path(out)
     check_place(path)
-    loaded = load_run(workdir, lambda sentence: console.print(f"Warning: {sentence}"))
+    loaded = load_run(workdir, warner(console))
     encoder = encoder_of(loaded, workdir)
     if source is None:
         data = opened(loaded.recipe.data, console)

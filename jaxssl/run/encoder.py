@@ -180,8 +180,8 @@ def load(path: str | Path, batch: int = 64) -> Encoder:
     for file in (Path(path), Path(path) / FILES["safetensors"]):
         if file.is_file():
             return _of_file(file, batch)
-    workdir, console = existing(path), console_of(None)
-    loaded = load_run(workdir, lambda sentence: console.print(f"Warning: {sentence}"))
+    workdir = existing(path)
+    loaded = load_run(workdir, warner(console_of(None)))
     return encoder_of(loaded, workdir, batch)
 
 

@@ -23,7 +23,7 @@ from jaxssl.run.embedding import of_rows
 from jaxssl.run.encoder import encoder_of
 from jaxssl.run.openings import begun, opening, tested
 from jaxssl.run.table import write_table
-from jaxssl.run.terminal import console_of
+from jaxssl.run.terminal import console_of, warner
 from jaxssl.workdir import Workdir, existing
 
 Folder = Annotated[Path, tyro.conf.Positional]
@@ -49,15 +49,10 @@ def probe(run: Folder, target: str = "group", k: int = 20, temperature: float = 
         raise UserError(f"A kNN needs k of at least 1 and a temperature above 0, not {k} and {temperature}.")
     console, workdir = console_of(None), existing(run)
     refuse_unfinished(workdir)
-
-    def warn(sentence: str) -> None:
-        console.print(f"Warning: {sentence}")
-
+    warn = warner(console)
     loaded = load_run(workdir, warn)
     source = opened_again(loaded, workdir, console)
-    if target not in (known := source.store.info.labels):
-        others = f"it has {', '.join(known)}: name one by --target" if known else "it has none: nothing can be probed"
-        raise UserError(f"{loaded.recipe.data.store} has no label {target!r}; {others}.")
+    _refuse_without(target, source, loaded.recipe)
     codes = label(source.cache, target)
     encoder = encoder_of(loaded, workdir)
     arrays = of_rows(encoder, source.cache, source.rows(source.cache.names["subject"]))
@@ -101,6 +96,13 @@ def probe(run: Folder, target: str = "group", k: int = 20, temperature: float = 
         subjects = f"{result['subjects_test']} test subjects, each the mean of its images"
         console.print(_probe_in_words(target, subjects, result["subjects"], ways))
     return result
+
+
+def _refuse_without(target: str, source: Source, recipe: Recipe) -> None:
+    """Refuse a label that the store has not."""
+    if target not in (known := source.store.info.labels):
+        others = f"it has {', '.join(known)}: name one by --target" if known else "it has none: nothing can be probed"
+        raise UserError(f"{recipe.data.store} has no label {target!r}; {others}.")
 
 
 def _opening(recipe: Recipe, source: Source, result: dict[str, Any], workdir: Workdir) -> int | None:

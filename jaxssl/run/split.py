@@ -2,16 +2,18 @@
 
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import tyro
+from rich.console import Console
 from rich.table import Table
 
 from jaxssl.data.divide import Division, divide, values_of
 from jaxssl.data.given import given_split
 from jaxssl.data.ingest.pseudonym import site_key
-from jaxssl.data.splitfile import PARTS
+from jaxssl.data.splitfile import PARTS, SplitFile
 from jaxssl.data.store import open_store
 from jaxssl.errors import UserError
 from jaxssl.reporting.scores import CANNOT
@@ -66,6 +68,21 @@ def data_split(
         values = values_of(opened, lambda done, total: bar.update(task, completed=done))
     parts = None if csv is None else given_split(csv, opened, site_key(key, store)[0] if opened.info.key_id else None)
     files = divide(opened, values, Division(fractions, seed, by, tuple(sizes), seeds, tuple(shift), parts))
+    _write(files, out)
+    _tell(files, out, console)
+    usual = "" if csv or tuple(fractions) != Division.fractions else "; --fractions 0.4 0.3 0.3 would make more"
+    for part, use in (("validation", "to choose by"), ("test", "to ask in the end")):
+        few = len(getattr(files["split"].parts, part))
+        if few < CANNOT and (few or csv):
+            said = f"{few} {part} subject{'' if few == 1 else 's'} {use}"
+            console.print(f"{said}: fewer than {CANNOT} can show no difference{usual}.")
+    if left := sorted(size for size in set(sizes) if size > len(files["split"].parts.train)):
+        console.print(f"No subsets of {', '.join(map(str, left))}: so many are not in training.")
+    return out
+
+
+def _write(files: Mapping[str, SplitFile], out: Path) -> None:
+    """All files or none."""
     out.parent.mkdir(parents=True, exist_ok=True)
     unfinished = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     try:
@@ -76,6 +93,10 @@ def data_split(
     except BaseException:
         shutil.rmtree(unfinished)
         raise
+
+
+def _tell(files: Mapping[str, SplitFile], out: Path, console: Console) -> None:
+    """How many subjects each file has in each part, and of which kinds they are."""
     table = Table("file", *PARTS, title=str(out), title_justify="left")
     for name, file in files.items():
         table.add_row(f"{name}.json", *(str(len(getattr(file.parts, part))) for part in PARTS))
@@ -84,12 +105,3 @@ def data_split(
         for part, counts in parts_of.items():
             said = ", ".join(f"{count} {value}" for value, count in counts.items())
             console.print(f"{part}, by {label}: {said or 'nobody'}")
-    usual = "" if csv or tuple(fractions) != Division.fractions else "; --fractions 0.4 0.3 0.3 would make more"
-    for part, use in (("validation", "to choose by"), ("test", "to ask in the end")):
-        few = len(getattr(files["split"].parts, part))
-        if few < CANNOT and (few or csv):
-            said = f"{few} {part} subject{'' if few == 1 else 's'} {use}"
-            console.print(f"{said}: fewer than {CANNOT} can show no difference{usual}.")
-    if left := sorted(size for size in set(sizes) if size > len(files["split"].parts.train)):
-        console.print(f"No subsets of {', '.join(map(str, left))}: so many are not in training.")
-    return out

@@ -47,7 +47,7 @@ class Cohort:
         return {"data.store": self.store, "data.split": self.divisions / "split.json"}
 
     def labelled(self, numbers: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """Those numbers of labelled subjects that a given split has more than, and None, which is all, for others.
+        """The numbers of labelled subjects below that of a split that is given; None, which is all, for the others.
 
         As many as there are would be all of them under another name, and more cannot be had.
         """
