@@ -16,6 +16,7 @@ from importlib import metadata
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from source import of_the_source
 
@@ -85,6 +86,15 @@ def test_a_cpu_installation_draws_in_no_other_framework():
 def test_everything_drawn_in_is_pinned():
     pinned = pins(f"{sys.version_info.major}.{sys.version_info.minor}")
     assert drawn_in("jaxssl", frozenset({"dev"})) - {"jaxssl"} - pinned.keys() == set()
+
+
+def test_what_is_pinned_takes_the_first_release_of_this_python():
+    """Debian stays with an early one, where pip only speaks of packages in conflict."""
+    here = f"{sys.version_info.major}.{sys.version_info.minor}"
+    asked = {each.name: each.metadata["Requires-Python"] or "" for each in metadata.distributions()}
+    names = {name for name in asked if canonicalize_name(name) in pins(here)}
+    assert names
+    assert {name: asked[name] for name in names if not SpecifierSet(asked[name]).contains(f"{here}.0")} == {}
 
 
 @pytest.mark.parametrize("python", PYTHONS)
